@@ -1,0 +1,80 @@
+/**
+ * What the engine says to its callers (CLI and server): requests and deltas. Types only.
+ * Nothing here knows HTTP; serve/ translates the wire to these and back.
+ */
+export type Modality = "text" | "image" | "video";
+
+/** 8-bit RGB, row-major, 3 bytes per pixel. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+export type ContentPart =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "image"; readonly image: RgbImage };
+
+export interface Message {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string | readonly ContentPart[];
+  readonly reasoning?: string;
+}
+
+export interface SamplingParams {
+  readonly maxTokens: number;
+  /** 0 is greedy. */
+  readonly temperature: number;
+  readonly topP: number;
+  /** 0 is off. */
+  readonly topK: number;
+  readonly seed: number;
+  readonly stop: readonly string[];
+  /** Classifier-free guidance scale for pictures and clips; 1 is off. */
+  readonly guidance: number;
+}
+
+export interface GenerateRequest {
+  readonly messages: readonly Message[];
+  /** What to write. "auto": the model decides by opening a picture or clip segment itself. */
+  readonly modality: Modality | "auto";
+  readonly thinking: boolean;
+  readonly params: SamplingParams;
+  readonly signal?: AbortSignal;
+}
+
+export interface Usage {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly reasoningTokens: number;
+}
+
+export type FinishReason = "stop" | "length" | "abort";
+
+export type Delta =
+  | { readonly kind: "reasoning"; readonly text: string }
+  | { readonly kind: "content"; readonly text: string }
+  /** Within a picture or clip: tokens done of all. */
+  | { readonly kind: "progress"; readonly done: number; readonly total: number }
+  | { readonly kind: "image"; readonly image: RgbImage }
+  | { readonly kind: "video"; readonly frames: readonly RgbImage[]; readonly fps: number }
+  | { readonly kind: "done"; readonly finishReason: FinishReason; readonly usage: Usage };
+
+export interface ModelInfo {
+  readonly id: string;
+  readonly createdUnixS: number;
+  readonly contextLength: number;
+  readonly numParams: number;
+  readonly numActiveParams: number;
+  readonly modalities: readonly Modality[];
+  readonly imageSize: number;
+  readonly numFrames: number;
+}
+
+/** The one door to the model. llm.ts implements it; tests may pass a fake. */
+export interface Llm {
+  readonly info: ModelInfo;
+  /** Throws RequestError before the first delta when the request is empty or too long (with the counts). */
+  generate(request: GenerateRequest): AsyncGenerator<Delta>;
+  countTokens(request: Pick<GenerateRequest, "messages" | "modality" | "thinking">): number;
+}

@@ -1,0 +1,24 @@
+/**
+ * Shared kernel cases: each runs on every device (interpreter, js, cpu) and is compared with the
+ * op's reference twin. Kernel files export `cases`; test/kernels/cases.test.ts runs them all.
+ */
+import type { Device } from "../device/device.ts";
+import type { TileProgram } from "../tile/ir.ts";
+import type { NdArray } from "./nd-array.ts";
+
+export interface KernelCase {
+  readonly name: string;
+  /** Runs the wrapper on `device` with this case's own seeded inputs and returns every output. */
+  run(device: Device): NdArray[];
+  /** The same outputs by the reference twin, in plain loops, as f32 (or i32) values. */
+  expected(): (Float32Array | Int32Array)[];
+  /** |got - want| <= atol + rtol * |want|, with the reason for the bound. 0 and 0 mean bit-exact. */
+  readonly tolerance: { readonly rtol: number; readonly atol: number; readonly why: string };
+}
+
+export interface OpCases {
+  readonly op: string;
+  readonly cases: readonly KernelCase[];
+  /** Representative programs of the op, for snapshots and for the legality check against every chip table. */
+  programs(): readonly TileProgram[];
+}

@@ -1,0 +1,42 @@
+/**
+ * The kernels' currency: a contiguous row-major array on a device. No autograd, no views;
+ * tensor/tensor.ts builds on it.
+ */
+import { dtypes, type DType, type TypedArray } from "../base/dtype.ts";
+import { ShapeError } from "../base/errors.ts";
+import type { BufferArg, Device, DeviceBuffer } from "../device/device.ts";
+
+export interface NdArray extends BufferArg {
+  readonly buffer: DeviceBuffer;
+  readonly byteOffset: number;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((p, n) => p * n, 1);
+
+/** Contents undefined. Who allocates frees: `device.free(a.buffer)`, or the tensor layer's scope. */
+export function empty(device: Device, shape: readonly number[], dtype: DType = "f32"): NdArray {
+  return {
+    buffer: device.alloc(Math.max(1, sizeOf(shape)) * dtypes[dtype].size),
+    byteOffset: 0,
+    dtype,
+    shape: [...shape],
+  };
+}
+
+export function fromHost(device: Device, data: TypedArray, shape: readonly number[], dtype: DType): NdArray {
+  if (data.length !== sizeOf(shape))
+    throw new ShapeError(`fromHost: expected ${sizeOf(shape)} elements for [${shape}], got ${data.length}`);
+  const out = empty(device, shape, dtype);
+  device.copyIn(out.buffer, 0, data);
+  return out;
+}
+
+/** Raw storage (bf16 as its 16 bits). Synchronizes. */
+export function toHost(a: NdArray): TypedArray {
+  const out = new dtypes[a.dtype].storage(sizeOf(a.shape));
+  a.buffer.device.synchronize();
+  a.buffer.device.copyOut(a.buffer, a.byteOffset, out);
+  return out;
+}
