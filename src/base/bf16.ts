@@ -19,7 +19,7 @@ export function fromBf16Bits(b: number): number {
 /** The nearest bf16 value as a number. */
 export const roundToBf16 = (x: number): number => fromBf16Bits(toBf16Bits(x));
 
-export function f32ToBf16(x: Float32Array): Uint16Array {
+export function f32ToBf16(x: Float32Array): Uint16Array<ArrayBuffer> {
   const u = new Uint32Array(x.buffer, x.byteOffset, x.length);
   const out = new Uint16Array(x.length);
   for (let i = 0; i < out.length; i++) {
@@ -29,7 +29,7 @@ export function f32ToBf16(x: Float32Array): Uint16Array {
   return out;
 }
 
-export function bf16ToF32(x: Uint16Array): Float32Array {
+export function bf16ToF32(x: Uint16Array): Float32Array<ArrayBuffer> {
   const out = new Float32Array(x.length);
   const u = new Uint32Array(out.buffer);
   for (let i = 0; i < x.length; i++) u[i] = x[i]! << 16;
