@@ -14,7 +14,7 @@ type TypedArrayConstructor =
   | typeof Int8Array
   | typeof Uint8Array;
 
-export type TypedArray = InstanceType<TypedArrayConstructor>;
+export type TypedArray = Float32Array | Uint16Array | Int32Array | Uint32Array | Int8Array | Uint8Array;
 
 interface DTypeInfo {
   /** Bytes per element. */
