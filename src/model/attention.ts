@@ -1,0 +1,96 @@
+/**
+ * Attention with one shared key-value vector per token (key = value): a sliding window, and in layers with
+ * compression the entries of everything before, in one softmax with a sink per head. The output's rotated
+ * dims are turned back, so that what a value contributes depends on distance only; then a grouped projection.
+ * Main function: `forward`, which continues a `LayerState` when given one.
+ * Source: DeepSeek-V4 report section 2.3.
+ */
+import { RMSNorm, type Linear } from "../nn/layers.ts";
+import { Module } from "../nn/module.ts";
+import * as t from "../tensor/ops.ts";
+import { Parameter, zeros, type Tensor } from "../tensor/tensor.ts";
+import { Compressor } from "./compressor.ts";
+import { CSA_RATIO, type V4Config } from "./config.ts";
+import { Indexer } from "./indexer.ts";
+import type { Init } from "./init.ts";
+import type { RopeTables } from "./rope.ts";
+import type { LayerState } from "./state.ts";
+
+export class Attention extends Module {
+  readonly wq_a: Linear;
+  readonly q_norm: RMSNorm;
+  readonly wq_b: Linear;
+  readonly wkv: Linear;
+  readonly kv_norm: RMSNorm;
+  /** Block-diagonal: [g * o_lora_rank, H*D/g]. */
+  readonly wo_a: Linear;
+  readonly wo_b: Linear;
+  /** [H] */
+  readonly attn_sink: Parameter;
+  readonly compressor: Compressor | undefined;
+  readonly indexer: Indexer | undefined;
+  private readonly config: V4Config;
+  private readonly ratio: number;
+  private readonly freqs: Tensor;
+
+  constructor(init: Init, config: V4Config, ratio: number, rope: RopeTables) {
+    super();
+    this.config = config;
+    this.ratio = ratio;
+    this.freqs = ratio > 0 ? rope.compress : rope.main;
+    const { hidden_size: d, num_attention_heads: heads, head_dim, q_lora_rank, o_groups, o_lora_rank } = config;
+    const eps = { eps: config.rms_norm_eps };
+    this.wq_a = init.linear(d, q_lora_rank);
+    this.q_norm = new RMSNorm(init.device, q_lora_rank, eps);
+    this.wq_b = init.linear(q_lora_rank, heads * head_dim);
+    this.wkv = init.linear(d, head_dim);
+    this.kv_norm = new RMSNorm(init.device, head_dim, eps);
+    this.wo_a = init.linear((heads * head_dim) / o_groups, o_groups * o_lora_rank);
+    this.wo_b = init.linear(o_groups * o_lora_rank, d, { isResidualOut: true });
+    this.attn_sink = new Parameter(zeros(init.device, [heads]));
+    this.compressor = ratio > 0 ? new Compressor(init, config, ratio, head_dim) : undefined;
+    this.indexer = ratio === CSA_RATIO ? new Indexer(init, config) : undefined;
+  }
+
+  /** x [B,T,D] at positions start.. -> [B,T,D]. */
+  forward(x: Tensor, start: number, state?: LayerState): Tensor {
+    const { num_attention_heads: heads, head_dim: dim, sliding_window: window, rms_norm_eps: eps } = this.config;
+    const [b, tokens] = x.shape as [number, number, number];
+    const { freqs } = this;
+    const qr = this.q_norm.forward(this.wq_a.forward(x));
+    const heads4 = t.reshape(this.wq_b.forward(qr), [b, tokens, heads, dim]);
+    const q = t.rope(t.rmsNorm(heads4, undefined, { eps }), { freqs, start });
+    const newKv = t.rope(t.reshape(this.kv_norm.forward(this.wkv.forward(x)), [b, tokens, 1, dim]), { freqs, start });
+    const rows = t.reshape(newKv, [b, tokens, dim]);
+    const kv = state === undefined ? rows : state.window.with(rows);
+    const keyStart = start + tokens - kv.shape[1]!;
+    const ckv = this.compressor?.forward(x, freqs, start, state?.compressor);
+    const mask = this.indexer?.forward(x, qr, freqs, start, state?.indexer);
+    const o = t.sparseAttention({
+      q,
+      kv,
+      ckv,
+      mask,
+      sink: this.attn_sink,
+      queryStart: start,
+      keyStart,
+      window,
+      ratio: Math.max(1, this.ratio),
+      scale: dim ** -0.5,
+    });
+    state?.window.set(kv, Math.max(0, kv.shape[1]! - (window - 1)));
+    return this.project(t.rope(o, { freqs, start, inverse: true }));
+  }
+
+  /** o [B,T,H,D] -> [B,T,hidden]: each group of heads through its own low-rank map, then one map over all. */
+  private project(o: Tensor): Tensor {
+    const { o_groups: g, o_lora_rank: rank } = this.config;
+    const [b, tokens, heads, dim] = o.shape as [number, number, number, number];
+    const inDim = (heads * dim) / g;
+    if (g === 1) return this.wo_b.forward(this.wo_a.forward(t.reshape(o, [b, tokens, inDim])));
+    const grouped = t.permute(t.reshape(o, [b * tokens, g, inDim]), [1, 0, 2]);
+    const w = t.reshape(t.cast(this.wo_a.weight, o.dtype), [g, rank, inDim]);
+    const low = t.matmul(grouped, w, { transB: true }); // [g, B*T, rank]
+    return this.wo_b.forward(t.reshape(t.permute(low, [1, 0, 2]), [b, tokens, g * rank]));
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * The compressor: every m tokens become one entry, a per-channel softmax mixture of their projections, normalised
+ * and rotated to the position of the group's first token. With overlap (CSA) an entry also mixes the group before
+ * it, through the first half of the channels. A group that is not complete has no entry.
+ * Main function: `forward`, which continues a `CompressorState` when given one.
+ * Source: DeepSeek-V4 report section 2.3; pooling and its softmax are f32 inside the kernel.
+ */
+import type { Linear } from "../nn/layers.ts";
+import { RMSNorm } from "../nn/layers.ts";
+import { Module } from "../nn/module.ts";
+import * as t from "../tensor/ops.ts";
+import { Parameter, zeros, type Tensor } from "../tensor/tensor.ts";
+import { CSA_RATIO, type V4Config } from "./config.ts";
+import type { Init } from "./init.ts";
+import type { CompressorState } from "./state.ts";
+
+export class Compressor extends Module {
+  readonly wkv: Linear;
+  readonly wgate: Linear;
+  /** [m, coff*d]; added to the gate by position within the group. */
+  readonly ape: Parameter;
+  readonly norm: RMSNorm;
+  readonly dim: number;
+  readonly ratio: number;
+  readonly overlap: boolean;
+
+  constructor(init: Init, config: V4Config, ratio: number, dim: number) {
+    super();
+    this.ratio = ratio;
+    this.dim = dim;
+    this.overlap = ratio === CSA_RATIO;
+    const width = (this.overlap ? 2 : 1) * dim;
+    this.wkv = init.linear(config.hidden_size, width);
+    this.wgate = init.linear(config.hidden_size, width);
+    this.ape = new Parameter(zeros(init.device, [ratio, width]));
+    this.norm = new RMSNorm(init.device, dim, { eps: config.rms_norm_eps });
+  }
+
+  /**
+   * x [B,T,D] at positions start.. -> all entries so far [B,E,d], or undefined while there are none.
+   * Without a state, start is 0 and rows after the last complete group are dropped.
+   */
+  forward(x: Tensor, freqs: Tensor, start: number, state?: CompressorState): Tensor | undefined {
+    const m = this.ratio;
+    const newKv = this.wkv.forward(x);
+    const newScore = this.wgate.forward(x);
+    if (state === undefined) return this.pool(newKv, newScore, freqs, 0, false);
+    // Rows kept begin at a group boundary: the last closed group (overlap only), then the open one.
+    const kv = state.kv.with(newKv);
+    const score = state.score.with(newScore);
+    const hasPrevious = this.overlap && start >= m;
+    const end = start + x.shape[1]!;
+    const made = this.pool(kv, score, freqs, Math.floor(start / m) * m, hasPrevious);
+    const keep = (end % m) + (this.overlap && end >= m ? m : 0);
+    const rows = kv.shape[1]!;
+    state.kv.set(kv, rows - keep, rows);
+    state.score.set(score, rows - keep, rows);
+    if (made === undefined) return state.entries.tensor;
+    const entries = state.entries.with(made);
+    state.entries.set(entries);
+    return entries;
+  }
+
+  /** Entries of the complete groups in the rows; the first group only feeds the second when it `isPrevious`. */
+  private pool(kv: Tensor, score: Tensor, freqs: Tensor, position: number, isPrevious: boolean): Tensor | undefined {
+    const m = this.ratio;
+    const numGroups = Math.floor(kv.shape[1]! / m);
+    const skip = isPrevious ? 1 : 0;
+    if (numGroups <= skip) return undefined;
+    const b = kv.shape[0]!;
+    const pooled = t.compressPool({ kv, score, ape: this.ape, m, overlap: this.overlap });
+    const fresh = skip === 0 ? pooled : t.slice(pooled, 1, 1);
+    const normed = t.reshape(this.norm.forward(fresh), [b, numGroups - skip, 1, this.dim]);
+    const rotated = t.rope(normed, { freqs, start: position, step: m });
+    return t.reshape(rotated, [b, numGroups - skip, this.dim]);
+  }
+}

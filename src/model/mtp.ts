@@ -1,0 +1,47 @@
+/**
+ * The multi-token-prediction module: from the network's streams at position p and the token at p+1 it predicts
+ * the token at p+2 (a denser training signal, and drafts for speculation). One window block with its own
+ * stream collapse and norm; embedding and head are the network's.
+ * Main function: `predict`. Source: DeepSeek-V4 preview checkpoints, mtp.0.
+ */
+import { RMSNorm, type Linear } from "../nn/layers.ts";
+import * as t from "../tensor/ops.ts";
+import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import { Block, type BlockContext } from "./block.ts";
+import type { V4Config } from "./config.ts";
+import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
+import type { Init } from "./init.ts";
+import type { RopeTables } from "./rope.ts";
+
+export class MtpModule extends Block {
+  readonly e_proj: Linear;
+  readonly h_proj: Linear;
+  readonly enorm: RMSNorm;
+  readonly hnorm: RMSNorm;
+  readonly norm: RMSNorm;
+  readonly hc_head_fn: Parameter;
+  readonly hc_head_base: Parameter;
+  readonly hc_head_scale: Parameter;
+
+  constructor(init: Init, config: V4Config, rope: RopeTables) {
+    super(init, config, { ratio: 0, isHash: false }, rope);
+    const d = config.hidden_size;
+    const eps = { eps: config.rms_norm_eps };
+    this.e_proj = init.linear(d, d);
+    this.h_proj = init.linear(d, d);
+    this.enorm = new RMSNorm(init.device, d, eps);
+    this.hnorm = new RMSNorm(init.device, d, eps);
+    this.norm = new RMSNorm(init.device, d, eps);
+    ({ fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale } = initHcCollapse(init, config));
+  }
+
+  /** streams [R,n,D] before the network's collapse, next [R,D] embeddings of the next tokens -> hidden [R,D]. */
+  predict(streams: Tensor, next: Tensor, context: BlockContext): Tensor {
+    const [rows, n, d] = streams.shape as [number, number, number];
+    const e = t.reshape(this.e_proj.forward(this.enorm.forward(next)), [rows, 1, d]);
+    const x = t.add(this.h_proj.forward(this.hnorm.forward(streams)), t.expand(e, [rows, n, d]));
+    const out = this.run(x, context);
+    const head = { fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale };
+    return this.norm.forward(hcCollapse(out, head, this.config));
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * The V4 network: token ids in, hidden states and logits out. One definition for training (a whole sequence, no
+ * state) and for inference (a chunk continuing a `V4State`). Float computation throughout, as transformers has it;
+ * `dtype` is the activations' type, weights stay f32 masters.
+ * Main functions: `forward`, `logits`, `mtpHidden`. Field names are the checkpoint's.
+ * Source: DeepSeek-V4 report; visual ids follow the text ids and carry extra embeddings (visual-embedding.ts).
+ */
+import type { DType } from "../base/dtype.ts";
+import { ShapeError } from "../base/errors.ts";
+import type { Device } from "../device/device.ts";
+import { Embedding, Linear, RMSNorm } from "../nn/layers.ts";
+import { Module } from "../nn/module.ts";
+import type { Routing } from "../tensor/ops-moe.ts";
+import * as t from "../tensor/ops.ts";
+import { noGrad } from "../tensor/tape.ts";
+import { Parameter, type Tensor } from "../tensor/tensor.ts";
+import { Block } from "./block.ts";
+import type { V4Config } from "./config.ts";
+import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
+import { Init, INIT_STD } from "./init.ts";
+import { MtpModule } from "./mtp.ts";
+import { ropeTables } from "./rope.ts";
+import { V4State } from "./state.ts";
+import { SIDE_WIDTH, VisualEmbedding } from "./visual-embedding.ts";
+
+export interface V4Options {
+  readonly seed?: number;
+  /** "zeros" when weights are about to be loaded. */
+  readonly init?: "normal" | "zeros";
+  /** Of activations. */
+  readonly dtype?: Extract<DType, "f32" | "bf16">;
+}
+
+export interface ForwardOptions {
+  /** Continues these sequences and moves the state on; no gradients then. */
+  readonly state?: V4State;
+  /** Side information of visual tokens, i32 [B*T*4] (visual-embedding.ts); absent: text only. */
+  readonly visual?: Int32Array | undefined;
+  /** Keep only block inputs and run each block again in the backward pass. */
+  readonly checkpoint?: boolean;
+  /** Sees each layer's routing, for load balancing. */
+  readonly onRouting?: (layerIdx: number, routing: Routing) => void;
+}
+
+export interface ForwardOutput {
+  /** Before the final collapse, [B*T,n,D]; what MTP reads. */
+  readonly streams: Tensor;
+  /** After the final norm, [B,T,D]; the head's input. */
+  readonly hidden: Tensor;
+}
+
+export class V4 extends Module {
+  readonly embed: Embedding;
+  readonly embed_visual: VisualEmbedding | undefined;
+  readonly layers: Block[];
+  readonly hc_head_fn: Parameter;
+  readonly hc_head_base: Parameter;
+  readonly hc_head_scale: Parameter;
+  readonly norm: RMSNorm;
+  readonly head: Linear;
+  readonly mtp: MtpModule[];
+  readonly config: V4Config;
+  readonly device: Device;
+  readonly dtype: "f32" | "bf16";
+
+  constructor(device: Device, config: V4Config, options: V4Options = {}) {
+    super();
+    this.device = device;
+    this.config = config;
+    this.dtype = options.dtype ?? "f32";
+    const { vocab_size, hidden_size, num_hidden_layers, num_hash_layers, rms_norm_eps } = config;
+    const kind = options.init ?? "normal";
+    const init = new Init(device, { seed: options.seed ?? 0, kind, numLayers: num_hidden_layers });
+    const rope = ropeTables(device, config);
+    this.embed = new Embedding(device, vocab_size, hidden_size, { seed: init.seed(), std: INIT_STD, init: kind });
+    this.embed_visual = config.visual ? new VisualEmbedding(init, config.visual, hidden_size) : undefined;
+    this.layers = Array.from(
+      { length: num_hidden_layers },
+      (_, i) => new Block(init, config, { ratio: config.compress_ratios[i]!, isHash: i < num_hash_layers }, rope),
+    );
+    ({ fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale } = initHcCollapse(init, config));
+    this.norm = new RMSNorm(device, hidden_size, { eps: rms_norm_eps });
+    this.head = init.linear(hidden_size, vocab_size);
+    this.mtp = Array.from({ length: config.num_nextn_predict_layers }, () => new MtpModule(init, config, rope));
+  }
+
+  newState(batch = 1): V4State {
+    return new V4State(this.config.num_hidden_layers, batch);
+  }
+
+  /** ids i32 [B,T]. */
+  forward(ids: Tensor, options: ForwardOptions = {}): ForwardOutput {
+    const { state } = options;
+    if (state === undefined) return this.run(ids, options);
+    const [batch, tokens] = ids.shape as [number, number];
+    if (batch !== state.batch)
+      throw new ShapeError(`forward: expected ids of ${state.batch} sequences, got [${ids.shape}]`);
+    const out = noGrad(() => this.run(ids, options));
+    state.length += tokens;
+    return out;
+  }
+
+  /** hidden [..,D] -> f32 logits [..,V], or of the ids in `range` only. */
+  logits(hidden: Tensor, range?: { readonly start: number; readonly end: number }): Tensor {
+    const weight = range ? t.slice(this.head.weight, 0, range.start, range.end) : this.head.weight;
+    return t.linear(t.cast(hidden, "f32"), weight);
+  }
+
+  /** The MTP module's hidden states [B,T,D]: row p has seen the token at p+1 and speaks about p+2. */
+  mtpHidden(streams: Tensor, nextIds: Tensor, options: Pick<ForwardOptions, "visual"> = {}): Tensor {
+    const module = this.mtp[0];
+    if (module === undefined)
+      throw new ShapeError("mtpHidden: expected a network with num_nextn_predict_layers 1, got 0");
+    const [batch, tokens] = nextIds.shape as [number, number];
+    const next = this.embedTokens(nextIds, options.visual);
+    const hidden = module.predict(streams, next, { batch, start: 0, ids: hostIds(nextIds) });
+    return t.reshape(hidden, [batch, tokens, this.config.hidden_size]);
+  }
+
+  private run(ids: Tensor, options: ForwardOptions): ForwardOutput {
+    const { state, checkpoint = false, onRouting } = options;
+    const { hidden_size: d, hc_mult: n } = this.config;
+    const [batch, tokens] = ids.shape as [number, number];
+    const rows = batch * tokens;
+    const host = hostIds(ids);
+    const x = t.reshape(this.embedTokens(ids, options.visual), [rows, 1, d]);
+    let streams = t.expand(x, [rows, n, d]);
+    this.layers.forEach((layer, i) => {
+      const step = (s: Tensor): Tensor =>
+        layer.run(s, {
+          batch,
+          start: state?.length ?? 0,
+          ids: host,
+          state: state?.layers[i],
+          onRouting: onRouting && ((routing) => onRouting(i, routing)),
+        });
+      streams = checkpoint ? t.checkpoint(step, [streams]) : step(streams);
+    });
+    const head = { fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale };
+    const hidden = this.norm.forward(hcCollapse(streams, head, this.config));
+    return { streams, hidden: t.reshape(hidden, [batch, tokens, d]) };
+  }
+
+  /** ids [B,T] -> [B*T,D] in the activations' type. */
+  private embedTokens(ids: Tensor, visual: Int32Array | undefined): Tensor {
+    const rows = ids.size;
+    const x = t.reshape(this.embed.forward(ids), [rows, this.config.hidden_size]);
+    if (visual === undefined) return t.cast(x, this.dtype);
+    if (this.embed_visual === undefined) throw new ShapeError("forward: expected a network with a visual part");
+    if (visual.length !== rows * SIDE_WIDTH)
+      throw new ShapeError(
+        `forward: expected ${rows * SIDE_WIDTH} numbers of visual side information, got ${visual.length}`,
+      );
+    const extra = this.embed_visual.forward(visual);
+    return t.cast(extra === undefined ? x : t.add(x, extra), this.dtype);
+  }
+}
+
+const hostIds = (ids: Tensor): Int32Array => ids.toArray() as Int32Array;
