@@ -1,0 +1,19 @@
+/** The interpreter as a device: slow, exact, the judge of every other target. */
+import { interpret } from "../tile/interpret.ts";
+import { memoryOf, type Memory } from "../tile/memory.ts";
+import type { BufferArg } from "./device.ts";
+import { HostDevice } from "./host-device.ts";
+
+export const openInterpreter = (): HostDevice =>
+  new HostDevice("interpreter", (program) => (grid, args) => {
+    const memory: Record<string, Memory> = {};
+    const numbers: Record<string, number> = {};
+    for (const p of program.params) {
+      const arg = args[p.name]!;
+      if (p.kind === "buffer") {
+        const { buffer, byteOffset } = arg as BufferArg;
+        memory[p.name] = memoryOf(buffer.bytes!, byteOffset, p.dtype);
+      } else numbers[p.name] = p.kind === "scalar" ? Math.fround(arg as number) : (arg as number);
+    }
+    interpret(program, grid, { memory, numbers });
+  });

@@ -1,0 +1,219 @@
+/**
+ * Elementwise kernels from an expression: y = f(x1, x2, ...) with numpy broadcasting.
+ *   map(device, "scaleAdd", [x, y], ["f32"], (k, a, b) => [a.mul(2).add(b)])
+ * The body sees float inputs as f32 tiles and integer inputs as they are; outputs are cast to their
+ * dtypes. Axes that broadcast alike are merged, so most calls become one 2-d walk. `stridedMap` is the
+ * same walk over explicitly strided inputs; layout.ts uses it to copy.
+ */
+import { dtypes, isFloat, type DType } from "../base/dtype.ts";
+import { ShapeError } from "../base/errors.ts";
+import type { BufferArg, Device, LaunchArg } from "../device/device.ts";
+import { kernel, broadcastShapes, type Index, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import type { TileProgram } from "../tile/ir.ts";
+import type { KernelCase, OpCases } from "./case.ts";
+import { ceilDiv, run } from "./launch.ts";
+import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
+
+export type MapBody = (k: KernelBuilder, ...tiles: Tile[]) => Tile[];
+
+/** One input of a strided walk: element strides per axis of the output shape (0 repeats). */
+export interface StridedInput extends BufferArg {
+  readonly dtype: DType;
+  readonly strides: readonly number[];
+  /** In elements, on top of byteOffset. */
+  readonly offset: number;
+}
+
+interface Walk {
+  /** [outer1, outer2, rows, cols], merged. */
+  readonly shape: readonly number[];
+  readonly strides: readonly (readonly number[])[];
+}
+
+/** Drops axes of size 1 and merges neighbours that every input walks as one; pads to rank 4. */
+function mergeAxes(shape: readonly number[], inputs: readonly StridedInput[]): Walk {
+  const dims: number[] = [];
+  const strides: number[][] = inputs.map(() => []);
+  for (let i = 0; i < shape.length; i++) {
+    const n = shape[i]!;
+    if (n === 1) continue;
+    const last = dims.length - 1;
+    const merges = last >= 0 && inputs.every((x, j) => strides[j]![last] === x.strides[i]! * n);
+    if (merges) {
+      dims[last]! *= n;
+      inputs.forEach((x, j) => (strides[j]![last] = x.strides[i]!));
+    } else {
+      dims.push(n);
+      inputs.forEach((x, j) => strides[j]!.push(x.strides[i]!));
+    }
+  }
+  if (dims.length === 0) {
+    dims.push(1);
+    inputs.forEach((_, j) => strides[j]!.push(0));
+  }
+  if (dims.length === 1) splitRow(dims, strides);
+  if (dims.length > 4) throw new ShapeError(`map: expected at most 4 axes after merging, got [${shape}]`);
+  while (dims.length < 4) {
+    dims.unshift(1);
+    for (const s of strides) s.unshift(0);
+  }
+  return { shape: dims, strides };
+}
+
+/** A flat walk becomes rows of equal length where it divides, so that tiles are full. */
+function splitRow(dims: number[], strides: number[][]): void {
+  const n = dims[0]!;
+  const width = n <= 1024 ? n : [1024, 768, 512, 384, 256, 128, 64].find((w) => n % w === 0);
+  const cols = width ?? n;
+  dims.splice(0, 1, n / cols, cols);
+  for (const s of strides) s.splice(0, 1, s[0]! * cols, s[0]!);
+}
+
+const columnTile = (cols: number): number => {
+  if (cols <= 1024) return cols;
+  for (let w = 1024; w >= 128; w -= 64) if (cols % w === 0) return w;
+  return 1024;
+};
+
+interface MapStatic {
+  readonly tile: readonly [number, number];
+  /** Per input: does it repeat along rows and along columns, else unit or general column stride. */
+  readonly inputs: readonly { readonly dtype: DType; readonly rows: "each" | "same"; readonly cols: "unit" | "same" | "strided" }[];
+  readonly outputs: readonly DType[];
+}
+
+function buildMap(name: string, p: MapStatic, body: MapBody): TileProgram {
+  return kernel(name, (k) => {
+    const size = ["s1", "s2", "s3"].map((n) => k.index(n)) as [Index, Index, Index];
+    const [o2, rows, cols] = size;
+    const z = k.programId(2);
+    const [z1, z2] = [z.div(o2), z.mod(o2)];
+    const at = [k.programId(1).mul(p.tile[0]), k.programId(0).mul(p.tile[1])];
+    const tiles = p.inputs.map((x, i) => {
+      const buffer = k.buffer(`x${i}`, x.dtype);
+      const stride = (d: number): Index => k.index(`x${i}s${d}`);
+      const offset = k.index(`x${i}at`).add(z1.mul(stride(0))).add(z2.mul(stride(1)));
+      const rowStride = x.rows === "each" ? stride(2) : 0;
+      const colStride = x.cols === "strided" ? stride(3) : x.cols === "unit" ? 1 : 0;
+      const isRow = x.rows === "each";
+      const isCol = x.cols !== "same";
+      const view = k.view(buffer, [isRow ? rows : 1, isCol ? cols : 1], { strides: [rowStride, colStride], offset });
+      const tile = k.load(view, [isRow ? at[0]! : 0, isCol ? at[1]! : 0], [isRow ? p.tile[0] : 1, isCol ? p.tile[1] : 1]);
+      return isFloat(x.dtype) ? tile.cast("f32") : tile;
+    });
+    const results = body(k, ...tiles);
+    p.outputs.forEach((dtype, i) => {
+      const view = k.view(k.buffer(`y${i}`, dtype, "out"), [rows, cols], { offset: z.mul(rows).mul(cols) });
+      k.store(view, at, results[i]!.cast(dtype).broadcast(p.tile));
+    });
+  });
+}
+
+const programs = new Map<string, TileProgram>();
+
+/** f over strided inputs into new contiguous arrays of `shape`, or into `into`. Same key, same body. */
+export function stridedMap(
+  device: Device,
+  key: string,
+  inputs: readonly StridedInput[],
+  shape: readonly number[],
+  outDtypes: readonly DType[],
+  body: MapBody,
+  into?: readonly NdArray[],
+): NdArray[] {
+  const outputs = into ?? outDtypes.map((dtype) => empty(device, shape, dtype));
+  if (sizeOf(shape) === 0) return [...outputs];
+  const walk = mergeAxes(shape, [...inputs]);
+  const [o1, o2, rows, cols] = walk.shape as [number, number, number, number];
+  const tc = columnTile(cols);
+  const tr = Math.max(1, Math.min(64, Math.floor(4096 / tc), rows));
+  const p: MapStatic = {
+    tile: [tr, tc],
+    inputs: inputs.map((x, i) => {
+      const s = walk.strides[i]!;
+      return { dtype: x.dtype, rows: s[2] === 0 || rows === 1 ? "same" : "each", cols: s[3] === 0 || cols === 1 ? "same" : s[3] === 1 ? "unit" : "strided" };
+    }),
+    outputs: outDtypes,
+  };
+  const id = `${key}|${JSON.stringify(p)}`;
+  let program = programs.get(id);
+  if (!program) programs.set(id, (program = buildMap(`map_${key.replace(/\W+/g, "_")}`, p, body)));
+  const args: Record<string, LaunchArg> = { s1: o2, s2: rows, s3: cols };
+  inputs.forEach((x, i) => {
+    const s = walk.strides[i]!;
+    const flags = p.inputs[i]!;
+    args[`x${i}`] = x;
+    args[`x${i}at`] = x.offset;
+    args[`x${i}s0`] = s[0]!;
+    args[`x${i}s1`] = s[1]!;
+    if (flags.rows === "each") args[`x${i}s2`] = s[2]!;
+    if (flags.cols === "strided") args[`x${i}s3`] = s[3]!;
+  });
+  outputs.forEach((y, i) => (args[`y${i}`] = y));
+  run(device, program, [ceilDiv(cols, tc), ceilDiv(rows, tr), o1 * o2], args);
+  return [...outputs];
+}
+
+/** Row-major strides of `from` as seen through the broadcast shape `to`. */
+export function broadcastStrides(from: readonly number[], to: readonly number[]): number[] {
+  const out = Array<number>(to.length).fill(0);
+  let step = 1;
+  for (let i = from.length - 1; i >= 0; i--) {
+    if (from[i] !== 1) out[i + to.length - from.length] = step;
+    step *= from[i]!;
+  }
+  return out;
+}
+
+const strided = (x: NdArray, shape: readonly number[]): StridedInput => ({ buffer: x.buffer, byteOffset: x.byteOffset, dtype: x.dtype, strides: broadcastStrides(x.shape, shape), offset: 0 });
+
+/** Elementwise over broadcast inputs; `into` writes in place (it may be one of the inputs). */
+export function map(device: Device, key: string, inputs: readonly NdArray[], outDtypes: readonly DType[], body: MapBody, into?: readonly NdArray[]): NdArray[] {
+  const shape = inputs.map((x) => x.shape).reduce((a, b) => broadcastShapes(a, b));
+  return stridedMap(device, key, inputs.map((x) => strided(x, shape)), shape, outDtypes, body, into);
+}
+
+const ramp = (n: number, scale: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * 0.7) * scale);
+
+function mapCase(name: string, shapes: readonly (readonly number[])[]): KernelCase {
+  const data = shapes.map((s, i) => ramp(sizeOf(s), 1 + i));
+  const out = shapes.reduce((a, b) => broadcastShapes(a, b));
+  return {
+    name,
+    run: (device) => map(device, "caseMulAdd", shapes.map((s, i) => fromHost(device, data[i]!, s, "f32")), ["f32"], (_k, a, b) => [a!.mul(b!).add(a!)]),
+    expected: () => {
+      const y = new Float32Array(sizeOf(out));
+      const strides = shapes.map((s) => broadcastStrides(s, out));
+      for (let i = 0; i < y.length; i++) {
+        let rest = i;
+        const at = [0, 0];
+        for (let d = out.length - 1; d >= 0; d--) {
+          const pos = rest % out[d]!;
+          rest = Math.floor(rest / out[d]!);
+          strides.forEach((s, j) => (at[j]! += pos * s[d]!));
+        }
+        const [a, b] = [data[0]![at[0]!]!, data[1]![at[1]!]!];
+        y[i] = Math.fround(Math.fround(a * b) + a);
+      }
+      return [y];
+    },
+    tolerance: { rtol: 2e-7, atol: 3e-7, why: "a*b+a may be contracted to one rounding" },
+  };
+}
+
+export const cases: OpCases = {
+  op: "map",
+  cases: [
+    mapCase("same shape", [[7, 33], [7, 33]]),
+    mapCase("row vector", [[5, 40], [40]]),
+    mapCase("column vector", [[5, 40], [5, 1]]),
+    mapCase("scalar", [[3000], [1]]),
+    mapCase("4-d", [[2, 3, 5, 8], [3, 1, 8]]),
+  ],
+  programs: () => [
+    buildMap("map_mul_add", { tile: [4, 1024], inputs: [{ dtype: "f32", rows: "each", cols: "unit" }, { dtype: "bf16", rows: "same", cols: "unit" }], outputs: ["bf16"] }, (_k, a, b) => [a!.mul(b!).add(a!)]),
+  ],
+};
+
+/** Bytes of one element; for callers that size buffers. */
+export const itemSize = (x: NdArray): number => dtypes[x.dtype].size;

@@ -1,0 +1,13 @@
+/** The devices of this machine, for tests that run on each. */
+import type { Device } from "../../src/device/device.ts";
+import { openInterpreter } from "../../src/device/interpreter.ts";
+
+export interface TestDevice {
+  readonly name: string;
+  readonly device: Device | undefined;
+  readonly reason?: string;
+}
+
+export function availableDevices(): TestDevice[] {
+  return [{ name: "interpreter", device: openInterpreter() }];
+}
