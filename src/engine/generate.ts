@@ -1,0 +1,87 @@
+/**
+ * Tokens in, tokens out: the loop of one request. The tracker says what is legal, the decoder gives logits, the
+ * sampler draws. Inside a picture or clip only the codes' part of the head is computed, and guidance compares
+ * with the blanked prompt; outside of it runs one sequence. No strings here.
+ * Main function: `generateTokens`, a generator that ends with the reason it stopped.
+ */
+import type { V4 } from "../model/v4.ts";
+import { Decoder, type IdRange } from "./decoder.ts";
+import type { Grammar, Legal, SegmentPlan, VisualKind } from "./modality.ts";
+import { guide, sample } from "./sampler.ts";
+import type { FinishReason, SamplingParams } from "./types.ts";
+
+export interface TokenRequest {
+  readonly prompt: readonly number[];
+  readonly params: Omit<SamplingParams, "stop">;
+  /** Header of pictures and clips that this side writes. */
+  readonly plan: SegmentPlan;
+  /** Ids that may follow in text. */
+  readonly isTextLegal: (id: number) => boolean;
+  /** Ids that end the answer. */
+  readonly isEnd: (id: number) => boolean;
+  /** The unconditional version of everything before a picture or clip. */
+  readonly blank: (ids: readonly number[]) => readonly number[];
+  /** Stop after the first whole picture or clip. */
+  readonly stopAfterSegment: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface TokenEvent {
+  readonly id: number;
+  /** The picture or clip the token belongs to, after it was read; undefined in text. */
+  readonly segment: { readonly modality: VisualKind; readonly done: number; readonly total: number } | undefined;
+}
+
+export function* generateTokens(
+  model: V4,
+  grammar: Grammar,
+  request: TokenRequest,
+): Generator<TokenEvent, FinishReason> {
+  const { prompt, params, plan, isEnd, blank, signal, stopAfterSegment } = request;
+  const decoder = new Decoder(model, grammar);
+  try {
+    for (const id of prompt) decoder.push(id);
+    // The context may end a segment early, never silently: the caller sees "length".
+    const budget = Math.min(params.maxTokens, model.config.max_position_embeddings - prompt.length);
+    for (let n = 0; n < budget; n++) {
+      if (signal?.aborted) return "abort";
+      const wasVisual = decoder.tracker.segment !== undefined;
+      if (!wasVisual) decoder.closeGuidance();
+      else if (params.guidance !== 1) decoder.openGuidance(blank);
+      const id = nextId(decoder, decoder.tracker.legal(plan), model, grammar, request, n);
+      if (isEnd(id)) return "stop";
+      decoder.push(id);
+      const { segment } = decoder.tracker;
+      yield { id, segment };
+      if (wasVisual && segment === undefined && stopAfterSegment) return "stop";
+    }
+    return "length";
+  } finally {
+    decoder.dispose();
+  }
+}
+
+function nextId(
+  decoder: Decoder,
+  legal: Legal,
+  model: V4,
+  grammar: Grammar,
+  request: TokenRequest,
+  counter: number,
+): number {
+  const { params, isTextLegal } = request;
+  if (legal.kind === "forced") return legal.id;
+  const range = rangeOf(legal, grammar, model.config.vocab_size);
+  const [conditional, unconditional] = decoder.logits(range);
+  const logits = unconditional ? guide(conditional!, unconditional, params.guidance) : conditional!;
+  const options = { temperature: params.temperature, seed: params.seed, counter };
+  if (legal.kind === "code") return sample(logits, { ...options, topP: 1, topK: params.topK }, range.start);
+  const isLegal = legal.kind === "oneOf" ? (id: number): boolean => legal.ids.includes(id) : isTextLegal;
+  return sample(logits, { ...options, topP: params.topP, topK: params.topK, isLegal }, range.start);
+}
+
+function rangeOf(legal: Legal, grammar: Grammar, vocabSize: number): IdRange {
+  if (legal.kind === "code") return { start: legal.start, end: legal.end };
+  // Codes come after all text ids, so text needs the head's beginning only.
+  return { start: 0, end: grammar.codes.end === vocabSize ? grammar.codes.start : vocabSize };
+}

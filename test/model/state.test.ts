@@ -1,0 +1,106 @@
+/**
+ * Continuing a state equals one call. Each row's arithmetic is the same whatever the chunk, up to the order of
+ * f32 sums in products of other shapes, so the bound is a few hundred units in the last place of the largest value.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { V4State } from "../../src/model/state.ts";
+import { V4 } from "../../src/model/v4.ts";
+import * as t from "../../src/tensor/ops.ts";
+import { Tensor } from "../../src/tensor/tensor.ts";
+import { openTestDevice } from "../tensor/device.ts";
+import { someIds, tinyConfig } from "./tiny.ts";
+
+const device = openTestDevice();
+const config = tinyConfig();
+const model = new V4(device, config, { seed: 3 });
+enlarge(model);
+const BOUND = 2e-5;
+const LENGTH = 37;
+
+/** Start values are small; larger ones make every part count. */
+function enlarge(network: V4): void {
+  for (const [name, p] of network.namedParameters())
+    if (p.dtype === "f32" && p.ndim >= 2 && !name.includes("hc_"))
+      p.copyFrom((p.toArray() as Float32Array).map((x) => x * 8));
+}
+
+const tensorOf = (ids: Int32Array, batch = 1): Tensor => Tensor.from(device, ids, [batch, ids.length / batch]);
+
+function whole(ids: Int32Array): Float32Array {
+  using _scope = t.tensorScope();
+  return t.noGrad(() => model.logits(model.forward(tensorOf(ids)).hidden)).toArray() as Float32Array;
+}
+
+function step(state: V4State, ids: Int32Array): Float32Array {
+  using _scope = t.tensorScope();
+  return t
+    .noGrad(() => model.logits(model.forward(tensorOf(ids, state.batch), { state }).hidden))
+    .toArray() as Float32Array;
+}
+
+function chunked(ids: Int32Array, sizes: readonly number[]): Float32Array {
+  const state = model.newState();
+  const parts: number[] = [];
+  let at = 0;
+  for (const n of sizes) parts.push(...step(state, ids.slice(at, (at += n))));
+  assert.equal(at, ids.length);
+  assert.equal(state.length, ids.length);
+  state.dispose();
+  return Float32Array.from(parts);
+}
+
+function close(got: Float32Array, expected: Float32Array, what: string): void {
+  assert.equal(got.length, expected.length, what);
+  const scale = expected.reduce((m, x) => Math.max(m, Math.abs(x)), 0);
+  got.forEach((x, i) =>
+    assert.ok(Math.abs(x - expected[i]!) <= BOUND * scale, `${what}: element ${i}: ${x} vs ${expected[i]}`),
+  );
+}
+
+const ids = someIds(LENGTH, 50);
+const expected = whole(ids);
+
+test("two chunks equal one call at every split", () => {
+  for (let split = 1; split < LENGTH; split++) close(chunked(ids, [split, LENGTH - split]), expected, `split ${split}`);
+});
+
+test("equal chunks of every size equal one call, one token at a time included", () => {
+  for (const size of [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17]) {
+    const sizes = Array.from({ length: Math.floor(LENGTH / size) }, () => size);
+    const rest = LENGTH % size;
+    close(chunked(ids, rest ? [...sizes, rest] : sizes), expected, `chunks of ${size}`);
+  }
+});
+
+test("a prefix does not depend on what follows", () => {
+  const vocab = config.vocab_size;
+  for (const n of [1, 3, 4, 8, 16, 19]) close(whole(ids.slice(0, n)), expected.slice(0, n * vocab), `prefix ${n}`);
+});
+
+test("a stacked batch equals its sequences, and picking gives them back", () => {
+  const other = someIds(LENGTH, 50, 9);
+  const a = model.newState();
+  const b = model.newState();
+  step(a, ids.slice(0, 18));
+  step(b, other.slice(0, 18));
+  const both = V4State.stack([a, b]);
+  const got = step(both, Int32Array.from([...ids.slice(18, 30), ...other.slice(18, 30)]));
+  const vocab = config.vocab_size;
+  close(got.slice(0, 12 * vocab), expected.slice(18 * vocab, 30 * vocab), "first of the batch");
+  close(got.slice(12 * vocab), whole(other).slice(18 * vocab, 30 * vocab), "second of the batch");
+  const first = both.pick(0);
+  both.dispose();
+  close(step(first, ids.slice(30)), expected.slice(30 * vocab), "picked");
+  // The parts that were stacked are untouched.
+  close(step(a, ids.slice(18, 20)), expected.slice(18 * vocab, 20 * vocab), "original");
+  for (const s of [a, b, first]) s.dispose();
+});
+
+test("stacking sequences of other lengths is refused", () => {
+  const a = model.newState();
+  const b = model.newState();
+  step(a, ids.slice(0, 3));
+  step(b, ids.slice(0, 4));
+  assert.throws(() => V4State.stack([a, b]), /expected sequences of equal length, got 3, 4/);
+});
