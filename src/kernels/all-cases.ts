@@ -4,11 +4,13 @@ import { cases as conv } from "./conv.ts";
 import { cases as crossEntropy } from "./cross-entropy.ts";
 import { cases as elementwise } from "./elementwise.ts";
 import { cases as embedding } from "./embedding.ts";
+import { cases as hyperConnection } from "./hyper-connection-backward.ts";
 import { cases as layout } from "./layout.ts";
 import { cases as norm } from "./norm.ts";
 import { cases as reduce } from "./reduce.ts";
 import { cases as rope } from "./rope.ts";
 import { cases as softmax } from "./softmax.ts";
+import { cases as sparseAttention } from "./sparse-attention-backward.ts";
 import { cases as swiglu } from "./swiglu.ts";
 
-export const allCases: readonly OpCases[] = [conv, crossEntropy, elementwise, embedding, layout, norm, reduce, rope, softmax, swiglu];
+export const allCases: readonly OpCases[] = [conv, crossEntropy, elementwise, embedding, hyperConnection, layout, norm, reduce, rope, softmax, sparseAttention, swiglu];

@@ -1,0 +1,232 @@
+/**
+ * Manifold-constrained hyper-connections (mHC): n residual streams mixed around each sublayer.
+ *   split   pre = sigmoid(mix[0:n] s0 + b) + eps, post = 2 sigmoid(mix[n:2n] s1 + b),
+ *           comb = Sinkhorn(softmax_k(mix[2n:] s2 + b) + eps), ending on columns
+ *   pre     y = sum_j pre_j x_j                     x [R,n,D], pre [R,n] -> [R,D]
+ *   post    y_k = post_k f + sum_j comb_jk x_j      comb is summed over its FIRST index
+ * numeric  split in f32 throughout; streams in their dtype, f32 inside
+ * source   DeepSeek-V4 spec section 2.2; twins hcSplitRef, hcPreRef, hcPostRef. Backward: hyper-connection-backward.ts
+ * In the split kernels the row is the LAST axis of every tile, so that all 4x4 arithmetic runs along it.
+ */
+import type { DType } from "../base/dtype.ts";
+import { ShapeError } from "../base/errors.ts";
+import type { Device } from "../device/device.ts";
+import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import type { View } from "../tile/ir.ts";
+import { ceilDiv, run, specialize } from "./launch.ts";
+import { empty, sizeOf, type NdArray } from "./nd-array.ts";
+
+export interface HcSplitParams {
+  /** f32 [(2+n)n] */
+  readonly base: NdArray;
+  /** f32 [3] */
+  readonly scale: NdArray;
+  readonly n: number;
+  /** Sinkhorn turns, the first of which only normalises columns. */
+  readonly iters: number;
+  readonly eps: number;
+}
+
+export function hcSplitRef(mix: ArrayLike<number>, rows: number, p: { base: ArrayLike<number>; scale: ArrayLike<number>; n: number; iters: number; eps: number }): { pre: Float32Array; post: Float32Array; comb: Float32Array } {
+  const { n, eps } = p;
+  const width = (2 + n) * n;
+  const [pre, post, comb] = [new Float32Array(rows * n), new Float32Array(rows * n), new Float32Array(rows * n * n)];
+  const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+  for (let r = 0; r < rows; r++) {
+    const at = (i: number, part: number): number => mix[r * width + i]! * p.scale[part]! + p.base[i]!;
+    for (let j = 0; j < n; j++) {
+      pre[r * n + j] = sigmoid(at(j, 0)) + eps;
+      post[r * n + j] = 2 * sigmoid(at(n + j, 1));
+    }
+    const c = Array.from({ length: n }, (_, j) => {
+      const row = Array.from({ length: n }, (_, k) => at(2 * n + j * n + k, 2));
+      const max = Math.max(...row);
+      const e = row.map((v) => Math.exp(v - max));
+      const total = e.reduce((s, v) => s + v, 0);
+      return e.map((v) => v / total + eps);
+    });
+    const columns = (): void => {
+      for (let k = 0; k < n; k++) {
+        const total = c.reduce((s, row) => s + row[k]!, eps);
+        for (const row of c) row[k]! /= total;
+      }
+    };
+    columns();
+    for (let i = 1; i < p.iters; i++) {
+      for (const row of c) {
+        const total = row.reduce((s, v) => s + v, eps);
+        for (let k = 0; k < n; k++) row[k]! /= total;
+      }
+      columns();
+    }
+    c.forEach((row, j) => row.forEach((v, k) => (comb[(r * n + j) * n + k] = v)));
+  }
+  return { pre, post, comb };
+}
+
+export function hcPreRef(x: ArrayLike<number>, pre: ArrayLike<number>, rows: number, n: number, d: number): Float32Array {
+  return Float32Array.from({ length: rows * d }, (_, i) => {
+    const [r, c] = [Math.floor(i / d), i % d];
+    let s = 0;
+    for (let j = 0; j < n; j++) s += pre[r * n + j]! * x[(r * n + j) * d + c]!;
+    return s;
+  });
+}
+
+export function hcPostRef(f: ArrayLike<number>, x: ArrayLike<number>, post: ArrayLike<number>, comb: ArrayLike<number>, rows: number, n: number, d: number): Float32Array {
+  return Float32Array.from({ length: rows * n * d }, (_, i) => {
+    const [r, k, c] = [Math.floor(i / (n * d)), Math.floor(i / d) % n, i % d];
+    let s = post[r * n + k]! * f[r * d + c]!;
+    for (let j = 0; j < n; j++) s += comb[(r * n + j) * n + k]! * x[(r * n + j) * d + c]!;
+    return s;
+  });
+}
+
+/** Rows per program of the split kernels. */
+export const SPLIT_ROWS = 64;
+
+export interface SplitStatic {
+  readonly n: number;
+  readonly eps: number;
+}
+
+/** Normalises over `axis` (0: columns, 1: rows of comb [n,n,R]). */
+export const normalizeComb = (c: Tile, axis: 0 | 1, eps: number): Tile => c.div(c.sum(axis).add(eps));
+
+/** Tiles of one block of rows, row last: the affine inputs of the three parts. */
+export function loadSplit(k: KernelBuilder, p: SplitStatic, rows: ReturnType<KernelBuilder["index"]>): {
+  readonly mix: { pre: Tile; post: Tile; comb: Tile };
+  readonly affine: { pre: Tile; post: Tile; comb: Tile };
+  readonly scale: readonly [Tile, Tile, Tile];
+} {
+  const { n } = p;
+  const width = (2 + n) * n;
+  const mix = k.buffer("mix", "f32");
+  const base = k.buffer("base", "f32");
+  const scale = k.view(k.buffer("scale", "f32"), [3]);
+  const r0 = k.programId(0).mul(SPLIT_ROWS);
+  const vector = (offset: number, part: number): [Tile, Tile] => {
+    const x = k.load(k.view(mix, [n, rows], { strides: [1, width], offset }), [0, r0], [n, SPLIT_ROWS]);
+    const b = k.load(k.view(base, [n, 1], { offset }), [0, 0], [n, 1]);
+    return [x, x.mul(scales[part]!.reshape([1, 1])).add(b)];
+  };
+  const scales = [0, 1, 2].map((i) => k.load(scale, [i], [1])) as [Tile, Tile, Tile];
+  const [pre, preAffine] = vector(0, 0);
+  const [post, postAffine] = vector(n, 1);
+  const comb = k.load(k.view(mix, [n, n, rows], { strides: [n, 1, width], offset: 2 * n }), [0, 0, r0], [n, n, SPLIT_ROWS]);
+  const combBase = k.load(k.view(base, [n, n, 1], { offset: 2 * n }), [0, 0, 0], [n, n, 1]);
+  const combAffine = comb.mul(scales[2].reshape([1, 1, 1])).add(combBase);
+  return { mix: { pre, post, comb }, affine: { pre: preAffine, post: postAffine, comb: combAffine }, scale: scales };
+}
+
+/** softmax over k of comb [j,k,R]. */
+export function softmaxComb(affine: Tile): Tile {
+  const e = affine.sub(affine.maxOver(1)).exp();
+  return e.div(e.sum(1));
+}
+
+const splitKernel = specialize((p: SplitStatic) =>
+  kernel("hc_split", (k) => {
+    const { n, eps } = p;
+    const [rows, iters] = [k.index("rows"), k.index("iters")];
+    const { affine } = loadSplit(k, p, rows);
+    const r0 = k.programId(0).mul(SPLIT_ROWS);
+    const out = (name: string): View => k.view(k.buffer(name, "f32", "out"), [n, rows], { strides: [1, n] });
+    k.store(out("pre"), [0, r0], affine.pre.sigmoid().add(eps));
+    k.store(out("post"), [0, r0], affine.post.sigmoid().mul(2));
+    const start = normalizeComb(softmaxComb(affine.comb).add(eps), 0, eps);
+    const [comb] = k.loop({ start: 1, end: iters }, [start], (_, [c]) => [normalizeComb(normalizeComb(c!, 1, eps), 0, eps)]);
+    k.store(k.view(k.buffer("comb", "f32", "out"), [n, n, rows], { strides: [n, 1, n * n] }), [0, 0, r0], comb!);
+  }),
+);
+
+export function splitRows(op: string, mix: NdArray, p: HcSplitParams): number {
+  const width = (2 + p.n) * p.n;
+  if (mix.dtype !== "f32" || mix.shape.length !== 2 || mix.shape[1] !== width || sizeOf(p.base.shape) !== width || sizeOf(p.scale.shape) !== 3)
+    throw new ShapeError(`${op}: expected f32 mix [R,${width}], base [${width}], scale [3], got ${mix.dtype} [${mix.shape}], [${p.base.shape}], [${p.scale.shape}]`); // prettier-ignore
+  return mix.shape[0]!;
+}
+
+export function hcSplit(device: Device, mix: NdArray, p: HcSplitParams): { pre: NdArray; post: NdArray; comb: NdArray } {
+  const rows = splitRows("hcSplit", mix, p);
+  const { n, iters, eps, base, scale } = p;
+  const [pre, post, comb] = [empty(device, [rows, n]), empty(device, [rows, n]), empty(device, [rows, n, n])];
+  run(device, splitKernel({ n, eps }), [ceilDiv(rows, SPLIT_ROWS), 1, 1], { mix, base, scale, pre, post, comb, rows, iters });
+  return { pre, post, comb };
+}
+
+export interface StreamStatic {
+  readonly n: number;
+  readonly d: number;
+  readonly dtype: DType;
+  readonly rows: number;
+}
+
+export const streamStatic = (x: NdArray): StreamStatic => {
+  const [, n, d] = x.shape as [number, number, number];
+  return { n, d, dtype: x.dtype, rows: Math.max(1, Math.min(16, Math.floor(2048 / d))) };
+};
+
+/** Stream j of x [R,n,D] as a [R,D] view, and coefficient column i of an f32 [R,width]. */
+export const streamView = (k: KernelBuilder, buffer: Parameters<KernelBuilder["view"]>[0], p: StreamStatic, rows: ReturnType<KernelBuilder["index"]>, j: number): View =>
+  k.view(buffer, [rows, p.d], { strides: [p.n * p.d, 1], offset: j * p.d });
+export const columnView = (k: KernelBuilder, buffer: Parameters<KernelBuilder["view"]>[0], rows: ReturnType<KernelBuilder["index"]>, width: number, i: number): View =>
+  k.view(buffer, [rows, 1], { strides: [width, 1], offset: i });
+
+const preKernel = specialize((p: StreamStatic) =>
+  kernel("hc_pre", (k) => {
+    const rows = k.index("rows");
+    const [x, pre] = [k.buffer("x", p.dtype), k.buffer("pre", "f32")];
+    const y = k.view(k.buffer("y", p.dtype, "out"), [rows, p.d]);
+    const at = [k.programId(0).mul(p.rows), 0];
+    let total: Tile | undefined;
+    for (let j = 0; j < p.n; j++) {
+      const term = k.load(streamView(k, x, p, rows, j), at, [p.rows, p.d]).cast("f32").mul(k.load(columnView(k, pre, rows, p.n, j), at, [p.rows, 1]));
+      total = total ? total.add(term) : term;
+    }
+    k.store(y, at, total!.cast(p.dtype));
+  }),
+);
+
+const postKernel = specialize((p: StreamStatic) =>
+  kernel("hc_post", (k) => {
+    const rows = k.index("rows");
+    const [f, x, post, comb, y] = [k.buffer("f", p.dtype), k.buffer("x", p.dtype), k.buffer("post", "f32"), k.buffer("comb", "f32"), k.buffer("y", p.dtype, "out")];
+    const at = [k.programId(0).mul(p.rows), 0];
+    const column = (buffer: typeof post, width: number, i: number): Tile => k.load(columnView(k, buffer, rows, width, i), at, [p.rows, 1]);
+    const fTile = k.load(k.view(f, [rows, p.d]), at, [p.rows, p.d]).cast("f32");
+    const streams = Array.from({ length: p.n }, (_, j) => k.load(streamView(k, x, p, rows, j), at, [p.rows, p.d]).cast("f32"));
+    for (let i = 0; i < p.n; i++) {
+      let total = fTile.mul(column(post, p.n, i));
+      streams.forEach((s, j) => (total = total.add(s.mul(column(comb, p.n * p.n, j * p.n + i)))));
+      k.store(streamView(k, y, p, rows, i), at, total.cast(p.dtype));
+    }
+  }),
+);
+
+export function checkStreams(op: string, x: NdArray, parts: readonly (readonly [NdArray, readonly number[]])[]): number {
+  const rows = x.shape[0]!;
+  for (const [a, shape] of parts)
+    if (a.shape.length !== shape.length || shape.some((n, i) => n !== a.shape[i])) throw new ShapeError(`${op}: expected [${shape}] beside x [${x.shape}], got [${a.shape}]`);
+  return rows;
+}
+
+export function hcPre(device: Device, x: NdArray, pre: NdArray): NdArray {
+  const p = streamStatic(x);
+  const rows = checkStreams("hcPre", x, [[pre, [x.shape[0]!, p.n]]]);
+  const y = empty(device, [rows, p.d], x.dtype);
+  run(device, preKernel(p), [ceilDiv(rows, p.rows), 1, 1], { x, pre, y, rows });
+  return y;
+}
+
+export function hcPost(device: Device, f: NdArray, x: NdArray, post: NdArray, comb: NdArray): NdArray {
+  const p = streamStatic(x);
+  const r = x.shape[0]!;
+  const rows = checkStreams("hcPost", x, [[f, [r, p.d]], [post, [r, p.n]], [comb, [r, p.n, p.n]]]); // prettier-ignore
+  const y = empty(device, x.shape, x.dtype);
+  run(device, postKernel(p), [ceilDiv(rows, p.rows), 1, 1], { f, x, post, comb, y, rows });
+  return y;
+}
+
+export const hcForwardPrograms = (p: StreamStatic): ReturnType<typeof preKernel>[] => [splitKernel({ n: p.n, eps: 1e-6 }), preKernel(p), postKernel(p)];
+export { hcPostBackward, hcPreBackward, hcSplitBackward } from "./hyper-connection-backward.ts";

@@ -1,0 +1,244 @@
+/**
+ * V4 attention: one shared key-value head, a sliding window and compressed entries under one softmax.
+ *   logit[t,h,i] = scale * q[t,h] . k_i;   o = sum_i p_i k_i (V = K);   den = sum exp(logit - m) + exp(sink_h - m)
+ * shapes   q [B,T,H,D], kv [B,Tk,D], ckv [B,Tc,D], mask u8 [B,T,Tc], sink f32 [H] -> o [B,T,H,D], lse f32 [B,T,H]
+ * visible  key i sits at keyStart + i and is seen from position p iff p - window < keyStart + i <= p;
+ *          entry j iff j < floor((p + 1) / ratio) and mask is not 0; the sink is in the denominator only
+ * method   flash attention (arXiv:2205.14135): rows of a program are tokens x heads, which all share the keys.
+ * source   DeepSeek-V4 spec section 2.7; twin sparseAttentionRef. Backward: sparse-attention-backward.ts
+ */
+import type { DType } from "../base/dtype.ts";
+import { ShapeError } from "../base/errors.ts";
+import type { Device } from "../device/device.ts";
+import { kernel, type Index, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import type { View } from "../tile/ir.ts";
+import { ceilDiv, run, specialize } from "./launch.ts";
+import { empty, type NdArray } from "./nd-array.ts";
+
+export interface AttentionInputs {
+  readonly q: NdArray;
+  readonly kv: NdArray;
+  readonly ckv?: NdArray | undefined;
+  readonly mask?: NdArray | undefined;
+  readonly sink: NdArray;
+  /** Absolute position of query 0. */
+  readonly queryStart: number;
+  /** Absolute position of key 0. */
+  readonly keyStart: number;
+  readonly window: number;
+  /** Tokens per compressed entry; any number when ckv is absent. */
+  readonly ratio: number;
+  readonly scale: number;
+}
+
+export interface AttentionShape {
+  readonly b: number;
+  readonly t: number;
+  readonly h: number;
+  readonly d: number;
+  readonly tk: number;
+  readonly tc: number;
+}
+
+/** Plain loops in f64: o and lse. */
+export function sparseAttentionRef(
+  x: { q: ArrayLike<number>; kv: ArrayLike<number>; ckv?: ArrayLike<number>; mask?: ArrayLike<number>; sink: ArrayLike<number> },
+  { b, t, h, d, tk, tc }: AttentionShape,
+  p: Pick<AttentionInputs, "queryStart" | "keyStart" | "window" | "ratio" | "scale">,
+): { o: Float32Array; lse: Float32Array } {
+  const o = new Float32Array(b * t * h * d);
+  const lse = new Float32Array(b * t * h);
+  for (let n = 0; n < b; n++)
+    for (let i = 0; i < t; i++)
+      for (let head = 0; head < h; head++) {
+        const position = p.queryStart + i;
+        const row = (n * t + i) * h + head;
+        const keys: [ArrayLike<number>, number][] = [];
+        for (let j = 0; j < tk; j++) if (p.keyStart + j <= position && p.keyStart + j > position - p.window) keys.push([x.kv, (n * tk + j) * d]);
+        for (let j = 0; j < tc; j++) if (j < Math.floor((position + 1) / p.ratio) && (!x.mask || x.mask[(n * t + i) * tc + j])) keys.push([x.ckv!, (n * tc + j) * d]);
+        const logits = keys.map(([k, at]) => {
+          let s = 0;
+          for (let c = 0; c < d; c++) s += x.q[row * d + c]! * k[at + c]!;
+          return s * p.scale;
+        });
+        const max = Math.max(x.sink[head]!, ...logits);
+        const den = logits.reduce((s, l) => s + Math.exp(l - max), Math.exp(x.sink[head]! - max));
+        lse[row] = max + Math.log(den);
+        for (let c = 0; c < d; c++) o[row * d + c] = keys.reduce((s, [k, at], j) => s + (Math.exp(logits[j]! - max) / den) * k[at + c]!, 0);
+      }
+  return { o, lse };
+}
+
+export interface AttentionStatic {
+  readonly dtype: DType;
+  readonly h: number;
+  readonly d: number;
+  readonly hasCkv: boolean;
+  readonly hasMask: boolean;
+  /** Tokens per program, keys and compressed entries per turn. */
+  readonly tokens: number;
+  readonly keys: number;
+  readonly entries: number;
+}
+
+/** Names shared by the forward and backward kernels: parameters, positions and visibility. */
+export class AttentionParts {
+  readonly k: KernelBuilder;
+  readonly p: AttentionStatic;
+  readonly rows: number;
+  readonly size: Readonly<Record<"b" | "t" | "tk" | "tc" | "queryStart" | "keyStart" | "window" | "ratio", Index>>;
+  readonly scale: Tile;
+  readonly kv: View;
+  readonly ckv: View | undefined;
+  private readonly mask: View | undefined;
+  private readonly sinkView: View;
+
+  constructor(k: KernelBuilder, p: AttentionStatic) {
+    this.k = k;
+    this.p = p;
+    this.rows = p.tokens * p.h;
+    const names = ["b", "t", "tk", "tc", "queryStart", "keyStart", "window", "ratio"] as const;
+    this.size = Object.fromEntries(names.map((n) => [n, k.index(n)])) as AttentionParts["size"];
+    this.scale = k.scalar("scale");
+    const { b, t, tk, tc } = this.size;
+    this.kv = k.view(k.buffer("kv", p.dtype), [b, tk, p.d]);
+    this.ckv = p.hasCkv ? k.view(k.buffer("ckv", p.dtype), [b, tc, p.d]) : undefined;
+    this.mask = p.hasMask ? k.view(k.buffer("mask", "u8"), [b, t, tc]) : undefined;
+    this.sinkView = k.view(k.buffer("sink", "f32"), [1, p.h]);
+  }
+  tokenView(name: string, dtype: DType, width: number, mode: "in" | "out" = "in"): View {
+    return this.k.view(this.k.buffer(name, dtype, mode), [this.size.b, this.size.t, this.p.h, width]);
+  }
+  /** [tokens*H, width] of a [B,T,H,width] view. */
+  loadRows(view: View, b: Index, t0: Index, width: number): Tile {
+    return this.k.load(view, [b, t0, 0, 0], [1, this.p.tokens, this.p.h, width]).reshape([this.rows, width]);
+  }
+  storeRows(view: View, b: Index, t0: Index, width: number, value: Tile): void {
+    this.k.store(view, [b, t0, 0, 0], value.reshape([1, this.p.tokens, this.p.h, width]));
+  }
+  /** Repeats [tokens, n] over heads: [tokens*H, n]. */
+  overHeads(tile: Tile): Tile {
+    const n = tile.shape[1]!;
+    return tile.reshape([this.p.tokens, 1, n]).broadcast([this.p.tokens, this.p.h, n]).reshape([this.rows, n]);
+  }
+  sink(): Tile {
+    const { tokens, h } = this.p;
+    return this.k.load(this.sinkView, [0, 0], [1, h]).broadcast([tokens, h]).reshape([this.rows, 1]);
+  }
+  /** Absolute position of each row, i32 [rows,1]. */
+  positions(t0: Index): Tile {
+    return this.overHeads(this.k.iota([this.p.tokens, 1], 0).add(this.k.fromIndex(t0.add(this.size.queryStart))));
+  }
+  /** Which of `keys` window keys from index i on a row sees: bool [rows, keys]. */
+  seesKey(position: Tile, i: Index): Tile {
+    const at = this.k.iota([1, this.p.keys], 1).add(this.k.fromIndex(i.add(this.size.keyStart)));
+    return at.le(position).and(at.gt(position.sub(this.k.fromIndex(this.size.window))));
+  }
+  /** Which of `entries` compressed entries from j on a row sees: bool [rows, entries]. */
+  seesEntry(position: Tile, b: Index, t0: Index, j: Index): Tile {
+    const { k, p } = this;
+    const end = k.iota([1, p.entries], 1).add(k.fromIndex(j.add(1))).mul(k.fromIndex(this.size.ratio));
+    const visible = end.le(position.add(1));
+    if (!this.mask) return visible;
+    const chosen = k.load(this.mask, [b, t0, j], [1, p.tokens, p.entries]).reshape([p.tokens, p.entries]);
+    return visible.and(this.overHeads(chosen).ne(0));
+  }
+  loadKeys(i: Index, b: Index): Tile {
+    return this.k.load(this.kv, [b, i, 0], [1, this.p.keys, this.p.d]).reshape([this.p.keys, this.p.d]);
+  }
+  loadEntries(j: Index, b: Index): Tile {
+    return this.k.load(this.ckv!, [b, j, 0], [1, this.p.entries, this.p.d]).reshape([this.p.entries, this.p.d]);
+  }
+  /** Window keys that some token of the program can see. */
+  keyRange(t0: Index): { start: Index; end: Index; step: number } {
+    const { queryStart, keyStart, window, t, tk } = this.size;
+    const first = queryStart.add(t0).sub(keyStart);
+    const last = queryStart.add(t0.add(this.p.tokens).min(t)).sub(keyStart);
+    return { start: first.sub(window).add(1).max(0), end: last.min(tk), step: this.p.keys };
+  }
+  entryRange(t0: Index): { end: Index; step: number } {
+    const { queryStart, ratio, t, tc } = this.size;
+    return { end: queryStart.add(t0.add(this.p.tokens).min(t)).div(ratio).min(tc), step: this.p.entries };
+  }
+}
+
+/** Finite stand-in for minus infinity, so that an empty tile never gives NaN. */
+const LOW = -1e30;
+
+const forwardKernel = specialize((p: AttentionStatic) =>
+  kernel("sparse_attention", (k) => {
+    const a = new AttentionParts(k, p);
+    const q = a.tokenView("q", p.dtype, p.d);
+    const o = a.tokenView("o", p.dtype, p.d, "out");
+    const lseView = a.tokenView("lse", "f32", 1, "out");
+    const [t0, b] = [k.programId(0).mul(p.tokens), k.programId(1)];
+    const query = a.loadRows(q, b, t0, p.d);
+    const position = a.positions(t0);
+    /** One turn of the online softmax over keys [n, D]. */
+    const turn = (keys: Tile, visible: Tile, [max, total, out]: readonly Tile[]): Tile[] => {
+      const logits = k.select(visible, k.dot(query, keys, { transB: true }).mul(a.scale), LOW);
+      const top = max!.max(logits.maxOver(1));
+      const weights = k.select(visible, logits.sub(top).exp(), 0);
+      const shrink = max!.sub(top).exp();
+      return [top, total!.mul(shrink).add(weights.sum(1)), k.dot(weights.cast(p.dtype), keys, { acc: out!.mul(shrink) })];
+    };
+    let state = [k.full([a.rows, 1], LOW), k.full([a.rows, 1], 0), k.full([a.rows, p.d], 0)];
+    state = k.loop(a.keyRange(t0), state, (i, s) => turn(a.loadKeys(i, b), a.seesKey(position, i), s));
+    if (p.hasCkv) state = k.loop(a.entryRange(t0), state, (j, s) => turn(a.loadEntries(j, b), a.seesEntry(position, b, t0, j), s));
+    const [max, total, out] = state as [Tile, Tile, Tile];
+    const sink = a.sink();
+    const top = max.max(sink);
+    const shrink = max.sub(top).exp();
+    const den = total.mul(shrink).add(sink.sub(top).exp());
+    a.storeRows(o, b, t0, p.d, out.mul(shrink.div(den)).cast(p.dtype));
+    a.storeRows(lseView, b, t0, 1, top.add(den.log()));
+  }),
+);
+
+export function attentionShape(op: string, x: AttentionInputs): AttentionShape {
+  const [b, t, h, d] = x.q.shape as [number, number, number, number];
+  const [tk, tc] = [x.kv.shape[1]!, x.ckv?.shape[1] ?? 0];
+  const ok =
+    x.q.shape.length === 4 && x.kv.shape[0] === b && x.kv.shape[2] === d && (!x.ckv || (x.ckv.shape[0] === b && x.ckv.shape[2] === d)) &&
+    (!x.mask || (x.ckv && x.mask.shape[0] === b && x.mask.shape[1] === t && x.mask.shape[2] === tc)) && x.sink.shape[0] === h; // prettier-ignore
+  if (!ok)
+    throw new ShapeError(`${op}: expected q [B,T,H,D], kv [B,Tk,D], ckv [B,Tc,D], mask [B,T,Tc], sink [H], got [${x.q.shape}], [${x.kv.shape}], [${x.ckv?.shape ?? "none"}], [${x.mask?.shape ?? "none"}], [${x.sink.shape}]`); // prettier-ignore
+  return { b, t, h, d, tk, tc };
+}
+
+/** Tiles of about 64 rows by 64 keys; smaller for wide heads so that all live tiles fit a 192 KB scratch memory. */
+export function attentionStatic(x: AttentionInputs, s: AttentionShape): AttentionStatic {
+  const wide = s.d > 128;
+  const tokens = Math.max(1, Math.min(s.t, Math.floor((wide ? 16 : 64) / s.h) || 1));
+  const hasCkv = s.tc > 0;
+  return { dtype: x.q.dtype, h: s.h, d: s.d, hasCkv, hasMask: hasCkv && x.mask !== undefined, tokens, keys: wide ? 16 : 64, entries: wide ? 16 : 32 };
+}
+
+/** Launch arguments by parameter name. */
+export const attentionArgs = (x: AttentionInputs, s: AttentionShape, p: AttentionStatic): Record<string, NdArray | number> => ({
+  b: s.b,
+  t: s.t,
+  tk: s.tk,
+  tc: s.tc,
+  queryStart: x.queryStart,
+  keyStart: x.keyStart,
+  window: x.window,
+  ratio: Math.max(1, x.ratio),
+  scale: x.scale,
+  kv: x.kv,
+  sink: x.sink,
+  ...(p.hasCkv && { ckv: x.ckv! }),
+  ...(p.hasMask && { mask: x.mask! }),
+});
+
+export function sparseAttention(device: Device, x: AttentionInputs): { o: NdArray; lse: NdArray } {
+  const s = attentionShape("sparseAttention", x);
+  const p = attentionStatic(x, s);
+  const o = empty(device, x.q.shape, x.q.dtype);
+  const lse = empty(device, [s.b, s.t, s.h]);
+  run(device, forwardKernel(p), [ceilDiv(s.t, p.tokens), s.b, 1], { ...attentionArgs(x, s, p), q: x.q, o, lse });
+  return { o, lse };
+}
+
+export const attentionForwardProgram = forwardKernel;
+export { sparseAttentionBackward } from "./sparse-attention-backward.ts";
