@@ -1,0 +1,96 @@
+/**
+ * Mixture of experts: the router's weights, and all routed experts as one op. Rows are sorted by
+ * expert, so each expert is one block of a grouped product; the routing weight multiplies before w2.
+ * Main functions: `moeRouter`, `moeExperts`. Backward runs the same plan in reverse.
+ */
+import { ShapeError } from "../base/errors.ts";
+import { combineRows, gatherRows, moePlan, moeRouter as moeRouterKernel } from "../kernels/moe.ts";
+import { groupedMatmul, groupedMatmulGradW } from "../kernels/grouped-matmul.ts";
+import { swiglu as swigluKernel, swigluBackward } from "../kernels/swiglu.ts";
+import type { NdArray } from "../kernels/nd-array.ts";
+import { add } from "./ops-elementwise.ts";
+import { compute } from "./ops-nn.ts";
+import { needsGrad, record } from "./tape.ts";
+import { Tensor, wrap } from "./tensor.ts";
+
+export interface MoeRouterOptions {
+  /** Experts per token. */
+  readonly k: number;
+  /** f32 [E]; moves the choice only, never the weights. No gradient. */
+  readonly bias?: Tensor | undefined;
+  /** i32 [R,k] from the hash table instead of the choice by score. */
+  readonly fixedIds?: Tensor | undefined;
+  /** routed_scaling_factor */
+  readonly scale: number;
+}
+
+export interface Routing {
+  /** f32 [R,k] */
+  readonly weights: Tensor;
+  /** i32 [R,k] */
+  readonly indices: Tensor;
+}
+
+/** logits f32 [R,E] -> the k experts of each row and their weights. */
+export function moeRouter(logits: Tensor, options: MoeRouterOptions): Routing {
+  const { k, bias, fixedIds, scale } = options;
+  const out = moeRouterKernel(logits.device, logits.data, { k, bias: bias?.data, fixedIds: fixedIds?.data, scale });
+  const weights = wrap(out.weights);
+  const indices = wrap(out.indices);
+  if (needsGrad(logits)) record("moeRouter", [logits], [weights], { indices, scale });
+  return { weights, indices };
+}
+
+/**
+ * x [R,D] -> [R,D]: sum over a row's experts of w2_e (silu(w1_e x) * (w3_e x) * weight), SwiGLU clamped.
+ * w1, w3 [E,I,D], w2 [E,D,I].
+ */
+export function moeExperts(
+  x: Tensor,
+  w1: Tensor,
+  w3: Tensor,
+  w2: Tensor,
+  routing: Routing,
+  options: { readonly limit: number },
+): Tensor {
+  const { weights, indices } = routing;
+  const [e, i, d] = w1.shape as [number, number, number];
+  const rows = x.shape[0]!;
+  if (x.ndim !== 2 || x.shape[1] !== d || weights.shape[0] !== rows || w2.shape[1] !== d || w2.shape[2] !== i)
+    throw new ShapeError(
+      `moeExperts: expected x [R,${d}], w2 [${e},${d},${i}], weights [R,k], got [${x.shape}], [${w2.shape}], [${weights.shape}]`,
+    );
+  const device = x.device;
+  const { limit } = options;
+  const c1 = compute(w1, x.dtype).data;
+  const c3 = compute(w3, x.dtype).data;
+  const c2 = compute(w2, x.dtype).data;
+  const own = (a: NdArray): NdArray => wrap(a).data;
+  const plan = moePlan(device, indices.data, e);
+  const { offsets } = plan;
+  const xs = own(gatherRows(device, x.data, plan.order)); // [R*k, D], sorted by expert
+  const rowScale = own(gatherRows(device, { ...weights.data, shape: [weights.size, 1] }, plan.slots));
+  const a = own(groupedMatmul(device, xs, c1, offsets));
+  const b = own(groupedMatmul(device, xs, c3, offsets));
+  const g = own(swigluKernel(device, a, b, { limit, rowScale }));
+  const y = wrap(combineRows(device, own(groupedMatmul(device, g, c2, offsets)), plan));
+  if (!(needsGrad(x, w1, w3, w2) || needsGrad(weights))) return y;
+  const run = (dy: Tensor): readonly Tensor[] => {
+    const dys = own(gatherRows(device, dy.data, plan.order));
+    const dg = own(groupedMatmul(device, dys, c2, offsets, { transW: true }));
+    const dw2 = wrap(groupedMatmulGradW(device, dys, g, offsets));
+    const back = swigluBackward(device, dg, a, b, { limit, rowScale });
+    const [da, db] = [own(back.da), own(back.db)];
+    const dw1 = wrap(groupedMatmulGradW(device, da, xs, offsets));
+    const dw3 = wrap(groupedMatmulGradW(device, db, xs, offsets));
+    const dxs = add(
+      wrap(groupedMatmul(device, da, c1, offsets, { transW: true })),
+      wrap(groupedMatmul(device, db, c3, offsets, { transW: true })),
+    );
+    const dx = wrap(combineRows(device, dxs.data, plan));
+    const dWeights = wrap(gatherRows(device, { ...own(back.dRowScale!), shape: [weights.size, 1] }, plan.inverse));
+    return [dx, dw1, dw3, dw2, dWeights];
+  };
+  record("moeExperts", [x, w1, w3, w2, weights], [y], { run });
+  return y;
+}

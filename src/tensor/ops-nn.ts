@@ -1,0 +1,136 @@
+/**
+ * The dense network ops: products, norms, softmax, rotation, gate, table lookup, convolution.
+ * Weights may be f32 masters under bf16 activations: `compute` makes the narrow copy once per
+ * weight version. Gradients of f32 weights are f32.
+ */
+import type { DType } from "../base/dtype.ts";
+import { conv3x3 as conv3x3Kernel } from "../kernels/conv.ts";
+import { embedding as embeddingKernel } from "../kernels/embedding.ts";
+import { matmul as matmulKernel, linear as linearKernel } from "../kernels/matmul.ts";
+import { layerNorm as layerNormKernel, rmsNorm as rmsNormKernel } from "../kernels/norm.ts";
+import { rope as ropeKernel } from "../kernels/rope.ts";
+import { logSoftmax as logSoftmaxKernel, softmax as softmaxKernel } from "../kernels/softmax.ts";
+import { swiglu as swigluKernel } from "../kernels/swiglu.ts";
+import { axisOf, transpose } from "./ops-shape.ts";
+import { fused } from "./ops-elementwise.ts";
+import { untrack } from "./scope.ts";
+import { needsGrad, record } from "./tape.ts";
+import { Parameter, Tensor, wrap } from "./tensor.ts";
+
+/** Narrow copies of weights, by weight; remade in place when the version moves on. */
+const casts = new WeakMap<Tensor, { version: number; copy: Tensor }>();
+
+/** `w` in the compute dtype: itself, or a cached cast. The cast is not on the tape; rules use `w`. */
+export function compute(w: Tensor, dtype: DType): Tensor {
+  if (w.dtype === dtype) return w;
+  const cached = casts.get(w);
+  if (cached !== undefined && cached.version === w.version && cached.copy.dtype === dtype) return cached.copy;
+  cached?.copy.dispose();
+  const copy = fused("cast", [w], dtype, (_k, x) => [x!]);
+  if (w instanceof Parameter) {
+    untrack(copy.data);
+    casts.set(w, { version: w.version, copy });
+  }
+  return copy;
+}
+
+export interface MatmulOptions {
+  readonly transA?: boolean;
+  readonly transB?: boolean;
+}
+
+/** a [..,M,K] . b [..,K,N] (or one b [K,N] for all) -> [..,M,N]; f32 accumulate. */
+export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  const { transA = false, transB = false } = options;
+  const y = wrap(matmulKernel(a.device, a.data, b.data, { transA, transB }));
+  if (needsGrad(a, b)) record("matmul", [a, b], [y], { transA, transB });
+  return y;
+}
+
+/** x [..,K] . w[N,K]^T + bias[N] -> [..,N] in the dtype of x. */
+export function linear(x: Tensor, w: Tensor, bias?: Tensor): Tensor {
+  const narrow = w.dtype === x.dtype ? w : compute(w, x.dtype);
+  const y = wrap(linearKernel(x.device, x.data, narrow.data, bias?.data));
+  if (needsGrad(x, w, bias)) record("linear", [x, w, bias], [y], { w: narrow });
+  return y;
+}
+
+interface AxisOption {
+  readonly axis?: number;
+}
+
+/** Along the last axis unless told. */
+export function softmax(x: Tensor, options: AxisOption = {}): Tensor {
+  const at = axisOf("softmax", x, options.axis ?? -1);
+  if (at !== x.ndim - 1) return transpose(softmax(transpose(x, at, -1)), at, -1);
+  const y = wrap(softmaxKernel(x.device, x.data));
+  if (needsGrad(x)) record("softmax", [x], [y], { y: new Tensor(y.data) });
+  return y;
+}
+
+export function logSoftmax(x: Tensor, options: AxisOption = {}): Tensor {
+  const at = axisOf("logSoftmax", x, options.axis ?? -1);
+  if (at !== x.ndim - 1) return transpose(logSoftmax(transpose(x, at, -1)), at, -1);
+  const y = wrap(logSoftmaxKernel(x.device, x.data));
+  if (needsGrad(x)) record("logSoftmax", [x], [y], { y: new Tensor(y.data) });
+  return y;
+}
+
+/** Over the last axis; w [C] may be absent (all ones). */
+export function rmsNorm(x: Tensor, w: Tensor | undefined, options: { readonly eps: number }): Tensor {
+  const out = rmsNormKernel(x.device, x.data, w?.data, options);
+  const y = wrap(out.y);
+  const rstd = wrap(out.rstd);
+  if (needsGrad(x, w)) record("rmsNorm", [x, w], [y], { rstd });
+  return y;
+}
+
+/** Over the last axis; w and b [C]. */
+export function layerNorm(x: Tensor, w: Tensor, b: Tensor, options: { readonly eps: number }): Tensor {
+  const out = layerNormKernel(x.device, x.data, w.data, b.data, options);
+  const y = wrap(out.y);
+  const mean = wrap(out.mean);
+  const rstd = wrap(out.rstd);
+  if (needsGrad(x, w, b)) record("layerNorm", [x, w, b], [y], { mean, rstd });
+  return y;
+}
+
+export interface RopeOptions {
+  /** f32 [R/2]; the last R dims of each head turn. */
+  readonly freqs: Tensor;
+  /** Position of t is start + t * step. */
+  readonly start?: number;
+  readonly step?: number;
+  readonly inverse?: boolean;
+}
+
+/** x [B,T,H,D], interleaved pairs (2i, 2i+1). */
+export function rope(x: Tensor, options: RopeOptions): Tensor {
+  const { freqs, start = 0, step = 1, inverse = false } = options;
+  const y = wrap(ropeKernel(x.device, x.data, { freqs: freqs.data, start, step, inverse }));
+  if (needsGrad(x)) record("rope", [x], [y], { freqs, start, step, inverse });
+  return y;
+}
+
+/** silu(min(a, limit)) * clamp(b, -limit, limit) * rowScale[row]. */
+export function swiglu(a: Tensor, b: Tensor, options: { readonly limit: number; readonly rowScale?: Tensor }): Tensor {
+  const { limit, rowScale } = options;
+  const y = wrap(swigluKernel(a.device, a.data, b.data, rowScale ? { limit, rowScale: rowScale.data } : { limit }));
+  if (needsGrad(a, b, rowScale)) record("swiglu", [a, b, rowScale], [y], { limit });
+  return y;
+}
+
+/** Rows of table [V,D] by ids i32 [..] -> [..,D] in the table's dtype. */
+export function embedding(table: Tensor, ids: Tensor): Tensor {
+  const y = wrap(embeddingKernel(table.device, table.data, ids.data));
+  if (needsGrad(table)) record("embedding", [table, ids], [y], undefined);
+  return y;
+}
+
+/** x [B,H,W,C], w [O,3,3,C] -> [B,H,W,O], zero padding. */
+export function conv3x3(x: Tensor, w: Tensor, bias?: Tensor): Tensor {
+  const narrow = w.dtype === x.dtype ? w : compute(w, x.dtype);
+  const y = wrap(conv3x3Kernel(x.device, x.data, narrow.data, bias?.data));
+  if (needsGrad(x, w, bias)) record("conv3x3", [x, w, bias], [y], { w: narrow });
+  return y;
+}

@@ -1,0 +1,118 @@
+/**
+ * The ops of the V4 block that are not plain layers: window + compressed attention with sinks, the
+ * compressor's pooling, the indexer, and hyper-connections. Formulas are in the kernels of the same names.
+ */
+import { compressPool as compressPoolKernel } from "../kernels/compress-pool.ts";
+import { hcPost as hcPostKernel, hcPre as hcPreKernel, hcSplit as hcSplitKernel } from "../kernels/hyper-connection.ts";
+import { indexScores as indexScoresKernel, topkMask as topkMaskKernel } from "../kernels/indexer.ts";
+import { sparseAttention as sparseAttentionKernel } from "../kernels/sparse-attention.ts";
+import { needsGrad, record } from "./tape.ts";
+import { Tensor, wrap } from "./tensor.ts";
+
+export interface SparseAttentionInputs {
+  /** [B,T,H,D] */
+  readonly q: Tensor;
+  /** Keys and values at once, [B,Tk,D]; key i stands at position keyStart + i. */
+  readonly kv: Tensor;
+  /** Compressed entries [B,Tc,D]; entry j is visible to position p when j < floor((p+1)/ratio). */
+  readonly ckv?: Tensor | undefined;
+  /** u8 [B,T,Tc]: 1 where the query may use the entry. */
+  readonly mask?: Tensor | undefined;
+  /** f32 [H], in the softmax denominator only. */
+  readonly sink: Tensor;
+  readonly queryStart: number;
+  readonly keyStart: number;
+  readonly window: number;
+  readonly ratio: number;
+  readonly scale: number;
+}
+
+/** -> [B,T,H,D]. One joint softmax over window keys and compressed entries. */
+export function sparseAttention(inputs: SparseAttentionInputs): Tensor {
+  const { q, kv, ckv, mask, sink, queryStart, keyStart, window, ratio, scale } = inputs;
+  const out = sparseAttentionKernel(q.device, { q: q.data, kv: kv.data, ckv: ckv?.data, mask: mask?.data, sink: sink.data, queryStart, keyStart, window, ratio, scale }); // prettier-ignore
+  const o = wrap(out.o);
+  const lse = wrap(out.lse);
+  if (needsGrad(q, kv, ckv, sink))
+    record("sparseAttention", [q, kv, ckv, sink], [o], {
+      o: new Tensor(o.data),
+      lse,
+      mask,
+      queryStart,
+      keyStart,
+      window,
+      ratio,
+      scale,
+    });
+  return o;
+}
+
+export interface CompressPoolInputs {
+  /** [B,T,coff*d], coff 2 with overlap. */
+  readonly kv: Tensor;
+  readonly score: Tensor;
+  /** [m, coff*d] */
+  readonly ape: Tensor;
+  readonly m: number;
+  readonly overlap: boolean;
+}
+
+/** -> entries [B, floor(T/m), d]. */
+export function compressPool({ kv, score, ape, m, overlap }: CompressPoolInputs): Tensor {
+  const y = wrap(compressPoolKernel(kv.device, { kv: kv.data, score: score.data, ape: ape.data, m, overlap }));
+  if (needsGrad(kv, score, ape)) record("compressPool", [kv, score, ape], [y], { m, overlap });
+  return y;
+}
+
+export interface IndexScoresInputs {
+  /** [B,T,Hi,di] */
+  readonly iq: Tensor;
+  /** [B,Tc,di] */
+  readonly ik: Tensor;
+  /** [B,T,Hi] */
+  readonly w: Tensor;
+  readonly ratio: number;
+  readonly queryStart: number;
+}
+
+/** -> f32 [B,T,Tc], -inf where invisible. No gradient. */
+export const indexScores = ({ iq, ik, w, ratio, queryStart }: IndexScoresInputs): Tensor =>
+  wrap(indexScoresKernel(iq.device, { iq: iq.data, ik: ik.data, w: w.data, ratio, queryStart }));
+
+/** u8 mask of the k largest visible scores per row, lowest index on ties. No gradient. */
+export const topkMask = (scores: Tensor, k: number): Tensor => wrap(topkMaskKernel(scores.device, scores.data, k));
+
+export interface HcSplitOptions {
+  /** [(2+n)n] */
+  readonly base: Tensor;
+  /** [3] */
+  readonly scale: Tensor;
+  readonly n: number;
+  readonly iters: number;
+  readonly eps: number;
+}
+
+/** mix f32 [R,(2+n)n] -> the three mixing weights of a hyper-connection. */
+export function hcSplit(mix: Tensor, options: HcSplitOptions): { pre: Tensor; post: Tensor; comb: Tensor } {
+  const { base, scale, n, iters, eps } = options;
+  const out = hcSplitKernel(mix.device, mix.data, { base: base.data, scale: scale.data, n, iters, eps });
+  const pre = wrap(out.pre);
+  const post = wrap(out.post);
+  const comb = wrap(out.comb);
+  if (needsGrad(mix, base, scale)) record("hcSplit", [mix, base, scale], [pre, post, comb], { n, iters, eps });
+  return { pre, post, comb };
+}
+
+/** x [R,n,D], pre [R,n] -> [R,D]: sum_j pre_j x_j. */
+export function hcPre(x: Tensor, pre: Tensor): Tensor {
+  const y = wrap(hcPreKernel(x.device, x.data, pre.data));
+  if (needsGrad(x, pre)) record("hcPre", [x, pre], [y], undefined);
+  return y;
+}
+
+/** f [R,D], x [R,n,D] -> [R,n,D]: post_k f + sum_j comb_jk x_j. */
+export function hcPost(f: Tensor, x: Tensor, post: Tensor, comb: Tensor): Tensor {
+  const y = wrap(hcPostKernel(f.device, f.data, x.data, post.data, comb.data));
+  if (needsGrad(f, x, post, comb)) record("hcPost", [f, x, post, comb], [y], undefined);
+  return y;
+}
