@@ -48,7 +48,7 @@ export function* generateTokens(
       const wasVisual = decoder.tracker.segment !== undefined;
       if (!wasVisual) decoder.closeGuidance();
       else if (params.guidance !== 1) decoder.openGuidance(blank);
-      const id = nextId(decoder, decoder.tracker.legal(plan), model, grammar, request, n);
+      const id = nextId(decoder, decoder.tracker.legal(plan), grammar, request, n);
       if (isEnd(id)) return "stop";
       decoder.push(id);
       const { segment } = decoder.tracker;
@@ -61,17 +61,10 @@ export function* generateTokens(
   }
 }
 
-function nextId(
-  decoder: Decoder,
-  legal: Legal,
-  model: V4,
-  grammar: Grammar,
-  request: TokenRequest,
-  counter: number,
-): number {
+function nextId(decoder: Decoder, legal: Legal, grammar: Grammar, request: TokenRequest, counter: number): number {
   const { params, isTextLegal } = request;
   if (legal.kind === "forced") return legal.id;
-  const range = rangeOf(legal, grammar, model.config.vocab_size);
+  const range = rangeOf(legal, grammar);
   const [conditional, unconditional] = decoder.logits(range);
   const logits = unconditional ? guide(conditional!, unconditional, params.guidance) : conditional!;
   const options = { temperature: params.temperature, seed: params.seed, counter };
@@ -80,8 +73,6 @@ function nextId(
   return sample(logits, { ...options, topP: params.topP, topK: params.topK, isLegal }, range.start);
 }
 
-function rangeOf(legal: Legal, grammar: Grammar, vocabSize: number): IdRange {
-  if (legal.kind === "code") return { start: legal.start, end: legal.end };
-  // Codes come after all text ids, so text needs the head's beginning only.
-  return { start: 0, end: grammar.codes.end === vocabSize ? grammar.codes.start : vocabSize };
-}
+/** Codes and unused rows come after all text ids, so text needs the head's beginning only. */
+const rangeOf = (legal: Legal, grammar: Grammar): IdRange =>
+  legal.kind === "code" ? { start: legal.start, end: legal.end } : { start: 0, end: grammar.codes.start };

@@ -48,6 +48,8 @@ export interface SegmentPlan {
   readonly size: number;
   /** Clips only. */
   readonly frames: number;
+  /** The first codes, given: a clip that starts from a picture. In sequence order, as ids. */
+  readonly codes?: readonly number[] | undefined;
 }
 
 /** Row and column of code i of a latent frame. rows and cols are even. */
@@ -91,10 +93,15 @@ export class ModalityTracker {
           : { kind: "forced", id: plan.style };
       if (phase.size === undefined) return { kind: "forced", id: plan.size };
       if (phase.modality === "video" && phase.frames === undefined) return { kind: "forced", id: plan.frames };
-      return this.position % 4 === 0 ? { kind: "code", ...g.codes } : { kind: "forced", id: g.vpad };
+      return this.position % 4 === 0 ? this.legalCode(0, plan) : { kind: "forced", id: g.vpad };
     }
     if (phase.done === phase.total) return { kind: "forced", id: phase.modality === "image" ? g.eoi : g.eov };
-    return { kind: "code", ...g.codes };
+    return this.legalCode(phase.done, plan);
+  }
+
+  private legalCode(idx: number, plan: SegmentPlan): Legal {
+    const given = plan.codes?.[idx];
+    return given === undefined ? { kind: "code", ...this.grammar.codes } : { kind: "forced", id: given };
   }
 
   /** Reads one token, checks it against the grammar, and says where it stands. */

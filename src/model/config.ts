@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
+import type { Vocabulary } from "../processor/vocabulary.ts";
 
 /** CSA has this ratio, overlapping groups and an indexer; any other positive ratio is HCA; 0 is window only. */
 export const CSA_RATIO = 4;
@@ -142,6 +143,13 @@ export function makeConfig(
   own: Partial<Shape> & Pick<V4Config, "vocab_size"> & { readonly visual?: VisualIds },
 ): V4Config {
   return parseConfig({ ...presets[preset], ...own }, `preset ${preset}`);
+}
+
+/** A preset for a vocabulary: its size, where its codes are, and tables as large as its pictures and clips. */
+export function configFor(preset: PresetName, vocabulary: Vocabulary, own: Partial<Shape> = {}): V4Config {
+  const { startId, levels, side, numLatents } = vocabulary.visual;
+  const visual = { start_id: startId, levels: [...levels], max_rows: side, max_cols: side, max_frames: numLatents };
+  return makeConfig(preset, { ...own, vocab_size: vocabulary.size, visual });
 }
 
 /** Checks a config.json's contents. Fields we do not know are the hub's and are left alone. */

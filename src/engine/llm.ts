@@ -1,0 +1,255 @@
+/**
+ * The model as its callers see it: messages in, deltas out (reasoning, content, progress, pictures, clips). Adds
+ * text and pixels to the token loop: prompt encoding, what may be written when, streaming decoding with stop
+ * strings, and the visual tokenizer at both ends. One token at a time, so that several answers can run side by side.
+ * Main class: `LocalLlm`; load.ts makes one from a folder.
+ */
+import { setImmediate } from "node:timers/promises";
+import { RequestError } from "../base/errors.ts";
+import { sizesOf } from "../model/config.ts";
+import type { V4 } from "../model/v4.ts";
+import type { VisualTokenizer } from "../model/visual-tokenizer.ts";
+import { resizeImage } from "../processor/image.ts";
+import type { Tokenizer } from "../processor/tokenizer.ts";
+import { numCodesOf, readCodes, segmentSlots, toSequenceOrder, type SegmentKind } from "../processor/visual.ts";
+import type { Vocabulary } from "../processor/vocabulary.ts";
+import * as t from "../tensor/ops.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { encodePrompt, firstFrameOf, grammarOf, markersOf, picturesOf, type Markers } from "./chat-prompt.ts";
+import { generateTokens, type TokenEvent } from "./generate.ts";
+import type { Grammar } from "./modality.ts";
+import { TextStream } from "./text-stream.ts";
+import type { Delta, FinishReason, GenerateRequest, Llm, ModelInfo, RgbImage } from "./types.ts";
+
+export interface LlmParts {
+  readonly id: string;
+  readonly createdUnixS: number;
+  /** Playing rate of clips. */
+  readonly fps: number;
+  readonly model: V4;
+  readonly visual: VisualTokenizer;
+  readonly tokenizer: Tokenizer;
+  readonly vocabulary: Vocabulary;
+}
+
+/** A request made ready: ids, and what they cost. */
+interface Prepared {
+  readonly prompt: number[];
+  /** First codes of a clip, as ids in sequence order. */
+  readonly firstCodes: number[] | undefined;
+}
+
+export class LocalLlm implements Llm {
+  readonly info: ModelInfo;
+  private readonly parts: LlmParts;
+  private readonly grammar: Grammar;
+  private readonly markers: Markers;
+
+  constructor(parts: LlmParts) {
+    this.parts = parts;
+    this.grammar = grammarOf(parts.vocabulary);
+    this.markers = markersOf(parts.vocabulary);
+    const { config } = parts.model;
+    const sizes = sizesOf(config);
+    this.info = {
+      id: parts.id,
+      createdUnixS: parts.createdUnixS,
+      contextLength: config.max_position_embeddings,
+      numParams: sizes.total + parts.visual.numParams,
+      numActiveParams: sizes.active,
+      modalities: ["text", "image", "video"],
+      imageSize: parts.vocabulary.visual.imageSize,
+      numFrames: parts.vocabulary.visual.numFrames,
+    };
+  }
+
+  countTokens(request: Pick<GenerateRequest, "messages" | "modality" | "thinking">): number {
+    const { messages, image } = firstFrameOf(request);
+    const zeros = new Int32Array(numCodesOf("image", this.parts.vocabulary));
+    return this.encode(messages, request.thinking, image !== undefined, () => zeros).length;
+  }
+
+  async *generate(request: GenerateRequest): AsyncGenerator<Delta> {
+    const { params, modality, signal } = request;
+    const { model, vocabulary } = this.parts;
+    const { prompt, firstCodes } = await this.prepare(request);
+    const isVisual = modality === "image" || modality === "video";
+    // A picture or clip that was asked for is written whole, whatever maxTokens allows for text.
+    const maxTokens = params.maxTokens + (isVisual ? this.segmentLength(modality) : 0);
+    const room = Math.min(maxTokens, this.info.contextLength - prompt.length);
+    const answer = new Answer(this, request);
+    let used = 0;
+    const run = generateTokens(model, this.grammar, {
+      prompt,
+      params: { ...params, maxTokens },
+      plan: { size: vocabulary.sizeId, frames: vocabulary.framesId, codes: firstCodes },
+      isTextLegal: (id) => this.isLegal(id, modality, answer.isReasoning, room - used),
+      isEnd: (id) => id === this.markers.endOfSentence,
+      blank: this.markers.blank,
+      stopAfterSegment: isVisual,
+      signal,
+    });
+    let finishReason: FinishReason = "length";
+    let reasoningTokens = 0;
+    try {
+      for (;;) {
+        const next = run.next();
+        if (next.done) {
+          finishReason = next.value;
+          break;
+        }
+        used++;
+        if (answer.isReasoning) reasoningTokens++;
+        yield* answer.read(next.value);
+        if (answer.isStopped) {
+          finishReason = "stop";
+          break;
+        }
+        // Lets other answers, the network and an abort have their turn.
+        await setImmediate();
+      }
+    } finally {
+      run.return("abort");
+    }
+    yield* answer.end();
+    yield {
+      kind: "done",
+      finishReason,
+      usage: { promptTokens: prompt.length, completionTokens: used, reasoningTokens },
+    };
+  }
+
+  /** Everything between the opening and the closing token, both included, at the worst alignment. */
+  segmentLength(kind: SegmentKind): number {
+    return Math.max(...[0, 1, 2, 3].map((at) => segmentSlots(this.parts.vocabulary, kind, at).length));
+  }
+
+  get endOfThinking(): number {
+    return this.markers.endOfThinking;
+  }
+  bytesOf(id: number): Uint8Array {
+    const { tokenizer } = this.parts;
+    return id < tokenizer.numText ? tokenizer.bytesOf(id) : new Uint8Array(0);
+  }
+
+  /** The codes of a finished segment -> pixels. */
+  decodeSegment(kind: SegmentKind, ids: readonly number[]): Delta {
+    const { vocabulary, visual, fps } = this.parts;
+    using _scope = t.tensorScope();
+    const codes = readCodes(vocabulary, ids);
+    const pixels = visual.decode(codes, codes.length / visual.tokensPerLatent);
+    const frames = toImages(pixels);
+    return kind === "image" ? { kind: "image", image: frames[0]! } : { kind: "video", frames, fps };
+  }
+
+  private isLegal(id: number, modality: GenerateRequest["modality"], isReasoning: boolean, left: number): boolean {
+    const { grammar: g } = this;
+    if (isReasoning) return id < this.parts.tokenizer.numText || id === this.markers.endOfThinking;
+    if (modality === "image") return id === g.boi;
+    if (modality === "video") return id === g.bov;
+    if (id < this.parts.tokenizer.numText || id === this.markers.endOfSentence) return true;
+    // A segment that could not be finished is never opened.
+    if (modality !== "auto") return false;
+    return (
+      (id === g.boi && left >= this.segmentLength("image")) || (id === g.bov && left >= this.segmentLength("video"))
+    );
+  }
+
+  private async prepare(request: GenerateRequest): Promise<Prepared> {
+    const { messages, image } = firstFrameOf(request);
+    const codes = new Map<RgbImage, Int32Array>();
+    const all = [...picturesOf(messages), ...(image ? [image] : [])];
+    // Counted before any picture is read, so that an over-long request costs nothing.
+    const numTokens = this.countTokens(request);
+    const { modality } = request;
+    const needed = modality === "image" || modality === "video" ? this.segmentLength(modality) : 1;
+    const limit = this.info.contextLength - needed;
+    if (numTokens > limit)
+      throw new RequestError(`messages: expected at most ${limit} tokens before the answer, got ${numTokens} (context ${this.info.contextLength})`, "messages"); // prettier-ignore
+    for (const picture of all) if (!codes.has(picture)) codes.set(picture, await this.readPicture(picture));
+    const prompt = this.encode(messages, request.thinking, image !== undefined, (picture) => codes.get(picture)!);
+    const { startId, side } = this.parts.vocabulary.visual;
+    const firstCodes = image && Array.from(toSequenceOrder(codes.get(image)!, side), (code) => startId + code);
+    return { prompt, firstCodes };
+  }
+
+  private encode(
+    messages: GenerateRequest["messages"],
+    thinking: boolean,
+    hasFirstFrame: boolean,
+    codesOf: (image: RgbImage) => ArrayLike<number>,
+  ): number[] {
+    const { tokenizer, vocabulary } = this.parts;
+    return encodePrompt(messages, { thinking, hasFirstFrame }, tokenizer, vocabulary, codesOf);
+  }
+
+  /** Any picture -> the row-major codes of its square of the model's size. */
+  private async readPicture(image: RgbImage): Promise<Int32Array> {
+    const { visual, model } = this.parts;
+    const size = this.info.imageSize;
+    const fitted = image.width === size && image.height === size ? image : await resizeImage(image, size, size);
+    using _scope = t.tensorScope();
+    const pixels = Float32Array.from(fitted.data, (byte) => byte / 127.5 - 1);
+    return visual.encode(Tensor.from(model.device, pixels, [1, 1, size, size, 3]));
+  }
+}
+
+/** [1,F,H,W,3] in about [-1,1] -> one 8-bit picture per frame. */
+function toImages(pixels: Tensor): RgbImage[] {
+  const [, f, height, width] = pixels.shape as [number, number, number, number, number];
+  const bytes = Uint8Array.from(pixels.toArray(), (x) => Math.min(255, Math.max(0, Math.round((x + 1) * 127.5))));
+  const size = height * width * 3;
+  return Array.from({ length: f }, (_, i) => ({ width, height, data: bytes.slice(i * size, (i + 1) * size) }));
+}
+
+/** The answer so far: whether it still thinks, the text stream, and the open picture or clip. */
+class Answer {
+  isReasoning: boolean;
+  private readonly llm: LocalLlm;
+  private readonly stop: readonly string[];
+  private stream: TextStream;
+  private codes: number[] = [];
+  private open: SegmentKind | undefined;
+
+  constructor(llm: LocalLlm, request: GenerateRequest) {
+    this.llm = llm;
+    this.stop = request.params.stop;
+    this.isReasoning = request.thinking;
+    // Stop strings end the answer, not the thinking before it.
+    this.stream = new TextStream(request.thinking ? [] : this.stop);
+  }
+  get isStopped(): boolean {
+    return this.stream.isStopped;
+  }
+
+  *read({ id, segment }: TokenEvent): Generator<Delta> {
+    if (segment !== undefined) {
+      if (this.open === undefined) yield* this.flush();
+      this.open = segment.modality;
+      this.codes.push(id);
+      if (segment.total > 0) yield { kind: "progress", done: segment.done, total: segment.total };
+    } else if (this.open !== undefined) {
+      yield this.llm.decodeSegment(this.open, this.codes);
+      this.open = undefined;
+      this.codes = [];
+    } else if (this.isReasoning && id === this.llm.endOfThinking) {
+      yield* this.flush();
+      this.isReasoning = false;
+      this.stream = new TextStream(this.stop);
+    } else yield* this.text(this.stream.push(this.llm.bytesOf(id)));
+  }
+
+  *end(): Generator<Delta> {
+    yield* this.text(this.stream.end());
+  }
+
+  /** Before a picture or the end of thinking: held text cannot continue across it. */
+  private *flush(): Generator<Delta> {
+    yield* this.text(this.stream.end());
+    this.stream = new TextStream(this.isReasoning ? [] : this.stop);
+  }
+
+  private *text(text: string): Generator<Delta> {
+    if (text !== "") yield { kind: this.isReasoning ? "reasoning" : "content", text };
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * A model folder: config.json (the hub's fields, and ours under "tessera"), model.safetensors (official names),
+ * visual.safetensors, tokenizer.json. The four must agree with each other; what does not is named with its file,
+ * field or tensor, what was expected and what was found.
+ * Main functions: `loadLlm`, `saveLlm`.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { FormatError } from "../base/errors.ts";
+import type { Device } from "../device/device.ts";
+import { parseConfig, type V4Config } from "../model/config.ts";
+import { V4 } from "../model/v4.ts";
+import { VisualTokenizer, type VisualTokenizerConfig } from "../model/visual-tokenizer.ts";
+import { loadOfficial, saveOfficial, type WeightFormat } from "../model/weights.ts";
+import { Tokenizer } from "../processor/tokenizer.ts";
+import { makeVocabulary, specialTokens, type Vocabulary } from "../processor/vocabulary.ts";
+import { LocalLlm, type LlmParts } from "./llm.ts";
+
+const FILES = {
+  config: "config.json",
+  model: "model.safetensors",
+  visual: "visual.safetensors",
+  tokenizer: "tokenizer.json",
+} as const;
+
+const count = z.number().int().positive();
+const ownSchema = z.object({
+  id: z.string().min(1),
+  created_unix_s: z.number().int().nonnegative(),
+  fps: z.number().positive(),
+  /** Frames of a clip, 1 + 4k. */
+  num_frames: count,
+  visual_tokenizer: z.object({
+    image_size: count,
+    channels: z.tuple([count, count]),
+    num_blocks: count,
+    levels: z.array(count).min(1),
+  }),
+});
+type Own = z.infer<typeof ownSchema>;
+
+export interface LoadOptions {
+  /** Of activations. */
+  readonly dtype?: "f32" | "bf16";
+}
+
+export function loadLlm(dir: string, device: Device, options: LoadOptions = {}): LocalLlm {
+  const path = (file: keyof typeof FILES): string => join(dir, FILES[file]);
+  const json = readJson(path("config"));
+  const config = parseConfig(json, path("config"));
+  const own = parseOwn(json, path("config"));
+  const tokenizer = Tokenizer.load(path("tokenizer"));
+  const visualConfig = visualConfigOf(own);
+  const vocabulary = vocabularyOf(own, tokenizer);
+  checkAgreement(config, vocabulary, tokenizer, { config: path("config"), tokenizer: path("tokenizer") });
+  const model = new V4(device, config, { init: "zeros", ...options });
+  loadOfficial(path("model"), model);
+  const visual = new VisualTokenizer(device, visualConfig);
+  loadOfficial(path("visual"), visual);
+  const { id, created_unix_s: createdUnixS, fps } = own;
+  return new LocalLlm({ id, createdUnixS, fps, model, visual, tokenizer, vocabulary });
+}
+
+export interface SaveOptions {
+  readonly format: WeightFormat;
+  /** Of the visual tokenizer, whose pixels show rounding first. */
+  readonly visualFormat?: WeightFormat;
+}
+
+export function saveLlm(dir: string, parts: LlmParts, options: SaveOptions): void {
+  mkdirSync(dir, { recursive: true });
+  const { config } = parts.visual;
+  const own: Own = {
+    id: parts.id,
+    created_unix_s: parts.createdUnixS,
+    fps: parts.fps,
+    num_frames: parts.vocabulary.visual.numFrames,
+    visual_tokenizer: {
+      image_size: config.imageSize,
+      channels: [...config.channels],
+      num_blocks: config.numBlocks,
+      levels: [...config.levels],
+    },
+  };
+  const head = { architectures: ["DeepseekV4ForCausalLM"], model_type: "deepseek_v4" };
+  const json = { ...head, ...parts.model.config, tessera: own };
+  writeFileSync(join(dir, FILES.config), `${JSON.stringify(json, null, 1)}\n`);
+  saveOfficial(join(dir, FILES.model), parts.model, { format: options.format });
+  saveOfficial(join(dir, FILES.visual), parts.visual, { format: options.visualFormat ?? "bf16" });
+  parts.tokenizer.save(join(dir, FILES.tokenizer));
+}
+
+function readJson(file: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new FormatError(`config: ${file}: cannot be read (${(cause as Error).message})`, { file, cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new FormatError(`config: ${file}: expected JSON (${(cause as Error).message})`, { file, cause });
+  }
+}
+
+function parseOwn(json: unknown, file: string): Own {
+  const parsed = ownSchema.safeParse((json as { tessera?: unknown } | null)?.tessera);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const key = ["tessera", ...issue.path].join(".");
+  throw new FormatError(`config: ${file}: field "${key}": ${issue.message}`, { file, key });
+}
+
+const visualConfigOf = ({ visual_tokenizer: v }: Own): VisualTokenizerConfig => ({
+  imageSize: v.image_size,
+  channels: v.channels,
+  numBlocks: v.num_blocks,
+  levels: v.levels,
+});
+
+function vocabularyOf(own: Own, tokenizer: Tokenizer): Vocabulary {
+  const { image_size: imageSize, levels } = own.visual_tokenizer;
+  const numLatents = 1 + (own.num_frames - 1) / 4;
+  return makeVocabulary(
+    { imageSize, side: imageSize / 8, numFrames: own.num_frames, numLatents, levels },
+    tokenizer.numText,
+  );
+}
+
+function checkAgreement(
+  config: V4Config,
+  vocabulary: Vocabulary,
+  tokenizer: Tokenizer,
+  files: { readonly config: string; readonly tokenizer: string },
+): void {
+  const expect = (file: string, key: string, expected: unknown, found: unknown): void => {
+    const [a, b] = [JSON.stringify(expected), JSON.stringify(found)];
+    if (a !== b) throw new FormatError(`${file}: field "${key}": expected ${a}, found ${b}`, { file, key });
+  };
+  const { startId, levels, side, numLatents } = vocabulary.visual;
+  expect(files.tokenizer, "added_tokens", specialTokens, tokenizer.specials);
+  expect(files.config, "vocab_size", vocabulary.size, config.vocab_size);
+  expect(files.config, "visual", { start_id: startId, levels, max_rows: side, max_cols: side, max_frames: numLatents }, config.visual); // prettier-ignore
+}
