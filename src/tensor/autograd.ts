@@ -46,6 +46,7 @@ class Pending {
       addInto(before, grad);
     } else {
       const sum = cloneTensor(before);
+      untrack(sum.data);
       this.scope.add(sum.data.buffer);
       addInto(sum, grad);
       this.release(before);

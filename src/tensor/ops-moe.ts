@@ -10,6 +10,7 @@ import { swiglu as swigluKernel, swigluBackward } from "../kernels/swiglu.ts";
 import type { NdArray } from "../kernels/nd-array.ts";
 import { add } from "./ops-elementwise.ts";
 import { compute } from "./ops-nn.ts";
+import { track } from "./scope.ts";
 import { needsGrad, record } from "./tape.ts";
 import { Tensor, wrap } from "./tensor.ts";
 
@@ -68,6 +69,7 @@ export function moeExperts(
   const own = (a: NdArray): NdArray => wrap(a).data;
   const plan = moePlan(device, indices.data, e);
   const { offsets } = plan;
+  for (const a of [plan.order, plan.slots, plan.inverse, offsets]) track(a);
   const xs = own(gatherRows(device, x.data, plan.order)); // [R*k, D], sorted by expert
   const rowScale = own(gatherRows(device, { ...weights.data, shape: [weights.size, 1] }, plan.slots));
   const a = own(groupedMatmul(device, xs, c1, offsets));

@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 import type { Device } from "../../src/device/device.ts";
 import * as t from "../../src/tensor/ops.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
+import type { TestDevice } from "./device.ts";
 
 export interface GradCase {
   readonly name: string;
@@ -23,7 +24,13 @@ export interface GradCase {
 /** Elements tried per input: all of a small one, a fixed spread of a large one. */
 const MAX_PROBES = 24;
 
-export function checkGradients(device: Device, { inputs, run, h = 4e-3, bound = 1e-2 }: GradCase): void {
+export function checkGradients(device: TestDevice, { inputs, run, h = 4e-3, bound = 1e-2 }: GradCase): void {
+  const before = device.live.size;
+  check(device, { inputs, run, h, bound });
+  assert.equal(device.live.size, before, "every buffer made on the way is freed with its scope");
+}
+
+function check(device: Device, { inputs, run, h, bound }: Required<Omit<GradCase, "name">>): void {
   using _scope = t.tensorScope();
   const leaves = inputs(device);
   const asList = (y: Tensor | readonly Tensor[]): readonly Tensor[] => (y instanceof t.Tensor ? [y] : y);
