@@ -175,7 +175,7 @@ class Combined implements Optimizer {
 }
 
 export interface OptimizerOptions {
-  /** Which parameters are Muon's; the default takes matrices that are no table, head, norm or hyper-connection part. */
+  /** Which parameters are Muon's; the default is `isMuonByDefault`. */
   readonly isMuon?: (name: string, p: Parameter) => boolean;
   readonly muon?: MuonOptions;
   readonly adamw?: AdamWOptions;
@@ -183,8 +183,10 @@ export interface OptimizerOptions {
   readonly adamwLrScale?: number;
 }
 
-const notMuon = /(^|[._])(embed\w*|head|norm|hc\w*|ape|scale|base|sink|bias)([._]|$)/;
+/** A path step that marks a table, an output head or a norm: `embed`, `embed_visual`, `head`, `attn_norm`. */
+const notMuon = /(^|\.)((\w+_)?embed(ding)?s?(_\w+)?|head|(\w+_)?norm)(\.|$)/;
 
+/** Every matrix but those of tables, heads and norms; hyper-connection maps are matrices, their bases and scales vectors. */
 export const isMuonByDefault = (name: string, p: Parameter): boolean => p.ndim >= 2 && !notMuon.test(name);
 
 export function makeOptimizer(named: readonly NamedParameter[], options: OptimizerOptions = {}): Optimizer {

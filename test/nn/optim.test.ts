@@ -106,13 +106,19 @@ for (const [rows, cols, experts] of [
 
 test("parameters go to the right optimizer", () => {
   const p = (shape: number[]): Parameter => param(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
-  const muon = ["layers.0.attn.wq_a.weight", "layers.3.ffn.experts.w1", "mtp.0.e_proj.weight", "enc_in.weight"];
+  const muon = [
+    "layers.0.attn.wq_a.weight",
+    "layers.3.ffn.experts.w1",
+    "mtp.0.e_proj.weight",
+    "hc_head_fn",
+    "header.weight",
+  ];
   const adamw = [
     "embed.weight",
+    "embed_visual.row",
     "head.weight",
     "layers.0.attn_norm.weight",
-    "layers.0.hc_attn_fn",
-    "layers.1.attn.compressor.ape",
+    "layers.0.attn.compressor.norm.weight",
   ];
   for (const name of muon) assert.ok(isMuonByDefault(name, p([2, 2])), name);
   for (const name of adamw) assert.ok(!isMuonByDefault(name, p([2, 2])), name);
