@@ -1,16 +1,41 @@
 /** Every op's cases in one list: the tests and the legality check walk it. A new op adds its line here. */
 import type { OpCases } from "./case.ts";
+import { cases as compressPool } from "./compress-pool.ts";
 import { cases as conv } from "./conv.ts";
 import { cases as crossEntropy } from "./cross-entropy.ts";
 import { cases as elementwise } from "./elementwise.ts";
 import { cases as embedding } from "./embedding.ts";
+import { cases as groupedMatmul } from "./grouped-matmul.ts";
 import { cases as hyperConnection } from "./hyper-connection-backward.ts";
+import { cases as indexer } from "./indexer.ts";
 import { cases as layout } from "./layout.ts";
+import { cases as matmul } from "./matmul.ts";
+import { cases as moe } from "./moe.ts";
 import { cases as norm } from "./norm.ts";
+import { cases as optim } from "./optim.ts";
 import { cases as reduce } from "./reduce.ts";
 import { cases as rope } from "./rope.ts";
 import { cases as softmax } from "./softmax.ts";
 import { cases as sparseAttention } from "./sparse-attention-backward.ts";
 import { cases as swiglu } from "./swiglu.ts";
 
-export const allCases: readonly OpCases[] = [conv, crossEntropy, elementwise, embedding, hyperConnection, layout, norm, reduce, rope, softmax, sparseAttention, swiglu];
+export const allCases: readonly OpCases[] = [
+  compressPool,
+  conv,
+  crossEntropy,
+  elementwise,
+  embedding,
+  groupedMatmul,
+  hyperConnection,
+  indexer,
+  layout,
+  matmul,
+  moe,
+  norm,
+  optim,
+  reduce,
+  rope,
+  softmax,
+  sparseAttention,
+  swiglu,
+];

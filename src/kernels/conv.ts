@@ -15,7 +15,13 @@ import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { sum } from "./reduce.ts";
 
 /** Plain loops; x [B,H,W,C]. */
-export function conv3x3Ref(x: ArrayLike<number>, shape: readonly [number, number, number, number], weight: ArrayLike<number>, numOut: number, bias?: ArrayLike<number>): Float32Array {
+export function conv3x3Ref(
+  x: ArrayLike<number>,
+  shape: readonly [number, number, number, number],
+  weight: ArrayLike<number>,
+  numOut: number,
+  bias?: ArrayLike<number>,
+): Float32Array {
   const [b, h, w, c] = shape;
   const y = new Float32Array(b * h * w * numOut);
   for (let n = 0; n < b; n++)
@@ -27,7 +33,8 @@ export function conv3x3Ref(x: ArrayLike<number>, shape: readonly [number, number
             for (let kx = 0; kx < 3; kx++) {
               const [rr, qq] = [r + ky - 1, q + kx - 1];
               if (rr < 0 || rr >= h || qq < 0 || qq >= w) continue;
-              for (let i = 0; i < c; i++) acc += x[((n * h + rr) * w + qq) * c + i]! * weight[((o * 3 + ky) * 3 + kx) * c + i]!;
+              for (let i = 0; i < c; i++)
+                acc += x[((n * h + rr) * w + qq) * c + i]! * weight[((o * 3 + ky) * 3 + kx) * c + i]!;
             }
           y[((n * h + r) * w + q) * numOut + o] = acc;
         }
@@ -83,7 +90,13 @@ interface GradStatic {
 const weightGradKernel = specialize((p: GradStatic) =>
   kernel("conv3x3_weight_grad", (k) => {
     const { width: w, band, channels: c, outTile } = p;
-    const [batch, height, out, per, parts] = [k.index("batch"), k.index("height"), k.index("out"), k.index("per"), k.index("parts")];
+    const [batch, height, out, per, parts] = [
+      k.index("batch"),
+      k.index("height"),
+      k.index("out"),
+      k.index("per"),
+      k.index("parts"),
+    ];
     const x = k.view(k.buffer("x", p.dtype), [batch, height, w, c]);
     const dy = k.view(k.buffer("dy", p.dtype), [batch, height, w, out]);
     const dw = k.view(k.buffer("dw", "f32", "out"), [parts, out, 9, c]);
@@ -104,8 +117,17 @@ const weightGradKernel = specialize((p: GradStatic) =>
 function check(x: NdArray, weight: NdArray): { b: number; h: number; w: number; c: number; o: number } {
   const [b, h, w, c] = x.shape as [number, number, number, number];
   const o = weight.shape[0]!;
-  if (x.shape.length !== 4 || weight.shape.length !== 4 || weight.shape[1] !== 3 || weight.shape[2] !== 3 || weight.shape[3] !== c || weight.dtype !== x.dtype)
-    throw new ShapeError(`conv3x3: expected x [B,H,W,C] and ${x.dtype} weight [O,3,3,C], got [${x.shape}] and ${weight.dtype} [${weight.shape}]`);
+  if (
+    x.shape.length !== 4 ||
+    weight.shape.length !== 4 ||
+    weight.shape[1] !== 3 ||
+    weight.shape[2] !== 3 ||
+    weight.shape[3] !== c ||
+    weight.dtype !== x.dtype
+  )
+    throw new ShapeError(
+      `conv3x3: expected x [B,H,W,C] and ${x.dtype} weight [O,3,3,C], got [${x.shape}] and ${weight.dtype} [${weight.shape}]`,
+    );
   return { b, h, w, c, o };
 }
 
@@ -113,22 +135,43 @@ function check(x: NdArray, weight: NdArray): { b: number; h: number; w: number; 
 const bandOf = (h: number, w: number): number => Math.max(1, Math.min(h, Math.floor(64 / w)));
 const outTileOf = (o: number): number => (o <= 128 ? o : ([128, 96, 64].find((n) => o % n === 0) ?? 128));
 
-function launch(device: Device, x: NdArray, weight: NdArray, bias: NdArray | undefined, out: number, mirrored: boolean): NdArray {
+function launch(
+  device: Device,
+  x: NdArray,
+  weight: NdArray,
+  bias: NdArray | undefined,
+  out: number,
+  mirrored: boolean,
+): NdArray {
   const [b, h, w, inner] = x.shape as [number, number, number, number];
   const y = empty(device, [b, h, w, out], x.dtype);
   const [band, outTile] = [bandOf(h, w), outTileOf(out)];
   const program = convKernel({ dtype: x.dtype, width: w, band, inner, outTile, hasBias: bias !== undefined, mirrored });
-  run(device, program, [ceilDiv(out, outTile), ceilDiv(h, band), b], { x, y, weight, batch: b, height: h, out, ...(bias && { bias }) });
+  run(device, program, [ceilDiv(out, outTile), ceilDiv(h, band), b], {
+    x,
+    y,
+    weight,
+    batch: b,
+    height: h,
+    out,
+    ...(bias && { bias }),
+  });
   return y;
 }
 
 export function conv3x3(device: Device, x: NdArray, weight: NdArray, bias?: NdArray): NdArray {
   const { o } = check(x, weight);
-  if (bias && (bias.dtype !== "f32" || sizeOf(bias.shape) !== o)) throw new ShapeError(`conv3x3: expected f32 bias [${o}], got ${bias.dtype} [${bias.shape}]`);
+  if (bias && (bias.dtype !== "f32" || sizeOf(bias.shape) !== o))
+    throw new ShapeError(`conv3x3: expected f32 bias [${o}], got ${bias.dtype} [${bias.shape}]`);
   return launch(device, x, weight, bias, o, false);
 }
 
-export function conv3x3Backward(device: Device, dy: NdArray, x: NdArray, weight: NdArray): { dx: NdArray; dw: NdArray; dbias: NdArray } {
+export function conv3x3Backward(
+  device: Device,
+  dy: NdArray,
+  x: NdArray,
+  weight: NdArray,
+): { dx: NdArray; dw: NdArray; dbias: NdArray } {
   const { b, h, w, c, o } = check(x, weight);
   const dx = launch(device, dy, weight, undefined, c, true);
   const outTile = outTileOf(o);
@@ -136,7 +179,12 @@ export function conv3x3Backward(device: Device, dy: NdArray, x: NdArray, weight:
   const per = Math.max(1, ceilDiv(b, 2));
   const parts = ceilDiv(b, per);
   const partial = empty(device, [parts, o, 9, c]);
-  run(device, weightGradKernel({ dtype: x.dtype, width: w, band, channels: c, outTile }), [ceilDiv(o, outTile), 9, parts], { x, dy, dw: partial, batch: b, height: h, out: o, per, parts });
+  run(
+    device,
+    weightGradKernel({ dtype: x.dtype, width: w, band, channels: c, outTile }),
+    [ceilDiv(o, outTile), 9, parts],
+    { x, dy, dw: partial, batch: b, height: h, out: o, per, parts },
+  );
   let dw = partial;
   if (parts > 1) {
     dw = sum(device, { ...partial, shape: [parts, o * 9 * c] }, 0);
@@ -150,7 +198,12 @@ const wave = (n: number, f: number): Float32Array => Float32Array.from({ length:
 
 function caseOf(b: number, h: number, w: number, c: number, o: number): KernelCase {
   const shape = [b, h, w, c] as const;
-  const [x, weight, bias, dy] = [wave(b * h * w * c, 0.37), wave(o * 9 * c, 0.73), wave(o, 1.3), wave(b * h * w * o, 0.51)];
+  const [x, weight, bias, dy] = [
+    wave(b * h * w * c, 0.37),
+    wave(o * 9 * c, 0.73),
+    wave(o, 1.3),
+    wave(b * h * w * o, 0.51),
+  ];
   return {
     name: `[${shape}] -> ${o}, forward and backward`,
     run: (device) => {
@@ -180,7 +233,11 @@ function caseOf(b: number, h: number, w: number, c: number, o: number): KernelCa
             }
       return [conv3x3Ref(x, shape, weight, o, bias), gx, gw, gb];
     },
-    tolerance: { rtol: 1e-5, atol: 2e-7 * Math.max(9 * c, b * h * w), why: "sums of 9C or BHW products of values up to 1 in f32, any order" },
+    tolerance: {
+      rtol: 1e-5,
+      atol: 2e-7 * Math.max(9 * c, b * h * w),
+      why: "sums of 9C or BHW products of values up to 1 in f32, any order",
+    },
   };
 }
 

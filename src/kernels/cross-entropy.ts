@@ -17,7 +17,12 @@ export interface CrossEntropyParams {
   readonly zLoss: number;
 }
 
-export function crossEntropyRef(logits: ArrayLike<number>, targets: ArrayLike<number>, vocab: number, p: CrossEntropyParams): { loss: Float32Array; lse: Float32Array } {
+export function crossEntropyRef(
+  logits: ArrayLike<number>,
+  targets: ArrayLike<number>,
+  vocab: number,
+  p: CrossEntropyParams,
+): { loss: Float32Array; lse: Float32Array } {
   const rows = targets.length;
   const [loss, lse] = [new Float32Array(rows), new Float32Array(rows)];
   for (let r = 0; r < rows; r++) {
@@ -38,14 +43,20 @@ interface CrossEntropyStatic {
   readonly tile: number;
 }
 
-const isTarget = (k: KernelBuilder, targets: Tile, c: Index, tile: number): Tile => k.iota([1, tile], 1).add(k.fromIndex(c)).eq(targets);
+const isTarget = (k: KernelBuilder, targets: Tile, c: Index, tile: number): Tile =>
+  k.iota([1, tile], 1).add(k.fromIndex(c)).eq(targets);
 
 const forwardKernel = specialize(({ dtype, tile }: CrossEntropyStatic) =>
   kernel("cross_entropy", (k) => {
     const [rows, vocab, ignore] = [k.index("rows"), k.index("vocab"), k.index("ignore")];
     const x = k.view(k.buffer("logits", dtype), [rows, vocab]);
-    const column = (name: string, mode: "in" | "out", type: DType): ReturnType<typeof k.view> => k.view(k.buffer(name, type, mode), [rows, 1]);
-    const [ids, lossOut, lseOut] = [column("targets", "in", "i32"), column("loss", "out", "f32"), column("lse", "out", "f32")];
+    const column = (name: string, mode: "in" | "out", type: DType): ReturnType<typeof k.view> =>
+      k.view(k.buffer(name, type, mode), [rows, 1]);
+    const [ids, lossOut, lseOut] = [
+      column("targets", "in", "i32"),
+      column("loss", "out", "f32"),
+      column("lse", "out", "f32"),
+    ];
     const z = k.scalar("zLoss");
     const r0 = k.programId(0).mul(ROWS);
     const targets = k.load(ids, [r0, 0], [ROWS, 1]);
@@ -69,7 +80,8 @@ const backwardKernel = specialize(({ dtype, tile }: CrossEntropyStatic) =>
     const [rows, vocab, ignore] = [k.index("rows"), k.index("vocab"), k.index("ignore")];
     const x = k.view(k.buffer("logits", dtype), [rows, vocab]);
     const dx = k.view(k.buffer("dLogits", dtype, "out"), [rows, vocab]);
-    const column = (name: string, type: DType): Tile => k.load(k.view(k.buffer(name, type), [rows, 1]), [k.programId(1).mul(ROWS), 0], [ROWS, 1]);
+    const column = (name: string, type: DType): Tile =>
+      k.load(k.view(k.buffer(name, type), [rows, 1]), [k.programId(1).mul(ROWS), 0], [ROWS, 1]);
     const [targets, lse, rowScale] = [column("targets", "i32"), column("lse", "f32"), column("scale", "f32")];
     const z = k.scalar("zLoss");
     const at = [k.programId(1).mul(ROWS), k.programId(0).mul(tile)] as const;
@@ -81,31 +93,67 @@ const backwardKernel = specialize(({ dtype, tile }: CrossEntropyStatic) =>
   }),
 );
 
-const tileOf = (vocab: number): number => (vocab <= 1024 ? vocab : ([1024, 512, 256, 128, 64].find((w) => vocab % w === 0) ?? 1024));
+const tileOf = (vocab: number): number =>
+  vocab <= 1024 ? vocab : ([1024, 512, 256, 128, 64].find((w) => vocab % w === 0) ?? 1024);
 
 function check(op: string, logits: NdArray, targets: NdArray): [number, number] {
   const [rows, vocab] = logits.shape as [number, number];
-  if (logits.shape.length !== 2 || targets.dtype !== "i32" || sizeOf(targets.shape) !== rows) throw new ShapeError(`${op}: expected logits [R,V] and i32 targets [R], got [${logits.shape}] and ${targets.dtype} [${targets.shape}]`);
+  if (logits.shape.length !== 2 || targets.dtype !== "i32" || sizeOf(targets.shape) !== rows)
+    throw new ShapeError(
+      `${op}: expected logits [R,V] and i32 targets [R], got [${logits.shape}] and ${targets.dtype} [${targets.shape}]`,
+    );
   return [rows, vocab];
 }
 
-export function crossEntropy(device: Device, logits: NdArray, targets: NdArray, { ignoreIndex, zLoss }: CrossEntropyParams): { loss: NdArray; lse: NdArray } {
+export function crossEntropy(
+  device: Device,
+  logits: NdArray,
+  targets: NdArray,
+  { ignoreIndex, zLoss }: CrossEntropyParams,
+): { loss: NdArray; lse: NdArray } {
   const [rows, vocab] = check("crossEntropy", logits, targets);
   const [loss, lse] = [empty(device, [rows]), empty(device, [rows])];
-  run(device, forwardKernel({ dtype: logits.dtype, tile: tileOf(vocab) }), [ceilDiv(rows, ROWS), 1, 1], { logits, targets, loss, lse, rows, vocab, ignore: ignoreIndex, zLoss });
+  run(device, forwardKernel({ dtype: logits.dtype, tile: tileOf(vocab) }), [ceilDiv(rows, ROWS), 1, 1], {
+    logits,
+    targets,
+    loss,
+    lse,
+    rows,
+    vocab,
+    ignore: ignoreIndex,
+    zLoss,
+  });
   return { loss, lse };
 }
 
 /** scale f32 [R] is d loss of each row. */
-export function crossEntropyBackward(device: Device, logits: NdArray, targets: NdArray, lse: NdArray, scale: NdArray, { ignoreIndex, zLoss }: CrossEntropyParams): NdArray {
+export function crossEntropyBackward(
+  device: Device,
+  logits: NdArray,
+  targets: NdArray,
+  lse: NdArray,
+  scale: NdArray,
+  { ignoreIndex, zLoss }: CrossEntropyParams,
+): NdArray {
   const [rows, vocab] = check("crossEntropyBackward", logits, targets);
   const tile = tileOf(vocab);
   const dLogits = empty(device, logits.shape, logits.dtype);
-  run(device, backwardKernel({ dtype: logits.dtype, tile }), [ceilDiv(vocab, tile), ceilDiv(rows, ROWS), 1], { logits, targets, lse, scale, dLogits, rows, vocab, ignore: ignoreIndex, zLoss });
+  run(device, backwardKernel({ dtype: logits.dtype, tile }), [ceilDiv(vocab, tile), ceilDiv(rows, ROWS), 1], {
+    logits,
+    targets,
+    lse,
+    scale,
+    dLogits,
+    rows,
+    vocab,
+    ignore: ignoreIndex,
+    zLoss,
+  });
   return dLogits;
 }
 
-const wave = (n: number, f: number, scale: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * f) * scale);
+const wave = (n: number, f: number, scale: number): Float32Array =>
+  Float32Array.from({ length: n }, (_, i) => Math.sin(i * f) * scale);
 
 function caseOf(rows: number, vocab: number): OpCases["cases"][number] {
   const logits = wave(rows * vocab, 0.83, 5);

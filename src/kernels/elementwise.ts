@@ -78,7 +78,11 @@ const columnTile = (cols: number): number => {
 interface MapStatic {
   readonly tile: readonly [number, number];
   /** Per input: does it repeat along rows and along columns, else unit or general column stride. */
-  readonly inputs: readonly { readonly dtype: DType; readonly rows: "each" | "same"; readonly cols: "unit" | "same" | "strided" }[];
+  readonly inputs: readonly {
+    readonly dtype: DType;
+    readonly rows: "each" | "same";
+    readonly cols: "unit" | "same" | "strided";
+  }[];
   readonly outputs: readonly DType[];
 }
 
@@ -92,13 +96,20 @@ function buildMap(name: string, p: MapStatic, body: MapBody): TileProgram {
     const tiles = p.inputs.map((x, i) => {
       const buffer = k.buffer(`x${i}`, x.dtype);
       const stride = (d: number): Index => k.index(`x${i}s${d}`);
-      const offset = k.index(`x${i}at`).add(z1.mul(stride(0))).add(z2.mul(stride(1)));
+      const offset = k
+        .index(`x${i}at`)
+        .add(z1.mul(stride(0)))
+        .add(z2.mul(stride(1)));
       const rowStride = x.rows === "each" ? stride(2) : 0;
       const colStride = x.cols === "strided" ? stride(3) : x.cols === "unit" ? 1 : 0;
       const isRow = x.rows === "each";
       const isCol = x.cols !== "same";
       const view = k.view(buffer, [isRow ? rows : 1, isCol ? cols : 1], { strides: [rowStride, colStride], offset });
-      const tile = k.load(view, [isRow ? at[0]! : 0, isCol ? at[1]! : 0], [isRow ? p.tile[0] : 1, isCol ? p.tile[1] : 1]);
+      const tile = k.load(
+        view,
+        [isRow ? at[0]! : 0, isCol ? at[1]! : 0],
+        [isRow ? p.tile[0] : 1, isCol ? p.tile[1] : 1],
+      );
       return isFloat(x.dtype) ? tile.cast("f32") : tile;
     });
     const results = body(k, ...tiles);
@@ -131,7 +142,11 @@ export function stridedMap(
     tile: [tr, tc],
     inputs: inputs.map((x, i) => {
       const s = walk.strides[i]!;
-      return { dtype: x.dtype, rows: s[2] === 0 || rows === 1 ? "same" : "each", cols: s[3] === 0 || cols === 1 ? "same" : s[3] === 1 ? "unit" : "strided" };
+      return {
+        dtype: x.dtype,
+        rows: s[2] === 0 || rows === 1 ? "same" : "each",
+        cols: s[3] === 0 || cols === 1 ? "same" : s[3] === 1 ? "unit" : "strided",
+      };
     }),
     outputs: outDtypes,
   };
@@ -165,22 +180,51 @@ export function broadcastStrides(from: readonly number[], to: readonly number[])
   return out;
 }
 
-const strided = (x: NdArray, shape: readonly number[]): StridedInput => ({ buffer: x.buffer, byteOffset: x.byteOffset, dtype: x.dtype, strides: broadcastStrides(x.shape, shape), offset: 0 });
+const strided = (x: NdArray, shape: readonly number[]): StridedInput => ({
+  buffer: x.buffer,
+  byteOffset: x.byteOffset,
+  dtype: x.dtype,
+  strides: broadcastStrides(x.shape, shape),
+  offset: 0,
+});
 
 /** Elementwise over broadcast inputs; `into` writes in place (it may be one of the inputs). */
-export function map(device: Device, key: string, inputs: readonly NdArray[], outDtypes: readonly DType[], body: MapBody, into?: readonly NdArray[]): NdArray[] {
+export function map(
+  device: Device,
+  key: string,
+  inputs: readonly NdArray[],
+  outDtypes: readonly DType[],
+  body: MapBody,
+  into?: readonly NdArray[],
+): NdArray[] {
   const shape = inputs.map((x) => x.shape).reduce((a, b) => broadcastShapes(a, b));
-  return stridedMap(device, key, inputs.map((x) => strided(x, shape)), shape, outDtypes, body, into);
+  return stridedMap(
+    device,
+    key,
+    inputs.map((x) => strided(x, shape)),
+    shape,
+    outDtypes,
+    body,
+    into,
+  );
 }
 
-const ramp = (n: number, scale: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * 0.7) * scale);
+const ramp = (n: number, scale: number): Float32Array =>
+  Float32Array.from({ length: n }, (_, i) => Math.sin(i * 0.7) * scale);
 
 function mapCase(name: string, shapes: readonly (readonly number[])[]): KernelCase {
   const data = shapes.map((s, i) => ramp(sizeOf(s), 1 + i));
   const out = shapes.reduce((a, b) => broadcastShapes(a, b));
   return {
     name,
-    run: (device) => map(device, "caseMulAdd", shapes.map((s, i) => fromHost(device, data[i]!, s, "f32")), ["f32"], (_k, a, b) => [a!.mul(b!).add(a!)]),
+    run: (device) =>
+      map(
+        device,
+        "caseMulAdd",
+        shapes.map((s, i) => fromHost(device, data[i]!, s, "f32")),
+        ["f32"],
+        (_k, a, b) => [a!.mul(b!).add(a!)],
+      ),
     expected: () => {
       const y = new Float32Array(sizeOf(out));
       const strides = shapes.map((s) => broadcastStrides(s, out));
@@ -204,14 +248,34 @@ function mapCase(name: string, shapes: readonly (readonly number[])[]): KernelCa
 export const cases: OpCases = {
   op: "map",
   cases: [
-    mapCase("same shape", [[7, 33], [7, 33]]),
+    mapCase("same shape", [
+      [7, 33],
+      [7, 33],
+    ]),
     mapCase("row vector", [[5, 40], [40]]),
-    mapCase("column vector", [[5, 40], [5, 1]]),
+    mapCase("column vector", [
+      [5, 40],
+      [5, 1],
+    ]),
     mapCase("scalar", [[3000], [1]]),
-    mapCase("4-d", [[2, 3, 5, 8], [3, 1, 8]]),
+    mapCase("4-d", [
+      [2, 3, 5, 8],
+      [3, 1, 8],
+    ]),
   ],
   programs: () => [
-    buildMap("map_mul_add", { tile: [4, 1024], inputs: [{ dtype: "f32", rows: "each", cols: "unit" }, { dtype: "bf16", rows: "same", cols: "unit" }], outputs: ["bf16"] }, (_k, a, b) => [a!.mul(b!).add(a!)]),
+    buildMap(
+      "map_mul_add",
+      {
+        tile: [4, 1024],
+        inputs: [
+          { dtype: "f32", rows: "each", cols: "unit" },
+          { dtype: "bf16", rows: "same", cols: "unit" },
+        ],
+        outputs: ["bf16"],
+      },
+      (_k, a, b) => [a!.mul(b!).add(a!)],
+    ),
   ],
 };
 

@@ -47,19 +47,27 @@ const gradKernel = specialize((p: { readonly dtype: DType; readonly tile: number
 );
 
 export function embedding(device: Device, table: NdArray, ids: NdArray): NdArray {
-  if (ids.dtype !== "i32" || table.shape.length !== 2) throw new DTypeError(`embedding: expected i32 ids and a table [V,D], got ${ids.dtype} and [${table.shape}]`);
+  if (ids.dtype !== "i32" || table.shape.length !== 2)
+    throw new DTypeError(`embedding: expected i32 ids and a table [V,D], got ${ids.dtype} and [${table.shape}]`);
   const [vocab, dim] = table.shape as [number, number];
   const rows = sizeOf(ids.shape);
   const y = empty(device, [...ids.shape, dim], table.dtype);
   const tileRows = Math.max(1, Math.min(16, Math.floor(4096 / dim)));
-  run(device, lookupKernel({ dim, dtype: table.dtype, rows: tileRows }), [ceilDiv(rows, tileRows), 1, 1], { table, ids, y, rows, vocab });
+  run(device, lookupKernel({ dim, dtype: table.dtype, rows: tileRows }), [ceilDiv(rows, tileRows), 1, 1], {
+    table,
+    ids,
+    y,
+    rows,
+    vocab,
+  });
   return y;
 }
 
 /** dy [R,D], ids i32 [R] -> f32 [V,D]. */
 export function embeddingBackward(device: Device, dy: NdArray, ids: NdArray, vocab: number): NdArray {
   const [rows, dim] = dy.shape as [number, number];
-  if (dy.shape.length !== 2 || sizeOf(ids.shape) !== rows) throw new ShapeError(`embeddingBackward: expected dy [${sizeOf(ids.shape)},D], got [${dy.shape}]`);
+  if (dy.shape.length !== 2 || sizeOf(ids.shape) !== rows)
+    throw new ShapeError(`embeddingBackward: expected dy [${sizeOf(ids.shape)},D], got [${dy.shape}]`);
   const dTable = empty(device, [vocab, dim]);
   const tile = dim % 64 === 0 ? 64 : dim <= 64 ? dim : 32;
   run(device, gradKernel({ dtype: dy.dtype, tile }), [ceilDiv(dim, tile), 1, 1], { dy, ids, dTable, rows, vocab, dim });
@@ -76,7 +84,10 @@ export const cases: OpCases = {
       name: "lookup and gradient with repeated ids",
       run: (device) => {
         const ids = fromHost(device, someIds, [37], "i32");
-        return [embedding(device, fromHost(device, wave(11 * 40), [11, 40], "f32"), ids), embeddingBackward(device, fromHost(device, wave(37 * 40), [37, 40], "f32"), ids, 12)];
+        return [
+          embedding(device, fromHost(device, wave(11 * 40), [11, 40], "f32"), ids),
+          embeddingBackward(device, fromHost(device, wave(37 * 40), [37, 40], "f32"), ids, 12),
+        ];
       },
       expected: () => {
         const dTable = new Float32Array(12 * 40);

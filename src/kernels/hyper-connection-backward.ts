@@ -49,8 +49,10 @@ const splitBackwardKernel = specialize((p: SplitStatic) =>
     // States before each normalisation: 0 the first columns, then rows 2i-1 and columns 2i.
     const states = k.view(k.buffer("states", "f32", "inout"), [iters.mul(2), n, n, rows]);
     const box = [1, n, n, SPLIT_ROWS];
-    const keep = (i: Parameters<typeof k.store>[1][number], c: Tile): void => k.store(states, [i, 0, 0, r0], c.reshape(box));
-    const kept = (i: Parameters<typeof k.store>[1][number]): Tile => k.load(states, [i, 0, 0, r0], box).reshape([n, n, SPLIT_ROWS]);
+    const keep = (i: Parameters<typeof k.store>[1][number], c: Tile): void =>
+      k.store(states, [i, 0, 0, r0], c.reshape(box));
+    const kept = (i: Parameters<typeof k.store>[1][number]): Tile =>
+      k.load(states, [i, 0, 0, r0], box).reshape([n, n, SPLIT_ROWS]);
     const soft = softmaxComb(affine.comb);
     const first = soft.add(eps);
     k.loop({ start: 1, end: iters }, [normalizeComb(first, 0, eps)], (i, [c]) => {
@@ -59,8 +61,13 @@ const splitBackwardKernel = specialize((p: SplitStatic) =>
       keep(i.mul(2), byRows);
       return [normalizeComb(byRows, 0, eps)];
     });
-    const gradIn = (name: string): Tile => k.load(k.view(k.buffer(name, "f32"), [n, rows], { strides: [1, n] }), [0, r0], [n, SPLIT_ROWS]);
-    const dcomb = k.load(k.view(k.buffer("dcomb", "f32"), [n, n, rows], { strides: [n, 1, n * n] }), [0, 0, r0], [n, n, SPLIT_ROWS]);
+    const gradIn = (name: string): Tile =>
+      k.load(k.view(k.buffer(name, "f32"), [n, rows], { strides: [1, n] }), [0, r0], [n, SPLIT_ROWS]);
+    const dcomb = k.load(
+      k.view(k.buffer("dcomb", "f32"), [n, n, rows], { strides: [n, 1, n * n] }),
+      [0, 0, r0],
+      [n, n, SPLIT_ROWS],
+    );
     const [undone] = k.loop({ start: 1, end: iters }, [dcomb], (turn, [g]) => {
       const i = iters.sub(turn);
       const afterRows = undoNormalize(kept(i.mul(2)), g!, 0, eps);
@@ -78,14 +85,27 @@ const splitBackwardKernel = specialize((p: SplitStatic) =>
     const one = (t: Tile, rank: number): Tile => t.reshape(Array<number>(rank).fill(1));
     k.store(k.view(dmix, [n, rows], { strides: [1, width] }), [0, r0], dpre.mul(one(scale[0], 2)));
     k.store(k.view(dmix, [n, rows], { strides: [1, width], offset: n }), [0, r0], dpost.mul(one(scale[1], 2)));
-    k.store(k.view(dmix, [n, n, rows], { strides: [n, 1, width], offset: 2 * n }), [0, 0, r0], daffine.mul(one(scale[2], 3)));
+    k.store(
+      k.view(dmix, [n, n, rows], { strides: [n, 1, width], offset: 2 * n }),
+      [0, 0, r0],
+      daffine.mul(one(scale[2], 3)),
+    );
     // Sums over this program's rows; rows past the end have zero gradients but a finite state, so they add nothing.
     const dbase = k.buffer("dbase", "f32", "out");
     const part = k.programId(0);
-    const sums = (offset: number, g: Tile): void => k.store(k.view(dbase, [parts, n, 1], { strides: [width, 1, 1], offset }), [part, 0, 0], g.sum(1).reshape([1, n, 1]));
+    const sums = (offset: number, g: Tile): void =>
+      k.store(
+        k.view(dbase, [parts, n, 1], { strides: [width, 1, 1], offset }),
+        [part, 0, 0],
+        g.sum(1).reshape([1, n, 1]),
+      );
     sums(0, dpre);
     sums(n, dpost);
-    k.store(k.view(dbase, [parts, n, n, 1], { strides: [width, n, 1, 1], offset: 2 * n }), [part, 0, 0, 0], daffine.sum(2).reshape([1, n, n, 1]));
+    k.store(
+      k.view(dbase, [parts, n, n, 1], { strides: [width, n, 1, 1], offset: 2 * n }),
+      [part, 0, 0, 0],
+      daffine.sum(2).reshape([1, n, n, 1]),
+    );
     const dscale = k.view(k.buffer("dscale", "f32", "out"), [parts, 3]);
     k.store(dscale, [part, 0], dpre.mul(mix.pre).sum(1).sum(0));
     k.store(dscale, [part, 1], dpost.mul(mix.post).sum(1).sum(0));
@@ -105,7 +125,21 @@ export function hcSplitBackward(
   const dmix = empty(device, mix.shape);
   const [pbase, pscale] = [empty(device, [parts, (2 + n) * n]), empty(device, [parts, 3])];
   const states = empty(device, [iters * 2, n, n, rows]);
-  run(device, splitBackwardKernel({ n, eps }), [parts, 1, 1], { mix, base, scale, dpre, dpost, dcomb, states, dmix, dbase: pbase, dscale: pscale, rows, iters, parts });
+  run(device, splitBackwardKernel({ n, eps }), [parts, 1, 1], {
+    mix,
+    base,
+    scale,
+    dpre,
+    dpost,
+    dcomb,
+    states,
+    dmix,
+    dbase: pbase,
+    dscale: pscale,
+    rows,
+    iters,
+    parts,
+  });
   const [dbase, dscale] = [sum(device, pbase, 0), sum(device, pscale, 0)];
   for (const a of [states, pbase, pscale]) device.free(a.buffer);
   return { dmix, dbase: { ...dbase, shape: base.shape }, dscale: { ...dscale, shape: scale.shape } };
@@ -114,12 +148,22 @@ export function hcSplitBackward(
 const preBackwardKernel = specialize((p: StreamStatic) =>
   kernel("hc_pre_backward", (k) => {
     const rows = k.index("rows");
-    const [dy, x, pre, dx, dpre] = [k.buffer("dy", p.dtype), k.buffer("x", p.dtype), k.buffer("pre", "f32"), k.buffer("dx", p.dtype, "out"), k.buffer("dpre", "f32", "out")];
+    const [dy, x, pre, dx, dpre] = [
+      k.buffer("dy", p.dtype),
+      k.buffer("x", p.dtype),
+      k.buffer("pre", "f32"),
+      k.buffer("dx", p.dtype, "out"),
+      k.buffer("dpre", "f32", "out"),
+    ];
     const at = [k.programId(0).mul(p.rows), 0];
     const g = k.load(k.view(dy, [rows, p.d]), at, [p.rows, p.d]).cast("f32");
     for (let j = 0; j < p.n; j++) {
       const stream = k.load(streamView(k, x, p, rows, j), at, [p.rows, p.d]).cast("f32");
-      k.store(streamView(k, dx, p, rows, j), at, g.mul(k.load(columnView(k, pre, rows, p.n, j), at, [p.rows, 1])).cast(p.dtype));
+      k.store(
+        streamView(k, dx, p, rows, j),
+        at,
+        g.mul(k.load(columnView(k, pre, rows, p.n, j), at, [p.rows, 1])).cast(p.dtype),
+      );
       k.store(columnView(k, dpre, rows, p.n, j), at, g.mul(stream).sum(1));
     }
   }),
@@ -131,11 +175,17 @@ const postBackwardKernel = specialize((p: StreamStatic) =>
     const rows = k.index("rows");
     const input = (name: string, dtype = p.dtype): ReturnType<typeof k.buffer> => k.buffer(name, dtype);
     const [dy, f, x, post, comb] = [input("dy"), input("f"), input("x"), input("post", "f32"), input("comb", "f32")];
-    const [df, dx, dpost, dcomb] = [k.buffer("df", p.dtype, "out"), k.buffer("dx", p.dtype, "out"), k.buffer("dpost", "f32", "out"), k.buffer("dcomb", "f32", "out")];
+    const [df, dx, dpost, dcomb] = [
+      k.buffer("df", p.dtype, "out"),
+      k.buffer("dx", p.dtype, "out"),
+      k.buffer("dpost", "f32", "out"),
+      k.buffer("dcomb", "f32", "out"),
+    ];
     const at = [k.programId(0).mul(p.rows), 0];
     const tile = (view: View): Tile => k.load(view, at, [p.rows, d]).cast("f32");
     const column = (buffer: typeof post, width: number, i: number): View => columnView(k, buffer, rows, width, i);
-    const coefficient = (buffer: typeof post, width: number, i: number): Tile => k.load(column(buffer, width, i), at, [p.rows, 1]);
+    const coefficient = (buffer: typeof post, width: number, i: number): Tile =>
+      k.load(column(buffer, width, i), at, [p.rows, 1]);
     const grads = Array.from({ length: n }, (_, i) => tile(streamView(k, dy, p, rows, i)));
     const total = (terms: Tile[]): Tile => terms.reduce((a, b) => a.add(b));
     k.store(k.view(df, [rows, d]), at, total(grads.map((g, i) => g.mul(coefficient(post, n, i)))).cast(p.dtype));
@@ -143,7 +193,11 @@ const postBackwardKernel = specialize((p: StreamStatic) =>
     grads.forEach((g, i) => k.store(column(dpost, n, i), at, g.mul(fTile).sum(1)));
     for (let j = 0; j < n; j++) {
       const stream = tile(streamView(k, x, p, rows, j));
-      k.store(streamView(k, dx, p, rows, j), at, total(grads.map((g, i) => g.mul(coefficient(comb, n * n, j * n + i)))).cast(p.dtype));
+      k.store(
+        streamView(k, dx, p, rows, j),
+        at,
+        total(grads.map((g, i) => g.mul(coefficient(comb, n * n, j * n + i)))).cast(p.dtype),
+      );
       grads.forEach((g, i) => k.store(column(dcomb, n * n, j * n + i), at, g.mul(stream).sum(1)));
     }
   }),
@@ -157,20 +211,48 @@ export function hcPreBackward(device: Device, dy: NdArray, x: NdArray, pre: NdAr
   return { dx, dpre };
 }
 
-export function hcPostBackward(device: Device, dy: NdArray, f: NdArray, x: NdArray, post: NdArray, comb: NdArray): { df: NdArray; dx: NdArray; dpost: NdArray; dcomb: NdArray } {
+export function hcPostBackward(
+  device: Device,
+  dy: NdArray,
+  f: NdArray,
+  x: NdArray,
+  post: NdArray,
+  comb: NdArray,
+): { df: NdArray; dx: NdArray; dpost: NdArray; dcomb: NdArray } {
   const p = streamStatic(x);
   const rows = checkStreams("hcPostBackward", x, [[dy, x.shape]]);
-  const [df, dx, dpost, dcomb] = [empty(device, f.shape, f.dtype), empty(device, x.shape, x.dtype), empty(device, post.shape), empty(device, comb.shape)];
-  run(device, postBackwardKernel(p), [ceilDiv(rows, p.rows), 1, 1], { dy, f, x, post, comb, df, dx, dpost, dcomb, rows });
+  const [df, dx, dpost, dcomb] = [
+    empty(device, f.shape, f.dtype),
+    empty(device, x.shape, x.dtype),
+    empty(device, post.shape),
+    empty(device, comb.shape),
+  ];
+  run(device, postBackwardKernel(p), [ceilDiv(rows, p.rows), 1, 1], {
+    dy,
+    f,
+    x,
+    post,
+    comb,
+    df,
+    dx,
+    dpost,
+    dcomb,
+    rows,
+  });
   return { df, dx, dpost, dcomb };
 }
 
 const wave = (n: number, f: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * f + 0.4));
 
 /** Gradient of sum(f(x) * weights) at x by central differences in f64 over the f32 twin's inputs. */
-function numericGrad(x: Float32Array, f: (x: Float64Array) => readonly ArrayLike<number>[], weights: readonly Float32Array[]): Float32Array {
+function numericGrad(
+  x: Float32Array,
+  f: (x: Float64Array) => readonly ArrayLike<number>[],
+  weights: readonly Float32Array[],
+): Float32Array {
   const point = Float64Array.from(x);
-  const value = (): number => f(point).reduce((s, y, i) => s + Array.from(y).reduce((t, v, j) => t + v * weights[i]![j]!, 0), 0);
+  const value = (): number =>
+    f(point).reduce((s, y, i) => s + Array.from(y).reduce((t, v, j) => t + v * weights[i]![j]!, 0), 0);
   return Float32Array.from(x, (v, i) => {
     const h = 1e-2;
     point[i] = v + h;
@@ -211,24 +293,56 @@ function splitCase(rows: number, n: number, iters: number): KernelCase {
         numericGrad(scale, (v) => split(mix, base, v), weights),
       ];
     },
-    tolerance: { rtol: 1e-3, atol: 1e-4 * Math.sqrt(rows), why: "central differences with h = 1e-2: h^2/6 times third derivatives near 1, and f32 outputs of the twin over 2h" },
+    tolerance: {
+      rtol: 1e-3,
+      atol: 1e-4 * Math.sqrt(rows),
+      why: "central differences with h = 1e-2: h^2/6 times third derivatives near 1, and f32 outputs of the twin over 2h",
+    },
   };
 }
 
 function streamCase(rows: number, n: number, d: number): KernelCase {
-  const [x, f, pre, post, comb] = [wave(rows * n * d, 0.31), wave(rows * d, 0.57), wave(rows * n, 0.9), wave(rows * n, 1.2), wave(rows * n * n, 1.7)];
+  const [x, f, pre, post, comb] = [
+    wave(rows * n * d, 0.31),
+    wave(rows * d, 0.57),
+    wave(rows * n, 0.9),
+    wave(rows * n, 1.2),
+    wave(rows * n * n, 1.7),
+  ];
   const [dy, dys] = [wave(rows * d, 0.41), wave(rows * n * d, 0.23)];
   return {
     name: `streams ${rows}x${n}x${d}`,
     run: (device) => {
       const put = (a: Float32Array, shape: readonly number[]): NdArray => fromHost(device, a, shape, "f32");
-      const [dx, df, dpre, dpost, dcomb] = [put(x, [rows, n, d]), put(f, [rows, d]), put(pre, [rows, n]), put(post, [rows, n]), put(comb, [rows, n, n])];
+      const [dx, df, dpre, dpost, dcomb] = [
+        put(x, [rows, n, d]),
+        put(f, [rows, d]),
+        put(pre, [rows, n]),
+        put(post, [rows, n]),
+        put(comb, [rows, n, n]),
+      ];
       const a = hcPreBackward(device, put(dy, [rows, d]), dx, dpre);
       const b = hcPostBackward(device, put(dys, [rows, n, d]), df, dx, dpost, dcomb);
-      return [hcPre(device, dx, dpre), hcPost(device, df, dx, dpost, dcomb), a.dx, a.dpre, b.df, b.dx, b.dpost, b.dcomb];
+      return [
+        hcPre(device, dx, dpre),
+        hcPost(device, df, dx, dpost, dcomb),
+        a.dx,
+        a.dpre,
+        b.df,
+        b.dx,
+        b.dpost,
+        b.dcomb,
+      ];
     },
     expected: () => {
-      const out = [new Float32Array(rows * n * d), new Float32Array(rows * n), new Float32Array(rows * d), new Float32Array(rows * n * d), new Float32Array(rows * n), new Float32Array(rows * n * n)] as const;
+      const out = [
+        new Float32Array(rows * n * d),
+        new Float32Array(rows * n),
+        new Float32Array(rows * d),
+        new Float32Array(rows * n * d),
+        new Float32Array(rows * n),
+        new Float32Array(rows * n * n),
+      ] as const;
       const [ax, apre, bf, bx, bpost, bcomb] = out;
       for (let r = 0; r < rows; r++)
         for (let c = 0; c < d; c++)
@@ -254,5 +368,10 @@ const example: StreamStatic = { n: 4, d: 384, dtype: "bf16", rows: 5 };
 export const cases: OpCases = {
   op: "hyperConnection",
   cases: [splitCase(5, 4, 20), splitCase(70, 2, 3), streamCase(3, 4, 24), streamCase(20, 4, 64)],
-  programs: () => [...hcForwardPrograms(example), splitBackwardKernel({ n: 4, eps: 1e-6 }), preBackwardKernel(example), postBackwardKernel(example)],
+  programs: () => [
+    ...hcForwardPrograms(example),
+    splitBackwardKernel({ n: 4, eps: 1e-6 }),
+    preBackwardKernel(example),
+    postBackwardKernel(example),
+  ],
 };

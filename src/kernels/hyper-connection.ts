@@ -27,7 +27,11 @@ export interface HcSplitParams {
   readonly eps: number;
 }
 
-export function hcSplitRef(mix: ArrayLike<number>, rows: number, p: { base: ArrayLike<number>; scale: ArrayLike<number>; n: number; iters: number; eps: number }): { pre: Float32Array; post: Float32Array; comb: Float32Array } {
+export function hcSplitRef(
+  mix: ArrayLike<number>,
+  rows: number,
+  p: { base: ArrayLike<number>; scale: ArrayLike<number>; n: number; iters: number; eps: number },
+): { pre: Float32Array; post: Float32Array; comb: Float32Array } {
   const { n, eps } = p;
   const width = (2 + n) * n;
   const [pre, post, comb] = [new Float32Array(rows * n), new Float32Array(rows * n), new Float32Array(rows * n * n)];
@@ -64,7 +68,13 @@ export function hcSplitRef(mix: ArrayLike<number>, rows: number, p: { base: Arra
   return { pre, post, comb };
 }
 
-export function hcPreRef(x: ArrayLike<number>, pre: ArrayLike<number>, rows: number, n: number, d: number): Float32Array {
+export function hcPreRef(
+  x: ArrayLike<number>,
+  pre: ArrayLike<number>,
+  rows: number,
+  n: number,
+  d: number,
+): Float32Array {
   return Float32Array.from({ length: rows * d }, (_, i) => {
     const [r, c] = [Math.floor(i / d), i % d];
     let s = 0;
@@ -73,7 +83,15 @@ export function hcPreRef(x: ArrayLike<number>, pre: ArrayLike<number>, rows: num
   });
 }
 
-export function hcPostRef(f: ArrayLike<number>, x: ArrayLike<number>, post: ArrayLike<number>, comb: ArrayLike<number>, rows: number, n: number, d: number): Float32Array {
+export function hcPostRef(
+  f: ArrayLike<number>,
+  x: ArrayLike<number>,
+  post: ArrayLike<number>,
+  comb: ArrayLike<number>,
+  rows: number,
+  n: number,
+  d: number,
+): Float32Array {
   return Float32Array.from({ length: rows * n * d }, (_, i) => {
     const [r, k, c] = [Math.floor(i / (n * d)), Math.floor(i / d) % n, i % d];
     let s = post[r * n + k]! * f[r * d + c]!;
@@ -94,7 +112,11 @@ export interface SplitStatic {
 export const normalizeComb = (c: Tile, axis: 0 | 1, eps: number): Tile => c.div(c.sum(axis).add(eps));
 
 /** Tiles of one block of rows, row last: the affine inputs of the three parts. */
-export function loadSplit(k: KernelBuilder, p: SplitStatic, rows: ReturnType<KernelBuilder["index"]>): {
+export function loadSplit(
+  k: KernelBuilder,
+  p: SplitStatic,
+  rows: ReturnType<KernelBuilder["index"]>,
+): {
   readonly mix: { pre: Tile; post: Tile; comb: Tile };
   readonly affine: { pre: Tile; post: Tile; comb: Tile };
   readonly scale: readonly [Tile, Tile, Tile];
@@ -113,7 +135,11 @@ export function loadSplit(k: KernelBuilder, p: SplitStatic, rows: ReturnType<Ker
   const scales = [0, 1, 2].map((i) => k.load(scale, [i], [1])) as [Tile, Tile, Tile];
   const [pre, preAffine] = vector(0, 0);
   const [post, postAffine] = vector(n, 1);
-  const comb = k.load(k.view(mix, [n, n, rows], { strides: [n, 1, width], offset: 2 * n }), [0, 0, r0], [n, n, SPLIT_ROWS]);
+  const comb = k.load(
+    k.view(mix, [n, n, rows], { strides: [n, 1, width], offset: 2 * n }),
+    [0, 0, r0],
+    [n, n, SPLIT_ROWS],
+  );
   const combBase = k.load(k.view(base, [n, n, 1], { offset: 2 * n }), [0, 0, 0], [n, n, 1]);
   const combAffine = comb.mul(scales[2].reshape([1, 1, 1])).add(combBase);
   return { mix: { pre, post, comb }, affine: { pre: preAffine, post: postAffine, comb: combAffine }, scale: scales };
@@ -135,7 +161,9 @@ const splitKernel = specialize((p: SplitStatic) =>
     k.store(out("pre"), [0, r0], affine.pre.sigmoid().add(eps));
     k.store(out("post"), [0, r0], affine.post.sigmoid().mul(2));
     const start = normalizeComb(softmaxComb(affine.comb).add(eps), 0, eps);
-    const [comb] = k.loop({ start: 1, end: iters }, [start], (_, [c]) => [normalizeComb(normalizeComb(c!, 1, eps), 0, eps)]);
+    const [comb] = k.loop({ start: 1, end: iters }, [start], (_, [c]) => [
+      normalizeComb(normalizeComb(c!, 1, eps), 0, eps),
+    ]);
     k.store(k.view(k.buffer("comb", "f32", "out"), [n, n, rows], { strides: [n, 1, n * n] }), [0, 0, r0], comb!);
   }),
 );
@@ -147,11 +175,24 @@ export function splitRows(op: string, mix: NdArray, p: HcSplitParams): number {
   return mix.shape[0]!;
 }
 
-export function hcSplit(device: Device, mix: NdArray, p: HcSplitParams): { pre: NdArray; post: NdArray; comb: NdArray } {
+export function hcSplit(
+  device: Device,
+  mix: NdArray,
+  p: HcSplitParams,
+): { pre: NdArray; post: NdArray; comb: NdArray } {
   const rows = splitRows("hcSplit", mix, p);
   const { n, iters, eps, base, scale } = p;
   const [pre, post, comb] = [empty(device, [rows, n]), empty(device, [rows, n]), empty(device, [rows, n, n])];
-  run(device, splitKernel({ n, eps }), [ceilDiv(rows, SPLIT_ROWS), 1, 1], { mix, base, scale, pre, post, comb, rows, iters });
+  run(device, splitKernel({ n, eps }), [ceilDiv(rows, SPLIT_ROWS), 1, 1], {
+    mix,
+    base,
+    scale,
+    pre,
+    post,
+    comb,
+    rows,
+    iters,
+  });
   return { pre, post, comb };
 }
 
@@ -168,10 +209,20 @@ export const streamStatic = (x: NdArray): StreamStatic => {
 };
 
 /** Stream j of x [R,n,D] as a [R,D] view, and coefficient column i of an f32 [R,width]. */
-export const streamView = (k: KernelBuilder, buffer: Parameters<KernelBuilder["view"]>[0], p: StreamStatic, rows: ReturnType<KernelBuilder["index"]>, j: number): View =>
-  k.view(buffer, [rows, p.d], { strides: [p.n * p.d, 1], offset: j * p.d });
-export const columnView = (k: KernelBuilder, buffer: Parameters<KernelBuilder["view"]>[0], rows: ReturnType<KernelBuilder["index"]>, width: number, i: number): View =>
-  k.view(buffer, [rows, 1], { strides: [width, 1], offset: i });
+export const streamView = (
+  k: KernelBuilder,
+  buffer: Parameters<KernelBuilder["view"]>[0],
+  p: StreamStatic,
+  rows: ReturnType<KernelBuilder["index"]>,
+  j: number,
+): View => k.view(buffer, [rows, p.d], { strides: [p.n * p.d, 1], offset: j * p.d });
+export const columnView = (
+  k: KernelBuilder,
+  buffer: Parameters<KernelBuilder["view"]>[0],
+  rows: ReturnType<KernelBuilder["index"]>,
+  width: number,
+  i: number,
+): View => k.view(buffer, [rows, 1], { strides: [width, 1], offset: i });
 
 const preKernel = specialize((p: StreamStatic) =>
   kernel("hc_pre", (k) => {
@@ -181,7 +232,10 @@ const preKernel = specialize((p: StreamStatic) =>
     const at = [k.programId(0).mul(p.rows), 0];
     let total: Tile | undefined;
     for (let j = 0; j < p.n; j++) {
-      const term = k.load(streamView(k, x, p, rows, j), at, [p.rows, p.d]).cast("f32").mul(k.load(columnView(k, pre, rows, p.n, j), at, [p.rows, 1]));
+      const term = k
+        .load(streamView(k, x, p, rows, j), at, [p.rows, p.d])
+        .cast("f32")
+        .mul(k.load(columnView(k, pre, rows, p.n, j), at, [p.rows, 1]));
       total = total ? total.add(term) : term;
     }
     k.store(y, at, total!.cast(p.dtype));
@@ -191,11 +245,20 @@ const preKernel = specialize((p: StreamStatic) =>
 const postKernel = specialize((p: StreamStatic) =>
   kernel("hc_post", (k) => {
     const rows = k.index("rows");
-    const [f, x, post, comb, y] = [k.buffer("f", p.dtype), k.buffer("x", p.dtype), k.buffer("post", "f32"), k.buffer("comb", "f32"), k.buffer("y", p.dtype, "out")];
+    const [f, x, post, comb, y] = [
+      k.buffer("f", p.dtype),
+      k.buffer("x", p.dtype),
+      k.buffer("post", "f32"),
+      k.buffer("comb", "f32"),
+      k.buffer("y", p.dtype, "out"),
+    ];
     const at = [k.programId(0).mul(p.rows), 0];
-    const column = (buffer: typeof post, width: number, i: number): Tile => k.load(columnView(k, buffer, rows, width, i), at, [p.rows, 1]);
+    const column = (buffer: typeof post, width: number, i: number): Tile =>
+      k.load(columnView(k, buffer, rows, width, i), at, [p.rows, 1]);
     const fTile = k.load(k.view(f, [rows, p.d]), at, [p.rows, p.d]).cast("f32");
-    const streams = Array.from({ length: p.n }, (_, j) => k.load(streamView(k, x, p, rows, j), at, [p.rows, p.d]).cast("f32"));
+    const streams = Array.from({ length: p.n }, (_, j) =>
+      k.load(streamView(k, x, p, rows, j), at, [p.rows, p.d]).cast("f32"),
+    );
     for (let i = 0; i < p.n; i++) {
       let total = fTile.mul(column(post, p.n, i));
       streams.forEach((s, j) => (total = total.add(s.mul(column(comb, p.n * p.n, j * p.n + i)))));
@@ -204,10 +267,15 @@ const postKernel = specialize((p: StreamStatic) =>
   }),
 );
 
-export function checkStreams(op: string, x: NdArray, parts: readonly (readonly [NdArray, readonly number[]])[]): number {
+export function checkStreams(
+  op: string,
+  x: NdArray,
+  parts: readonly (readonly [NdArray, readonly number[]])[],
+): number {
   const rows = x.shape[0]!;
   for (const [a, shape] of parts)
-    if (a.shape.length !== shape.length || shape.some((n, i) => n !== a.shape[i])) throw new ShapeError(`${op}: expected [${shape}] beside x [${x.shape}], got [${a.shape}]`);
+    if (a.shape.length !== shape.length || shape.some((n, i) => n !== a.shape[i]))
+      throw new ShapeError(`${op}: expected [${shape}] beside x [${x.shape}], got [${a.shape}]`);
   return rows;
 }
 
@@ -228,5 +296,9 @@ export function hcPost(device: Device, f: NdArray, x: NdArray, post: NdArray, co
   return y;
 }
 
-export const hcForwardPrograms = (p: StreamStatic): ReturnType<typeof preKernel>[] => [splitKernel({ n: p.n, eps: 1e-6 }), preKernel(p), postKernel(p)];
+export const hcForwardPrograms = (p: StreamStatic): ReturnType<typeof preKernel>[] => [
+  splitKernel({ n: p.n, eps: 1e-6 }),
+  preKernel(p),
+  postKernel(p),
+];
 export { hcPostBackward, hcPreBackward, hcSplitBackward } from "./hyper-connection-backward.ts";

@@ -19,8 +19,18 @@ export interface StridedLayout {
 /** Element (i, j, ..) of the result is x[offset + i*strides[0] + j*strides[1] + ..]. */
 export function copyStrided(device: Device, x: NdArray, { shape, strides, offset }: StridedLayout): NdArray {
   const last = shape.reduce((at, n, i) => at + (n - 1) * strides[i]!, offset);
-  if (sizeOf(shape) > 0 && last >= sizeOf(x.shape)) throw new ShapeError(`copyStrided: expected elements within [${x.shape}], got shape [${shape}], strides [${strides}], offset ${offset}`);
-  return stridedMap(device, "copy", [{ buffer: x.buffer, byteOffset: x.byteOffset, dtype: x.dtype, strides, offset }], shape, [x.dtype], (_k, t) => [t!])[0]!;
+  if (sizeOf(shape) > 0 && last >= sizeOf(x.shape))
+    throw new ShapeError(
+      `copyStrided: expected elements within [${x.shape}], got shape [${shape}], strides [${strides}], offset ${offset}`,
+    );
+  return stridedMap(
+    device,
+    "copy",
+    [{ buffer: x.buffer, byteOffset: x.byteOffset, dtype: x.dtype, strides, offset }],
+    shape,
+    [x.dtype],
+    (_k, t) => [t!],
+  )[0]!;
 }
 
 /** Joins arrays that agree on every other axis. */
@@ -28,8 +38,14 @@ export function concat(device: Device, xs: readonly NdArray[], axis: number): Nd
   const first = xs[0];
   if (!first) throw new ShapeError("concat: expected at least one array, got none");
   for (const x of xs) {
-    if (x.dtype !== first.dtype || x.shape.length !== first.shape.length || x.shape.some((n, i) => i !== axis && n !== first.shape[i]))
-      throw new ShapeError(`concat: expected ${first.dtype} [${first.shape}] but for axis ${axis}, got ${x.dtype} [${x.shape}]`);
+    if (
+      x.dtype !== first.dtype ||
+      x.shape.length !== first.shape.length ||
+      x.shape.some((n, i) => i !== axis && n !== first.shape[i])
+    )
+      throw new ShapeError(
+        `concat: expected ${first.dtype} [${first.shape}] but for axis ${axis}, got ${x.dtype} [${x.shape}]`,
+      );
   }
   const total = xs.reduce((n, x) => n + x.shape[axis]!, 0);
   const shape = first.shape.map((n, i) => (i === axis ? total : n));
@@ -62,9 +78,18 @@ const columnsKernel = specialize(({ dtype, tile }: { readonly dtype: DType; read
   }),
 );
 
-function scatterColumns(device: Device, x: NdArray, out: NdArray, p: { outer: number; width: number; total: number; at: number }): void {
+function scatterColumns(
+  device: Device,
+  x: NdArray,
+  out: NdArray,
+  p: { outer: number; width: number; total: number; at: number },
+): void {
   const tile = p.width <= 512 ? p.width : 512;
-  run(device, columnsKernel({ dtype: x.dtype, tile }), [ceilDiv(p.width, tile), ceilDiv(p.outer, 8), 1], { x, y: out, ...p });
+  run(device, columnsKernel({ dtype: x.dtype, tile }), [ceilDiv(p.width, tile), ceilDiv(p.outer, 8), 1], {
+    x,
+    y: out,
+    ...p,
+  });
 }
 
 const ramp = (n: number): Float32Array => Float32Array.from({ length: n }, (_, i) => i + 0.5);
@@ -101,8 +126,12 @@ export const cases: OpCases = {
     copyCase("expand", [3, 1, 4], { shape: [3, 5, 4], strides: [4, 0, 1], offset: 0 }),
     {
       name: "concat inner axis",
-      run: (device) => [concat(device, [fromHost(device, ramp(6), [2, 3], "f32"), fromHost(device, ramp(10), [2, 5], "f32")], 1)],
-      expected: () => [Float32Array.from([0.5, 1.5, 2.5, 0.5, 1.5, 2.5, 3.5, 4.5, 3.5, 4.5, 5.5, 5.5, 6.5, 7.5, 8.5, 9.5])],
+      run: (device) => [
+        concat(device, [fromHost(device, ramp(6), [2, 3], "f32"), fromHost(device, ramp(10), [2, 5], "f32")], 1),
+      ],
+      expected: () => [
+        Float32Array.from([0.5, 1.5, 2.5, 0.5, 1.5, 2.5, 3.5, 4.5, 3.5, 4.5, 5.5, 5.5, 6.5, 7.5, 8.5, 9.5]),
+      ],
       tolerance: exact,
     },
   ],

@@ -25,7 +25,11 @@ interface NormStatic {
 }
 
 /** x [R,C] -> y, mean (0 unless centred), rstd, in plain loops. */
-export function normRef(x: ArrayLike<number>, channels: number, p: { w?: ArrayLike<number>; b?: ArrayLike<number>; eps: number; centred: boolean }): { y: Float32Array; mean: Float32Array; rstd: Float32Array } {
+export function normRef(
+  x: ArrayLike<number>,
+  channels: number,
+  p: { w?: ArrayLike<number>; b?: ArrayLike<number>; eps: number; centred: boolean },
+): { y: Float32Array; mean: Float32Array; rstd: Float32Array } {
   const rows = x.length / channels;
   const y = new Float32Array(x.length);
   const mean = new Float32Array(rows);
@@ -37,12 +41,14 @@ export function normRef(x: ArrayLike<number>, channels: number, p: { w?: ArrayLi
     for (let c = 0; c < channels; c++) v += (x[r * channels + c]! - m) ** 2 / channels;
     mean[r] = m;
     rstd[r] = 1 / Math.sqrt(v + p.eps);
-    for (let c = 0; c < channels; c++) y[r * channels + c] = (x[r * channels + c]! - m) * rstd[r]! * (p.w?.[c] ?? 1) + (p.b?.[c] ?? 0);
+    for (let c = 0; c < channels; c++)
+      y[r * channels + c] = (x[r * channels + c]! - m) * rstd[r]! * (p.w?.[c] ?? 1) + (p.b?.[c] ?? 0);
   }
   return { y, mean, rstd };
 }
 
-const vector = (k: KernelBuilder, name: string, channels: number): Tile => k.load(k.view(k.buffer(name, "f32"), [1, channels]), [0, 0], [1, channels]);
+const vector = (k: KernelBuilder, name: string, channels: number): Tile =>
+  k.load(k.view(k.buffer(name, "f32"), [1, channels]), [0, 0], [1, channels]);
 
 const forwardKernel = specialize((p: NormStatic): TileProgram =>
   kernel(p.centred ? "layer_norm" : "rms_norm", (k) => {
@@ -59,7 +65,12 @@ const forwardKernel = specialize((p: NormStatic): TileProgram =>
       k.store(column("mean"), [r0, 0], mean);
       t = t.sub(mean);
     }
-    const rstd = t.mul(t).sum(1).mul(1 / c).add(eps).rsqrt();
+    const rstd = t
+      .mul(t)
+      .sum(1)
+      .mul(1 / c)
+      .add(eps)
+      .rsqrt();
     k.store(column("rstd"), [r0, 0], rstd);
     let out = t.mul(rstd);
     if (p.weighted) out = out.mul(vector(k, "w", c));
@@ -73,7 +84,8 @@ const backwardKernel = specialize((p: NormStatic): TileProgram =>
   kernel(p.centred ? "layer_norm_backward" : "rms_norm_backward", (k) => {
     const c = p.channels;
     const [rows, per, parts] = [k.index("rows"), k.index("per"), k.index("parts")];
-    const whole = (name: string, mode: "in" | "out"): ReturnType<typeof k.view> => k.view(k.buffer(name, p.dtype, mode), [rows, c]);
+    const whole = (name: string, mode: "in" | "out"): ReturnType<typeof k.view> =>
+      k.view(k.buffer(name, p.dtype, mode), [rows, c]);
     const [x, dy, dx] = [whole("x", "in"), whole("dy", "in"), whole("dx", "out")];
     const rstds = k.view(k.buffer("rstd", "f32"), [rows, 1]);
     const means = p.centred ? k.view(k.buffer("mean", "f32"), [rows, 1]) : undefined;
@@ -87,44 +99,103 @@ const backwardKernel = specialize((p: NormStatic): TileProgram =>
       if (means) xhat = xhat.sub(k.load(means, [r, 0], [p.rows, 1]));
       xhat = xhat.mul(rstd);
       const g = w ? g0.mul(w) : g0;
-      let d = g.sub(xhat.mul(g.mul(xhat).sum(1).mul(1 / c)));
+      let d = g.sub(
+        xhat.mul(
+          g
+            .mul(xhat)
+            .sum(1)
+            .mul(1 / c),
+        ),
+      );
       if (p.centred) d = d.sub(g.sum(1).mul(1 / c));
       k.store(dx, [r, 0], d.mul(rstd).cast(p.dtype));
       return [dw!.add(g0.mul(xhat).sum(0)), ...(p.centred ? [db!.add(g0.sum(0))] : [])];
     };
-    const sums = k.loop({ start, end: start.add(per).min(rows), step: p.rows }, p.centred ? [zero, zero] : [zero], step);
-    const out = (name: string, t: Tile): void => k.store(k.view(k.buffer(name, "f32", "out"), [parts, c]), [k.programId(0), 0], t);
+    const sums = k.loop(
+      { start, end: start.add(per).min(rows), step: p.rows },
+      p.centred ? [zero, zero] : [zero],
+      step,
+    );
+    const out = (name: string, t: Tile): void =>
+      k.store(k.view(k.buffer(name, "f32", "out"), [parts, c]), [k.programId(0), 0], t);
     if (p.weighted) out("dw", sums[0]!);
     if (p.centred) out("db", sums[1]!);
   }),
 );
 
-function dims(op: string, x: NdArray, ...vectors: readonly (NdArray | undefined)[]): { rows: number; channels: number; tileRows: number } {
+function dims(
+  op: string,
+  x: NdArray,
+  ...vectors: readonly (NdArray | undefined)[]
+): { rows: number; channels: number; tileRows: number } {
   const channels = x.shape[x.shape.length - 1] ?? 0;
-  for (const v of vectors) if (v && (v.dtype !== "f32" || sizeOf(v.shape) !== channels)) throw new ShapeError(`${op}: expected f32 [${channels}], got ${v.dtype} [${v.shape}]`);
+  for (const v of vectors)
+    if (v && (v.dtype !== "f32" || sizeOf(v.shape) !== channels))
+      throw new ShapeError(`${op}: expected f32 [${channels}], got ${v.dtype} [${v.shape}]`);
   const tileRows = Math.max(1, Math.min(16, Math.floor(4096 / Math.max(1, channels))));
   return { rows: sizeOf(x.shape) / Math.max(1, channels), channels, tileRows };
 }
 
-function forward(device: Device, x: NdArray, w: NdArray | undefined, b: NdArray | undefined, eps: number, centred: boolean): { y: NdArray; rstd: NdArray; mean: NdArray | undefined } {
+function forward(
+  device: Device,
+  x: NdArray,
+  w: NdArray | undefined,
+  b: NdArray | undefined,
+  eps: number,
+  centred: boolean,
+): { y: NdArray; rstd: NdArray; mean: NdArray | undefined } {
   const { rows, channels, tileRows } = dims(centred ? "layerNorm" : "rmsNorm", x, w, b);
   const y = empty(device, x.shape, x.dtype);
   const rstd = empty(device, [rows]);
   const mean = centred ? empty(device, [rows]) : undefined;
   const program = forwardKernel({ channels, dtype: x.dtype, centred, weighted: w !== undefined, rows: tileRows });
-  run(device, program, [ceilDiv(rows, tileRows), 1, 1], { x, y, rstd, rows, eps, ...(w && { w }), ...(b && { b }), ...(mean && { mean }) });
+  run(device, program, [ceilDiv(rows, tileRows), 1, 1], {
+    x,
+    y,
+    rstd,
+    rows,
+    eps,
+    ...(w && { w }),
+    ...(b && { b }),
+    ...(mean && { mean }),
+  });
   return { y, rstd, mean };
 }
 
-function backward(device: Device, dy: NdArray, x: NdArray, w: NdArray | undefined, rstd: NdArray, mean: NdArray | undefined): { dx: NdArray; dw: NdArray | undefined; db: NdArray | undefined } {
+function backward(
+  device: Device,
+  dy: NdArray,
+  x: NdArray,
+  w: NdArray | undefined,
+  rstd: NdArray,
+  mean: NdArray | undefined,
+): { dx: NdArray; dw: NdArray | undefined; db: NdArray | undefined } {
   const { rows, channels, tileRows } = dims("norm backward", x, w);
   const dx = empty(device, x.shape, x.dtype);
   const per = Math.max(tileRows, ceilDiv(ceilDiv(rows, 32), tileRows) * tileRows);
   const parts = Math.max(1, ceilDiv(rows, per));
   const part = (on: boolean): NdArray | undefined => (on ? empty(device, [parts, channels]) : undefined);
   const [dw, db] = [part(w !== undefined), part(mean !== undefined)];
-  const program = backwardKernel({ channels, dtype: x.dtype, centred: mean !== undefined, weighted: w !== undefined, rows: tileRows });
-  run(device, program, [parts, 1, 1], { x, dy, dx, rstd, rows, per, parts, ...(w && { w }), ...(mean && { mean }), ...(dw && { dw }), ...(db && { db }) });
+  const program = backwardKernel({
+    channels,
+    dtype: x.dtype,
+    centred: mean !== undefined,
+    weighted: w !== undefined,
+    rows: tileRows,
+  });
+  run(device, program, [parts, 1, 1], {
+    x,
+    dy,
+    dx,
+    rstd,
+    rows,
+    per,
+    parts,
+    ...(w && { w }),
+    ...(mean && { mean }),
+    ...(dw && { dw }),
+    ...(db && { db }),
+  });
   const total = (a: NdArray | undefined): NdArray | undefined => {
     if (!a) return undefined;
     const y = sum(device, a, 0);
@@ -135,17 +206,41 @@ function backward(device: Device, dy: NdArray, x: NdArray, w: NdArray | undefine
 }
 
 /** w may be absent (all ones); rstd f32 [rows]. */
-export function rmsNorm(device: Device, x: NdArray, w: NdArray | undefined, { eps }: { readonly eps: number }): { y: NdArray; rstd: NdArray } {
+export function rmsNorm(
+  device: Device,
+  x: NdArray,
+  w: NdArray | undefined,
+  { eps }: { readonly eps: number },
+): { y: NdArray; rstd: NdArray } {
   return forward(device, x, w, undefined, eps, false);
 }
-export function rmsNormBackward(device: Device, dy: NdArray, x: NdArray, w: NdArray | undefined, rstd: NdArray): { dx: NdArray; dw: NdArray | undefined } {
+export function rmsNormBackward(
+  device: Device,
+  dy: NdArray,
+  x: NdArray,
+  w: NdArray | undefined,
+  rstd: NdArray,
+): { dx: NdArray; dw: NdArray | undefined } {
   return backward(device, dy, x, w, rstd, undefined);
 }
-export function layerNorm(device: Device, x: NdArray, w: NdArray, b: NdArray, { eps }: { readonly eps: number }): { y: NdArray; mean: NdArray; rstd: NdArray } {
+export function layerNorm(
+  device: Device,
+  x: NdArray,
+  w: NdArray,
+  b: NdArray,
+  { eps }: { readonly eps: number },
+): { y: NdArray; mean: NdArray; rstd: NdArray } {
   const out = forward(device, x, w, b, eps, true);
   return { y: out.y, mean: out.mean!, rstd: out.rstd };
 }
-export function layerNormBackward(device: Device, dy: NdArray, x: NdArray, w: NdArray, mean: NdArray, rstd: NdArray): { dx: NdArray; dw: NdArray; db: NdArray } {
+export function layerNormBackward(
+  device: Device,
+  dy: NdArray,
+  x: NdArray,
+  w: NdArray,
+  mean: NdArray,
+  rstd: NdArray,
+): { dx: NdArray; dw: NdArray; db: NdArray } {
   const out = backward(device, dy, x, w, rstd, mean);
   return { dx: out.dx, dw: out.dw!, db: out.db! };
 }
@@ -154,7 +249,14 @@ const wave = (n: number, f: number): Float32Array => Float32Array.from({ length:
 const bound = { rtol: 2e-5, atol: 2e-6, why: "means of up to 100 terms in f32 and one approximate rsqrt" };
 
 /** Backward twin by its formula in f64. */
-function normBackwardRef(dy: Float32Array, x: Float32Array, channels: number, w: Float32Array, centred: boolean, eps: number): { dx: Float32Array; dw: Float32Array; db: Float32Array } {
+function normBackwardRef(
+  dy: Float32Array,
+  x: Float32Array,
+  channels: number,
+  w: Float32Array,
+  centred: boolean,
+  eps: number,
+): { dx: Float32Array; dw: Float32Array; db: Float32Array } {
   const { mean, rstd } = normRef(x, channels, { w, eps, centred });
   const [dx, dw, db] = [new Float32Array(x.length), new Float32Array(channels), new Float32Array(channels)];
   for (let r = 0; r < rstd.length; r++) {
@@ -167,19 +269,30 @@ function normBackwardRef(dy: Float32Array, x: Float32Array, channels: number, w:
       dw[c]! += dy[r * channels + c]! * xhat(c);
       db[c]! += dy[r * channels + c]!;
     }
-    for (let c = 0; c < channels; c++) dx[r * channels + c] = rstd[r]! * (dy[r * channels + c]! * w[c]! - mg - xhat(c) * mgx);
+    for (let c = 0; c < channels; c++)
+      dx[r * channels + c] = rstd[r]! * (dy[r * channels + c]! * w[c]! - mg - xhat(c) * mgx);
   }
   return { dx, dw, db };
 }
 
 function normCase(rows: number, channels: number, centred: boolean): KernelCase {
-  const [x, w, b, dy] = [wave(rows * channels, 0.37), wave(channels, 1.1), wave(channels, 2.3), wave(rows * channels, 0.91)];
+  const [x, w, b, dy] = [
+    wave(rows * channels, 0.37),
+    wave(channels, 1.1),
+    wave(channels, 2.3),
+    wave(rows * channels, 0.91),
+  ];
   const eps = 1e-5;
   return {
     name: `${centred ? "layerNorm" : "rmsNorm"} ${rows}x${channels} forward and backward`,
     run: (device) => {
       const put = (a: Float32Array, shape: readonly number[]): NdArray => fromHost(device, a, shape, "f32");
-      const [dx, dw, db, ddy] = [put(x, [rows, channels]), put(w, [channels]), put(b, [channels]), put(dy, [rows, channels])];
+      const [dx, dw, db, ddy] = [
+        put(x, [rows, channels]),
+        put(w, [channels]),
+        put(b, [channels]),
+        put(dy, [rows, channels]),
+      ];
       if (centred) {
         const f = layerNorm(device, dx, dw, db, { eps });
         const back = layerNormBackward(device, ddy, dx, dw, f.mean, f.rstd);
@@ -201,5 +314,8 @@ function normCase(rows: number, channels: number, centred: boolean): KernelCase 
 export const cases: OpCases = {
   op: "norm",
   cases: [normCase(5, 24, false), normCase(130, 64, false), normCase(5, 24, true), normCase(37, 100, true)],
-  programs: () => [false, true].flatMap((centred) => [forwardKernel, backwardKernel].map((f) => f({ channels: 384, dtype: "bf16", centred, weighted: true, rows: 8 }))),
+  programs: () =>
+    [false, true].flatMap((centred) =>
+      [forwardKernel, backwardKernel].map((f) => f({ channels: 384, dtype: "bf16", centred, weighted: true, rows: 8 })),
+    ),
 };

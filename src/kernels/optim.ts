@@ -28,11 +28,15 @@ export interface AdamWStep {
 
 const TILE = 1024;
 
-const adamwKernel = specialize((_: object) =>
+const adamwKernel = specialize(() =>
   kernel("adamw", (k) => {
     const n = k.index("n");
-    const [p, g, m, v] = (["p", "g", "m", "v"] as const).map((name) => k.view(k.buffer(name, "f32", name === "g" ? "in" : "inout"), [n])) as [ReturnType<typeof k.view>, ReturnType<typeof k.view>, ReturnType<typeof k.view>, ReturnType<typeof k.view>];
-    const [b1, b2, rate, vscale, eps, keep] = ["b1", "b2", "rate", "vscale", "eps", "keep"].map((name) => k.scalar(name));
+    const [p, g, m, v] = (["p", "g", "m", "v"] as const).map((name) =>
+      k.view(k.buffer(name, "f32", name === "g" ? "in" : "inout"), [n]),
+    ) as [ReturnType<typeof k.view>, ReturnType<typeof k.view>, ReturnType<typeof k.view>, ReturnType<typeof k.view>];
+    const [b1, b2, rate, vscale, eps, keep] = ["b1", "b2", "rate", "vscale", "eps", "keep"].map((name) =>
+      k.scalar(name),
+    );
     const at = [k.programId(0).mul(TILE)];
     const gt = k.load(g, at, [TILE]);
     const mt = k.load(m, at, [TILE]);
@@ -60,9 +64,23 @@ export function adamwRef(p: Float32Array, g: Float32Array, m: Float32Array, v: F
 /** In place on p, m and v. */
 export function adamwStep(device: Device, p: NdArray, g: NdArray, m: NdArray, v: NdArray, o: AdamWStep): void {
   const n = sizeOf(p.shape);
-  for (const x of [p, g, m, v]) if (x.dtype !== "f32" || sizeOf(x.shape) !== n) throw new ShapeError(`adamwStep: expected f32 [${p.shape}], got ${x.dtype} [${x.shape}]`);
+  for (const x of [p, g, m, v])
+    if (x.dtype !== "f32" || sizeOf(x.shape) !== n)
+      throw new ShapeError(`adamwStep: expected f32 [${p.shape}], got ${x.dtype} [${x.shape}]`);
   // sqrt(vhat) = sqrt(v / (1 - b2^t)); eps must stay above the smallest normal f32 to keep 0/0 away.
-  run(device, adamwKernel({}), [ceilDiv(n, TILE), 1, 1], { p, g, m, v, n, b1: o.beta1, b2: o.beta2, rate: o.lr / (1 - o.beta1 ** o.step), vscale: 1 / (1 - o.beta2 ** o.step), eps: Math.max(o.eps, 1e-30), keep: 1 - o.lr * o.weightDecay });
+  run(device, adamwKernel({}), [ceilDiv(n, TILE), 1, 1], {
+    p,
+    g,
+    m,
+    v,
+    n,
+    b1: o.beta1,
+    b2: o.beta2,
+    rate: o.lr / (1 - o.beta1 ** o.step),
+    vscale: 1 / (1 - o.beta2 ** o.step),
+    eps: Math.max(o.eps, 1e-30),
+    keep: 1 - o.lr * o.weightDecay,
+  });
 }
 
 export function sumSquares(device: Device, x: NdArray): NdArray {
@@ -72,17 +90,24 @@ export function sumSquares(device: Device, x: NdArray): NdArray {
   return { ...total, shape: [1] };
 }
 
-const coefficients: readonly (readonly [number, number, number])[] = [...Array<[number, number, number]>(8).fill([3.4445, -4.775, 2.0315]), [2, -1.5, 0.5], [2, -1.5, 0.5]];
+const coefficients: readonly (readonly [number, number, number])[] = [
+  ...Array<[number, number, number]>(8).fill([3.4445, -4.775, 2.0315]),
+  [2, -1.5, 0.5],
+  [2, -1.5, 0.5],
+];
 
 /** m f32 [batch, R, C] -> the same shape; each matrix by itself. Works on the smaller Gram matrix. */
 export function muonOrthogonalize(device: Device, m: NdArray): NdArray {
-  if (m.shape.length !== 3 || m.dtype !== "f32") throw new ShapeError(`muonOrthogonalize: expected f32 [batch, R, C], got ${m.dtype} [${m.shape}]`);
+  if (m.shape.length !== 3 || m.dtype !== "f32")
+    throw new ShapeError(`muonOrthogonalize: expected f32 [batch, R, C], got ${m.dtype} [${m.shape}]`);
   const [batch, rows, cols] = m.shape as [number, number, number];
   const tall = rows > cols;
   const free = (...xs: NdArray[]): void => xs.forEach((x) => device.free(x.buffer));
   const squares = map(device, "square", [m], ["f32"], (_k, t) => [t!.mul(t!)])[0]!;
   const norm2 = sum(device, { ...squares, shape: [batch, rows * cols] }, 1);
-  let x = map(device, "muonNormalize", [{ ...m, shape: [batch, rows * cols] }, norm2], ["f32"], (_k, t, s) => [t!.div(s!.sqrt().add(1e-7))])[0]!;
+  let x = map(device, "muonNormalize", [{ ...m, shape: [batch, rows * cols] }, norm2], ["f32"], (_k, t, s) => [
+    t!.div(s!.sqrt().add(1e-7)),
+  ])[0]!;
   x = { ...x, shape: m.shape };
   free(squares, norm2);
   for (const [a, b, c] of coefficients) {
@@ -131,7 +156,12 @@ export const cases: OpCases = {
       name: "adamw, step 3 with decay",
       run: (device) => {
         const put = (a: Float32Array): NdArray => fromHost(device, a, [1500], "f32");
-        const [p, g, m, v] = [put(wave(1500, 0.3)), put(wave(1500, 0.7)), put(wave(1500, 0.2)), put(wave(1500, 0.9).map(Math.abs))];
+        const [p, g, m, v] = [
+          put(wave(1500, 0.3)),
+          put(wave(1500, 0.7)),
+          put(wave(1500, 0.2)),
+          put(wave(1500, 0.9).map(Math.abs)),
+        ];
         adamwStep(device, p, g, m, v, { lr: 0.01, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, step: 3 });
         return [p, m, v];
       },
@@ -142,9 +172,14 @@ export const cases: OpCases = {
       },
       tolerance: { rtol: 4e-6, atol: 2e-6, why: "about ten f32 roundings of values near 1" },
     },
-    ...[[6, 10], [10, 6]].map(([rows, cols]) => ({
+    ...[
+      [6, 10],
+      [10, 6],
+    ].map(([rows, cols]) => ({
       name: `muon ${rows}x${cols}`,
-      run: (device: Device) => [muonOrthogonalize(device, fromHost(device, wave(rows! * cols!, 1.7), [1, rows!, cols!], "f32"))],
+      run: (device: Device) => [
+        muonOrthogonalize(device, fromHost(device, wave(rows! * cols!, 1.7), [1, rows!, cols!], "f32")),
+      ],
       expected: () => {
         const m = wave(rows! * cols!, 1.7);
         if (rows! <= cols!) return [muonRef(m, rows!, cols!)];
@@ -152,7 +187,11 @@ export const cases: OpCases = {
         const y = muonRef(flipped, cols!, rows!);
         return [Float32Array.from(y, (_, i) => y[(i % cols!) * rows! + Math.floor(i / cols!)]!)];
       },
-      tolerance: { rtol: 0, atol: 2e-3, why: "singular values near 0 are scaled up by 3.44 each of 8 turns, and f32 noise with them" },
+      tolerance: {
+        rtol: 0,
+        atol: 2e-3,
+        why: "singular values near 0 are scaled up by 3.44 each of 8 turns, and f32 noise with them",
+      },
     })),
   ],
   programs: () => [adamwKernel({})],

@@ -27,40 +27,53 @@ export function reduceRef(x: ArrayLike<number>, outer: number, n: number, inner:
 }
 
 /** Rows [R, width] -> [R]; a program takes 8 rows. */
-const rowsKernel = specialize(({ op, dtype, tile }: { readonly op: Reduction; readonly dtype: DType; readonly tile: number }) =>
-  kernel(`reduce_rows_${op}`, (k) => {
-    const [rows, width] = [k.index("rows"), k.index("width")];
-    const x = k.view(k.buffer("x", dtype), [rows, width]);
-    const y = k.view(k.buffer("y", "f32", "out"), [rows, 1]);
-    const r0 = k.programId(0).mul(8);
-    const start = k.full([8, 1], identity[op]);
-    const [total] = k.loop({ end: width, step: tile }, [start], (c, [acc]) => {
-      const t = k.load(x, [r0, c], [8, tile], { other: identity[op] }).cast("f32");
-      return [op === "sum" ? acc!.add(t.sum(1)) : acc!.max(t.maxOver(1))];
-    });
-    k.store(y, [r0, 0], total!);
-  }),
+const rowsKernel = specialize(
+  ({ op, dtype, tile }: { readonly op: Reduction; readonly dtype: DType; readonly tile: number }) =>
+    kernel(`reduce_rows_${op}`, (k) => {
+      const [rows, width] = [k.index("rows"), k.index("width")];
+      const x = k.view(k.buffer("x", dtype), [rows, width]);
+      const y = k.view(k.buffer("y", "f32", "out"), [rows, 1]);
+      const r0 = k.programId(0).mul(8);
+      const start = k.full([8, 1], identity[op]);
+      const [total] = k.loop({ end: width, step: tile }, [start], (c, [acc]) => {
+        const t = k.load(x, [r0, c], [8, tile], { other: identity[op] }).cast("f32");
+        return [op === "sum" ? acc!.add(t.sum(1)) : acc!.max(t.maxOver(1))];
+      });
+      k.store(y, [r0, 0], total!);
+    }),
 );
 
 /** [outer, n, inner] -> [outer, chunks, inner]; a program takes one chunk of n and `tile` of inner. */
-const columnsKernel = specialize(({ op, dtype, tile }: { readonly op: Reduction; readonly dtype: DType; readonly tile: number }) =>
-  kernel(`reduce_columns_${op}`, (k) => {
-    const [outer, n, inner, chunks, per] = [k.index("outer"), k.index("n"), k.index("inner"), k.index("chunks"), k.index("per")];
-    const x = k.view(k.buffer("x", dtype), [outer, n, inner]);
-    const y = k.view(k.buffer("y", "f32", "out"), [outer, chunks, inner]);
-    const [c0, chunk, o] = [k.programId(0).mul(tile), k.programId(1), k.programId(2)];
-    const start = chunk.mul(per);
-    // The last chunk may be short: rows past its end belong to nobody, and the view ends at n.
-    const [total] = k.loop({ start, end: start.add(per).min(n), step: 16 }, [k.full([1, tile], identity[op])], (i, [acc]) => {
-      const t = k.load(x, [o, i, c0], [1, 16, tile], { other: identity[op] }).cast("f32").reshape([16, tile]);
-      return [op === "sum" ? acc!.add(t.sum(0)) : acc!.max(t.maxOver(0))];
-    });
-    k.store(y, [o, chunk, c0], total!.reshape([1, 1, tile]));
-  }),
+const columnsKernel = specialize(
+  ({ op, dtype, tile }: { readonly op: Reduction; readonly dtype: DType; readonly tile: number }) =>
+    kernel(`reduce_columns_${op}`, (k) => {
+      const [outer, n, inner, chunks, per] = [
+        k.index("outer"),
+        k.index("n"),
+        k.index("inner"),
+        k.index("chunks"),
+        k.index("per"),
+      ];
+      const x = k.view(k.buffer("x", dtype), [outer, n, inner]);
+      const y = k.view(k.buffer("y", "f32", "out"), [outer, chunks, inner]);
+      const [c0, chunk, o] = [k.programId(0).mul(tile), k.programId(1), k.programId(2)];
+      const start = chunk.mul(per);
+      // The last chunk may be short: rows past its end belong to nobody, and the view ends at n.
+      const [total] = k.loop(
+        { start, end: start.add(per).min(n), step: 16 },
+        [k.full([1, tile], identity[op])],
+        (i, [acc]) => {
+          const t = k.load(x, [o, i, c0], [1, 16, tile], { other: identity[op] }).cast("f32").reshape([16, tile]);
+          return [op === "sum" ? acc!.add(t.sum(0)) : acc!.max(t.maxOver(0))];
+        },
+      );
+      k.store(y, [o, chunk, c0], total!.reshape([1, 1, tile]));
+    }),
 );
 
 function reduce(device: Device, x: NdArray, axis: number, op: Reduction): NdArray {
-  if (!(axis >= 0 && axis < x.shape.length)) throw new ShapeError(`${op}: expected an axis of [${x.shape}], got ${axis}`);
+  if (!(axis >= 0 && axis < x.shape.length))
+    throw new ShapeError(`${op}: expected an axis of [${x.shape}], got ${axis}`);
   const outer = sizeOf(x.shape.slice(0, axis));
   const n = x.shape[axis]!;
   const inner = sizeOf(x.shape.slice(axis + 1));
@@ -82,7 +95,15 @@ function reduce(device: Device, x: NdArray, axis: number, op: Reduction): NdArra
   const per = ceilDiv(ceilDiv(n, chunks), 16) * 16;
   const used = Math.max(1, ceilDiv(n, per));
   const y = empty(device, [outer, used, inner]);
-  run(device, columnsKernel({ op, dtype: x.dtype, tile }), [ceilDiv(inner, tile), used, outer], { x, y, outer, n, inner, chunks: used, per });
+  run(device, columnsKernel({ op, dtype: x.dtype, tile }), [ceilDiv(inner, tile), used, outer], {
+    x,
+    y,
+    outer,
+    n,
+    inner,
+    chunks: used,
+    per,
+  });
   if (used === 1) return { ...y, shape };
   const total = reduce(device, y, 1, op);
   device.free(y.buffer);
@@ -92,7 +113,12 @@ function reduce(device: Device, x: NdArray, axis: number, op: Reduction): NdArra
 function reduceRows(device: Device, x: NdArray, op: Reduction): NdArray {
   const [rows, width] = x.shape as [number, number];
   const y = empty(device, [rows]);
-  run(device, rowsKernel({ op, dtype: x.dtype, tile: Math.max(1, Math.min(width, 512)) }), [ceilDiv(rows, 8), 1, 1], { x, y, rows, width });
+  run(device, rowsKernel({ op, dtype: x.dtype, tile: Math.max(1, Math.min(width, 512)) }), [ceilDiv(rows, 8), 1, 1], {
+    x,
+    y,
+    rows,
+    width,
+  });
   return y;
 }
 
@@ -106,7 +132,10 @@ function reduceCase(name: string, shape: readonly number[], axis: number, op: Re
     name: `${op} ${name}`,
     run: (device) => [reduce(device, fromHost(device, data, shape, "f32"), axis, op)],
     expected: () => [reduceRef(data, outer, n, inner, op)],
-    tolerance: op === "max" ? { rtol: 0, atol: 0, why: "exact" } : { rtol: 0, atol: n * 1.2e-7, why: "n terms of at most 1, one f32 rounding each in any order" },
+    tolerance:
+      op === "max"
+        ? { rtol: 0, atol: 0, why: "exact" }
+        : { rtol: 0, atol: n * 1.2e-7, why: "n terms of at most 1, one f32 rounding each in any order" },
   };
 }
 
@@ -121,5 +150,8 @@ export const cases: OpCases = {
     reduceCase("rows", [9, 40], 1, "max"),
     reduceCase("columns", [40, 9], 0, "max"),
   ],
-  programs: () => [rowsKernel({ op: "sum", dtype: "bf16", tile: 512 }), columnsKernel({ op: "sum", dtype: "f32", tile: 256 })],
+  programs: () => [
+    rowsKernel({ op: "sum", dtype: "bf16", tile: 512 }),
+    columnsKernel({ op: "sum", dtype: "f32", tile: 256 }),
+  ],
 };

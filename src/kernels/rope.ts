@@ -19,7 +19,12 @@ export interface RopeParams {
   readonly inverse: boolean;
 }
 
-export function ropeRef(x: ArrayLike<number>, shape: readonly [number, number, number, number], freqs: ArrayLike<number>, p: { start: number; step: number; inverse: boolean }): Float32Array {
+export function ropeRef(
+  x: ArrayLike<number>,
+  shape: readonly [number, number, number, number],
+  freqs: ArrayLike<number>,
+  p: { start: number; step: number; inverse: boolean },
+): Float32Array {
   const [, t, h, d] = shape;
   const y = Float32Array.from(x);
   const r = freqs.length * 2;
@@ -54,7 +59,8 @@ const ropeKernel = specialize((p: RopeStatic) =>
     const freqs = k.view(k.buffer("freqs", "f32"), [1, half]);
     const at = [k.programId(0).mul(p.tokens), 0, 0];
     const plain = d - 2 * half;
-    const part = (buffer: typeof x, width: number, stride: number, offset: number): ReturnType<typeof k.view> => k.view(buffer, [rows, h, width], { strides: [h * d, d, stride], offset });
+    const part = (buffer: typeof x, width: number, stride: number, offset: number): ReturnType<typeof k.view> =>
+      k.view(buffer, [rows, h, width], { strides: [h * d, d, stride], offset });
     if (plain > 0) k.store(part(y, plain, 1, 0), at, k.load(part(x, plain, 1, 0), at, [p.tokens, h, plain]));
     const token = k.iota([p.tokens, 1], 0).add(k.fromIndex(at[0]!)).mod(k.fromIndex(length));
     const position = token.mul(k.fromIndex(step)).add(k.fromIndex(start)).cast("f32");
@@ -73,22 +79,41 @@ export function rope(device: Device, x: NdArray, { freqs, start, step, inverse }
   const rank = x.shape.length;
   const [length, heads, dim] = [x.shape[1]!, rank === 4 ? x.shape[2]! : 1, x.shape[rank - 1]!];
   const half = sizeOf(freqs.shape);
-  if (rank < 3 || rank > 4 || 2 * half > dim) throw new ShapeError(`rope: expected [B,T,H,D] or [B,T,D] with D >= ${2 * half}, got [${x.shape}]`);
+  if (rank < 3 || rank > 4 || 2 * half > dim)
+    throw new ShapeError(`rope: expected [B,T,H,D] or [B,T,D] with D >= ${2 * half}, got [${x.shape}]`);
   const rows = x.shape[0]! * length;
   const y = empty(device, x.shape, x.dtype);
   const tokens = Math.max(1, Math.min(16, Math.floor(2048 / (heads * half))));
-  run(device, ropeKernel({ heads, dim, half, dtype: x.dtype, inverse, tokens }), [ceilDiv(rows, tokens), 1, 1], { x, y, freqs, rows, length, start, step });
+  run(device, ropeKernel({ heads, dim, half, dtype: x.dtype, inverse, tokens }), [ceilDiv(rows, tokens), 1, 1], {
+    x,
+    y,
+    freqs,
+    rows,
+    length,
+    start,
+    step,
+  });
   return y;
 }
 
-function caseOf(shape: readonly [number, number, number, number], half: number, p: { start: number; step: number; inverse: boolean }): KernelCase {
+function caseOf(
+  shape: readonly [number, number, number, number],
+  half: number,
+  p: { start: number; step: number; inverse: boolean },
+): KernelCase {
   const data = Float32Array.from({ length: sizeOf(shape) }, (_, i) => Math.sin(i * 0.31));
   const freqs = Float32Array.from({ length: half }, (_, i) => 10000 ** (-i / half));
   return {
     name: `[${shape}] start ${p.start} step ${p.step}${p.inverse ? " inverse" : ""}`,
-    run: (device) => [rope(device, fromHost(device, data, shape, "f32"), { freqs: fromHost(device, freqs, [half], "f32"), ...p })],
+    run: (device) => [
+      rope(device, fromHost(device, data, shape, "f32"), { freqs: fromHost(device, freqs, [half], "f32"), ...p }),
+    ],
     expected: () => [ropeRef(data, shape, freqs, p)],
-    tolerance: { rtol: 0, atol: 1e-5, why: "sin and cos of angles up to about 1000 with one f32 ulp of reduced-angle error (6e-5/8)" },
+    tolerance: {
+      rtol: 0,
+      atol: 1e-5,
+      why: "sin and cos of angles up to about 1000 with one f32 ulp of reduced-angle error (6e-5/8)",
+    },
   };
 }
 

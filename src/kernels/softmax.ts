@@ -17,23 +17,25 @@ export function softmaxRef(x: ArrayLike<number>, width: number, log: boolean): F
     for (let c = 0; c < width; c++) max = Math.max(max, x[r + c]!);
     let total = 0;
     for (let c = 0; c < width; c++) total += Math.exp(x[r + c]! - max);
-    for (let c = 0; c < width; c++) y[r + c] = log ? x[r + c]! - max - Math.log(total) : Math.exp(x[r + c]! - max) / total;
+    for (let c = 0; c < width; c++)
+      y[r + c] = log ? x[r + c]! - max - Math.log(total) : Math.exp(x[r + c]! - max) / total;
   }
   return y;
 }
 
-const softmaxKernel = specialize((p: { readonly width: number; readonly dtype: DType; readonly log: boolean; readonly rows: number }) =>
-  kernel(p.log ? "log_softmax" : "softmax", (k) => {
-    const rows = k.index("rows");
-    const x = k.view(k.buffer("x", p.dtype), [rows, p.width]);
-    const y = k.view(k.buffer("y", p.dtype, "out"), [rows, p.width]);
-    const at = [k.programId(0).mul(p.rows), 0];
-    const t = k.load(x, at, [p.rows, p.width]).cast("f32");
-    const centred = t.sub(t.maxOver(1));
-    const e = centred.exp();
-    const total = e.sum(1);
-    k.store(y, at, (p.log ? centred.sub(total.log()) : e.div(total)).cast(p.dtype));
-  }),
+const softmaxKernel = specialize(
+  (p: { readonly width: number; readonly dtype: DType; readonly log: boolean; readonly rows: number }) =>
+    kernel(p.log ? "log_softmax" : "softmax", (k) => {
+      const rows = k.index("rows");
+      const x = k.view(k.buffer("x", p.dtype), [rows, p.width]);
+      const y = k.view(k.buffer("y", p.dtype, "out"), [rows, p.width]);
+      const at = [k.programId(0).mul(p.rows), 0];
+      const t = k.load(x, at, [p.rows, p.width]).cast("f32");
+      const centred = t.sub(t.maxOver(1));
+      const e = centred.exp();
+      const total = e.sum(1);
+      k.store(y, at, (p.log ? centred.sub(total.log()) : e.div(total)).cast(p.dtype));
+    }),
 );
 
 function launch(device: Device, x: NdArray, log: boolean): NdArray {
@@ -42,7 +44,11 @@ function launch(device: Device, x: NdArray, log: boolean): NdArray {
   const rows = sizeOf(x.shape) / width;
   const y = empty(device, x.shape, x.dtype);
   const tileRows = Math.max(1, Math.min(16, Math.floor(4096 / width)));
-  run(device, softmaxKernel({ width, dtype: x.dtype, log, rows: tileRows }), [ceilDiv(rows, tileRows), 1, 1], { x, y, rows });
+  run(device, softmaxKernel({ width, dtype: x.dtype, log, rows: tileRows }), [ceilDiv(rows, tileRows), 1, 1], {
+    x,
+    y,
+    rows,
+  });
   return y;
 }
 

@@ -39,7 +39,10 @@ class RowLoader {
   load(b: Index, t0: Index): { query: Tile; dy: Tile; lse: Tile; delta: Tile } {
     const { d } = this.a.p;
     const dy = this.a.loadRows(this.dy, b, t0, d);
-    const delta = dy.cast("f32").mul(this.a.loadRows(this.o, b, t0, d).cast("f32")).sum(1);
+    const delta = dy
+      .cast("f32")
+      .mul(this.a.loadRows(this.o, b, t0, d).cast("f32"))
+      .sum(1);
     return { query: this.a.loadRows(this.q, b, t0, d), dy, lse: this.a.loadRows(this.lseView, b, t0, 1), delta };
   }
 }
@@ -64,9 +67,16 @@ const queryKernel = specialize((p: AttentionStatic) =>
     const [t0, b] = [k.programId(0).mul(p.tokens), k.programId(1)];
     const r = rows.load(b, t0);
     const position = a.positions(t0);
-    const turn = (keys: Tile, visible: Tile, acc: Tile): Tile[] => [k.dot(probabilities(a, r, keys, visible).ds.cast(p.dtype), keys, { acc })];
-    let [acc] = k.loop(a.keyRange(t0), [k.full([a.rows, p.d], 0)], (i, [c]) => turn(a.loadKeys(i, b), a.seesKey(position, i), c!));
-    if (p.hasCkv) [acc] = k.loop(a.entryRange(t0), [acc!], (j, [c]) => turn(a.loadEntries(j, b), a.seesEntry(position, b, t0, j), c!));
+    const turn = (keys: Tile, visible: Tile, acc: Tile): Tile[] => [
+      k.dot(probabilities(a, r, keys, visible).ds.cast(p.dtype), keys, { acc }),
+    ];
+    let [acc] = k.loop(a.keyRange(t0), [k.full([a.rows, p.d], 0)], (i, [c]) =>
+      turn(a.loadKeys(i, b), a.seesKey(position, i), c!),
+    );
+    if (p.hasCkv)
+      [acc] = k.loop(a.entryRange(t0), [acc!], (j, [c]) =>
+        turn(a.loadEntries(j, b), a.seesEntry(position, b, t0, j), c!),
+      );
     a.storeRows(dq, b, t0, p.d, acc!.cast(p.dtype));
     // A row past T has dy = 0, so delta and its share of dsink are 0.
     const share = a.sink().sub(r.lse).exp().mul(r.delta).neg().reshape([p.tokens, p.h]).sum(0);
@@ -86,12 +96,24 @@ const keyKernel = specialize(({ ofEntries, ...p }: AttentionStatic & { readonly 
     const keys = ofEntries ? a.loadEntries(i, b) : a.loadKeys(i, b);
     // First token that sees the first key, last token that sees the last one.
     const start = (ofEntries ? i.add(1).mul(ratio).sub(1) : keyStart.add(i)).sub(queryStart).max(0);
-    const end = ofEntries ? t : keyStart.add(i).add(n - 1).add(window).sub(queryStart).min(t);
+    const end = ofEntries
+      ? t
+      : keyStart
+          .add(i)
+          .add(n - 1)
+          .add(window)
+          .sub(queryStart)
+          .min(t);
     const [acc] = k.loop({ start, end, step: p.tokens }, [k.full([n, p.d], 0)], (t0, [c]) => {
       const r = loader.load(b, t0);
       const position = a.positions(t0);
       // Rows past T read zeros and add nothing; rows past `end` are masked by visibility.
-      const { p: weights, ds } = probabilities(a, r, keys, ofEntries ? a.seesEntry(position, b, t0, i) : a.seesKey(position, i));
+      const { p: weights, ds } = probabilities(
+        a,
+        r,
+        keys,
+        ofEntries ? a.seesEntry(position, b, t0, i) : a.seesKey(position, i),
+      );
       const withQueries = k.dot(ds.cast(p.dtype), r.query, { transA: true, acc: c! });
       return [k.dot(weights.cast(p.dtype), r.dy, { transA: true, acc: withQueries })];
     });
@@ -120,7 +142,8 @@ export function sparseAttentionBackward(
   let dckv: NdArray | undefined;
   if (x.ckv) {
     dckv = empty(device, x.ckv.shape, x.ckv.dtype);
-    if (p.hasCkv) run(device, keyKernel({ ...p, ofEntries: true }), [ceilDiv(s.tc, p.entries), s.b, 1], { ...args, dk: dckv });
+    if (p.hasCkv)
+      run(device, keyKernel({ ...p, ofEntries: true }), [ceilDiv(s.tc, p.entries), s.b, 1], { ...args, dk: dckv });
   }
   return { dq, dkv, dckv, dsink: { ...dsink, shape: [s.h] } };
 }
@@ -128,13 +151,24 @@ export function sparseAttentionBackward(
 /** Backward twin by its formulas in f64, from the forward twin's lse. */
 export function sparseAttentionBackwardRef(
   dy: ArrayLike<number>,
-  x: { q: ArrayLike<number>; kv: ArrayLike<number>; ckv?: ArrayLike<number>; mask?: ArrayLike<number>; sink: ArrayLike<number> },
+  x: {
+    q: ArrayLike<number>;
+    kv: ArrayLike<number>;
+    ckv?: ArrayLike<number>;
+    mask?: ArrayLike<number>;
+    sink: ArrayLike<number>;
+  },
   s: AttentionShape,
   p: Pick<AttentionInputs, "queryStart" | "keyStart" | "window" | "ratio" | "scale">,
 ): { dq: Float32Array; dkv: Float32Array; dckv: Float32Array; dsink: Float32Array } {
   const { o, lse } = sparseAttentionRef(x, s, p);
   const { b, t, h, d, tk, tc } = s;
-  const [dq, dkv, dckv, dsink] = [new Float32Array(b * t * h * d), new Float32Array(b * tk * d), new Float32Array(b * tc * d), new Float32Array(h)];
+  const [dq, dkv, dckv, dsink] = [
+    new Float32Array(b * t * h * d),
+    new Float32Array(b * tk * d),
+    new Float32Array(b * tc * d),
+    new Float32Array(h),
+  ];
   for (let row = 0; row < b * t * h; row++) {
     const [n, i, head] = [Math.floor(row / (t * h)), Math.floor(row / h) % t, row % h];
     const position = p.queryStart + i;
@@ -154,17 +188,31 @@ export function sparseAttentionBackwardRef(
         dk[at + c]! += ds * x.q[row * d + c]! + w * dy[row * d + c]!;
       }
     };
-    for (let j = 0; j < tk; j++) if (p.keyStart + j <= position && p.keyStart + j > position - p.window) visit(x.kv, dkv, (n * tk + j) * d);
-    for (let j = 0; j < tc; j++) if (j < Math.floor((position + 1) / p.ratio) && (!x.mask || x.mask[(n * t + i) * tc + j])) visit(x.ckv!, dckv, (n * tc + j) * d);
+    for (let j = 0; j < tk; j++)
+      if (p.keyStart + j <= position && p.keyStart + j > position - p.window) visit(x.kv, dkv, (n * tk + j) * d);
+    for (let j = 0; j < tc; j++)
+      if (j < Math.floor((position + 1) / p.ratio) && (!x.mask || x.mask[(n * t + i) * tc + j]))
+        visit(x.ckv!, dckv, (n * tc + j) * d);
   }
   return { dq, dkv, dckv, dsink };
 }
 
-const wave = (n: number, f: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * f + 0.1) * 1.5);
+const wave = (n: number, f: number): Float32Array =>
+  Float32Array.from({ length: n }, (_, i) => Math.sin(i * f + 0.1) * 1.5);
 
-function caseOf(name: string, s: AttentionShape, p: { queryStart: number; keyStart: number; window: number; ratio: number }, masked: boolean): KernelCase {
+function caseOf(
+  name: string,
+  s: AttentionShape,
+  p: { queryStart: number; keyStart: number; window: number; ratio: number },
+  masked: boolean,
+): KernelCase {
   const { b, t, h, d, tk, tc } = s;
-  const host = { q: wave(b * t * h * d, 0.37), kv: wave(b * tk * d, 0.73), ckv: wave(b * tc * d, 0.51), sink: wave(h, 1.9) };
+  const host = {
+    q: wave(b * t * h * d, 0.37),
+    kv: wave(b * tk * d, 0.73),
+    ckv: wave(b * tc * d, 0.51),
+    sink: wave(h, 1.9),
+  };
   const mask = masked ? Uint8Array.from({ length: b * t * tc }, (_, i) => (i % 3 === 0 ? 0 : 1)) : undefined;
   const dy = wave(b * t * h * d, 0.91);
   const rest = { ...p, scale: d ** -0.5 };
@@ -190,21 +238,59 @@ function caseOf(name: string, s: AttentionShape, p: { queryStart: number; keySta
       const back = sparseAttentionBackwardRef(dy, ref, s, rest);
       return [f.o, f.lse, back.dq, back.dkv, ...(tc > 0 ? [back.dckv] : []), back.dsink];
     },
-    tolerance: { rtol: 2e-5, atol: 3e-6 * Math.sqrt(sizeOf([t, h])) * 4, why: "online softmax in f32; key gradients add up T*H rows of values up to 4" },
+    tolerance: {
+      rtol: 2e-5,
+      atol: 3e-6 * Math.sqrt(sizeOf([t, h])) * 4,
+      why: "online softmax in f32; key gradients add up T*H rows of values up to 4",
+    },
   };
 }
 
 const program = (ofEntries: boolean): ReturnType<typeof keyKernel> => keyKernel({ ...example, ofEntries });
-const example: AttentionStatic = { dtype: "bf16", h: 8, d: 64, hasCkv: true, hasMask: true, tokens: 8, keys: 64, entries: 32 };
+const example: AttentionStatic = {
+  dtype: "bf16",
+  h: 8,
+  d: 64,
+  hasCkv: true,
+  hasMask: true,
+  tokens: 8,
+  keys: 64,
+  entries: 32,
+};
 
 export const cases: OpCases = {
   op: "sparseAttention",
   cases: [
-    caseOf("window only", { b: 2, t: 21, h: 2, d: 8, tk: 21, tc: 0 }, { queryStart: 0, keyStart: 0, window: 5, ratio: 4 }, false),
-    caseOf("window and entries", { b: 1, t: 40, h: 4, d: 16, tk: 40, tc: 10 }, { queryStart: 0, keyStart: 0, window: 8, ratio: 4 }, false),
-    caseOf("masked entries, later chunk", { b: 2, t: 7, h: 2, d: 8, tk: 12, tc: 9 }, { queryStart: 30, keyStart: 25, window: 6, ratio: 4 }, true),
-    caseOf("one token", { b: 2, t: 1, h: 8, d: 32, tk: 16, tc: 5 }, { queryStart: 20, keyStart: 5, window: 16, ratio: 4 }, false),
-    caseOf("long", { b: 1, t: 150, h: 2, d: 8, tk: 150, tc: 37 }, { queryStart: 0, keyStart: 0, window: 128, ratio: 4 }, false),
+    caseOf(
+      "window only",
+      { b: 2, t: 21, h: 2, d: 8, tk: 21, tc: 0 },
+      { queryStart: 0, keyStart: 0, window: 5, ratio: 4 },
+      false,
+    ),
+    caseOf(
+      "window and entries",
+      { b: 1, t: 40, h: 4, d: 16, tk: 40, tc: 10 },
+      { queryStart: 0, keyStart: 0, window: 8, ratio: 4 },
+      false,
+    ),
+    caseOf(
+      "masked entries, later chunk",
+      { b: 2, t: 7, h: 2, d: 8, tk: 12, tc: 9 },
+      { queryStart: 30, keyStart: 25, window: 6, ratio: 4 },
+      true,
+    ),
+    caseOf(
+      "one token",
+      { b: 2, t: 1, h: 8, d: 32, tk: 16, tc: 5 },
+      { queryStart: 20, keyStart: 5, window: 16, ratio: 4 },
+      false,
+    ),
+    caseOf(
+      "long",
+      { b: 1, t: 150, h: 2, d: 8, tk: 150, tc: 37 },
+      { queryStart: 0, keyStart: 0, window: 128, ratio: 4 },
+      false,
+    ),
   ],
   programs: () => [attentionForwardProgram(example), queryKernel(example), program(false), program(true)],
 };

@@ -42,7 +42,13 @@ export interface AttentionShape {
 
 /** Plain loops in f64: o and lse. */
 export function sparseAttentionRef(
-  x: { q: ArrayLike<number>; kv: ArrayLike<number>; ckv?: ArrayLike<number>; mask?: ArrayLike<number>; sink: ArrayLike<number> },
+  x: {
+    q: ArrayLike<number>;
+    kv: ArrayLike<number>;
+    ckv?: ArrayLike<number>;
+    mask?: ArrayLike<number>;
+    sink: ArrayLike<number>;
+  },
   { b, t, h, d, tk, tc }: AttentionShape,
   p: Pick<AttentionInputs, "queryStart" | "keyStart" | "window" | "ratio" | "scale">,
 ): { o: Float32Array; lse: Float32Array } {
@@ -54,8 +60,11 @@ export function sparseAttentionRef(
         const position = p.queryStart + i;
         const row = (n * t + i) * h + head;
         const keys: [ArrayLike<number>, number][] = [];
-        for (let j = 0; j < tk; j++) if (p.keyStart + j <= position && p.keyStart + j > position - p.window) keys.push([x.kv, (n * tk + j) * d]);
-        for (let j = 0; j < tc; j++) if (j < Math.floor((position + 1) / p.ratio) && (!x.mask || x.mask[(n * t + i) * tc + j])) keys.push([x.ckv!, (n * tc + j) * d]);
+        for (let j = 0; j < tk; j++)
+          if (p.keyStart + j <= position && p.keyStart + j > position - p.window) keys.push([x.kv, (n * tk + j) * d]);
+        for (let j = 0; j < tc; j++)
+          if (j < Math.floor((position + 1) / p.ratio) && (!x.mask || x.mask[(n * t + i) * tc + j]))
+            keys.push([x.ckv!, (n * tc + j) * d]);
         const logits = keys.map(([k, at]) => {
           let s = 0;
           for (let c = 0; c < d; c++) s += x.q[row * d + c]! * k[at + c]!;
@@ -64,7 +73,8 @@ export function sparseAttentionRef(
         const max = Math.max(x.sink[head]!, ...logits);
         const den = logits.reduce((s, l) => s + Math.exp(l - max), Math.exp(x.sink[head]! - max));
         lse[row] = max + Math.log(den);
-        for (let c = 0; c < d; c++) o[row * d + c] = keys.reduce((s, [k, at], j) => s + (Math.exp(logits[j]! - max) / den) * k[at + c]!, 0);
+        for (let c = 0; c < d; c++)
+          o[row * d + c] = keys.reduce((s, [k, at], j) => s + (Math.exp(logits[j]! - max) / den) * k[at + c]!, 0);
       }
   return { o, lse };
 }
@@ -137,7 +147,10 @@ export class AttentionParts {
   /** Which of `entries` compressed entries from j on a row sees: bool [rows, entries]. */
   seesEntry(position: Tile, b: Index, t0: Index, j: Index): Tile {
     const { k, p } = this;
-    const end = k.iota([1, p.entries], 1).add(k.fromIndex(j.add(1))).mul(k.fromIndex(this.size.ratio));
+    const end = k
+      .iota([1, p.entries], 1)
+      .add(k.fromIndex(j.add(1)))
+      .mul(k.fromIndex(this.size.ratio));
     const visible = end.le(position.add(1));
     if (!this.mask) return visible;
     const chosen = k.load(this.mask, [b, t0, j], [1, p.tokens, p.entries]).reshape([p.tokens, p.entries]);
@@ -180,11 +193,16 @@ const forwardKernel = specialize((p: AttentionStatic) =>
       const top = max!.max(logits.maxOver(1));
       const weights = k.select(visible, logits.sub(top).exp(), 0);
       const shrink = max!.sub(top).exp();
-      return [top, total!.mul(shrink).add(weights.sum(1)), k.dot(weights.cast(p.dtype), keys, { acc: out!.mul(shrink) })];
+      return [
+        top,
+        total!.mul(shrink).add(weights.sum(1)),
+        k.dot(weights.cast(p.dtype), keys, { acc: out!.mul(shrink) }),
+      ];
     };
     let state = [k.full([a.rows, 1], LOW), k.full([a.rows, 1], 0), k.full([a.rows, p.d], 0)];
     state = k.loop(a.keyRange(t0), state, (i, s) => turn(a.loadKeys(i, b), a.seesKey(position, i), s));
-    if (p.hasCkv) state = k.loop(a.entryRange(t0), state, (j, s) => turn(a.loadEntries(j, b), a.seesEntry(position, b, t0, j), s));
+    if (p.hasCkv)
+      state = k.loop(a.entryRange(t0), state, (j, s) => turn(a.loadEntries(j, b), a.seesEntry(position, b, t0, j), s));
     const [max, total, out] = state as [Tile, Tile, Tile];
     const sink = a.sink();
     const top = max.max(sink);
@@ -211,11 +229,24 @@ export function attentionStatic(x: AttentionInputs, s: AttentionShape): Attentio
   const wide = s.d > 128;
   const tokens = Math.max(1, Math.min(s.t, Math.floor((wide ? 16 : 64) / s.h) || 1));
   const hasCkv = s.tc > 0;
-  return { dtype: x.q.dtype, h: s.h, d: s.d, hasCkv, hasMask: hasCkv && x.mask !== undefined, tokens, keys: wide ? 16 : 64, entries: wide ? 16 : 32 };
+  return {
+    dtype: x.q.dtype,
+    h: s.h,
+    d: s.d,
+    hasCkv,
+    hasMask: hasCkv && x.mask !== undefined,
+    tokens,
+    keys: wide ? 16 : 64,
+    entries: wide ? 16 : 32,
+  };
 }
 
 /** Launch arguments by parameter name. */
-export const attentionArgs = (x: AttentionInputs, s: AttentionShape, p: AttentionStatic): Record<string, NdArray | number> => ({
+export const attentionArgs = (
+  x: AttentionInputs,
+  s: AttentionShape,
+  p: AttentionStatic,
+): Record<string, NdArray | number> => ({
   b: s.b,
   t: s.t,
   tk: s.tk,

@@ -16,10 +16,18 @@ export interface SwigluOptions {
   readonly rowScale?: NdArray;
 }
 
-export function swigluRef(a: ArrayLike<number>, b: ArrayLike<number>, width: number, limit: number, rowScale?: ArrayLike<number>): Float32Array {
+export function swigluRef(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  width: number,
+  limit: number,
+  rowScale?: ArrayLike<number>,
+): Float32Array {
   return Float32Array.from(a, (v, i) => {
     const x = Math.min(v, limit);
-    return (x / (1 + Math.exp(-x))) * Math.max(-limit, Math.min(limit, b[i]!)) * (rowScale?.[Math.floor(i / width)] ?? 1);
+    return (
+      (x / (1 + Math.exp(-x))) * Math.max(-limit, Math.min(limit, b[i]!)) * (rowScale?.[Math.floor(i / width)] ?? 1)
+    );
   });
 }
 
@@ -42,19 +50,34 @@ export function swiglu(device: Device, a: NdArray, b: NdArray, { limit, rowScale
   return { ...y!, shape: a.shape };
 }
 
-export function swigluBackward(device: Device, dy: NdArray, a: NdArray, b: NdArray, { limit, rowScale }: SwigluOptions): { da: NdArray; db: NdArray; dRowScale: NdArray | undefined } {
+export function swigluBackward(
+  device: Device,
+  dy: NdArray,
+  a: NdArray,
+  b: NdArray,
+  { limit, rowScale }: SwigluOptions,
+): { da: NdArray; db: NdArray; dRowScale: NdArray | undefined } {
   const inputs = [asRows(dy), asRows(a), asRows(b), ...(rowScale ? [asColumn(rowScale)] : [])];
-  const outs = map(device, `swigluBackward${limit}`, inputs, [a.dtype, b.dtype, ...(rowScale ? ["f32" as const] : [])], (_k, g, x, y, r) => {
-    const c = x!.min(limit);
-    const s = c.sigmoid();
-    const silu = c.mul(s);
-    const yc = clampBoth(y!, limit);
-    const gr = r ? g!.mul(r) : g!;
-    const inA = x!.le(limit).cast("f32");
-    const inB = y!.abs().le(limit).cast("f32");
-    const da = gr.mul(yc).mul(s.add(silu.mul(s.neg().add(1)))).mul(inA);
-    return [da, gr.mul(silu).mul(inB), ...(r ? [g!.mul(silu).mul(yc)] : [])];
-  });
+  const outs = map(
+    device,
+    `swigluBackward${limit}`,
+    inputs,
+    [a.dtype, b.dtype, ...(rowScale ? ["f32" as const] : [])],
+    (_k, g, x, y, r) => {
+      const c = x!.min(limit);
+      const s = c.sigmoid();
+      const silu = c.mul(s);
+      const yc = clampBoth(y!, limit);
+      const gr = r ? g!.mul(r) : g!;
+      const inA = x!.le(limit).cast("f32");
+      const inB = y!.abs().le(limit).cast("f32");
+      const da = gr
+        .mul(yc)
+        .mul(s.add(silu.mul(s.neg().add(1))))
+        .mul(inA);
+      return [da, gr.mul(silu).mul(inB), ...(r ? [g!.mul(silu).mul(yc)] : [])];
+    },
+  );
   const shaped = (x: NdArray): NdArray => ({ ...x, shape: a.shape });
   if (!rowScale) return { da: shaped(outs[0]!), db: shaped(outs[1]!), dRowScale: undefined };
   const dRowScale = sum(device, outs[2]!, 1);
@@ -62,7 +85,8 @@ export function swigluBackward(device: Device, dy: NdArray, a: NdArray, b: NdArr
   return { da: shaped(outs[0]!), db: shaped(outs[1]!), dRowScale: { ...dRowScale, shape: rowScale.shape } };
 }
 
-const wave = (n: number, f: number, scale = 1): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * f) * scale);
+const wave = (n: number, f: number, scale = 1): Float32Array =>
+  Float32Array.from({ length: n }, (_, i) => Math.sin(i * f) * scale);
 
 /** Central differences of the reference, which is smooth away from the clamps. */
 function caseOf(rows: number, width: number): KernelCase {
@@ -73,7 +97,12 @@ function caseOf(rows: number, width: number): KernelCase {
     name: `${rows}x${width} forward and backward`,
     run: (device) => {
       const put = (x: Float32Array, shape: readonly number[]): NdArray => fromHost(device, x, shape, "f32");
-      const [da, db, ddy, ds] = [put(a, [rows, width]), put(b, [rows, width]), put(dy, [rows, width]), put(scale, [rows])];
+      const [da, db, ddy, ds] = [
+        put(a, [rows, width]),
+        put(b, [rows, width]),
+        put(dy, [rows, width]),
+        put(scale, [rows]),
+      ];
       const y = swiglu(device, da, db, { limit, rowScale: ds });
       const back = swigluBackward(device, ddy, da, db, { limit, rowScale: ds });
       return [y, back.da, back.db, back.dRowScale!];

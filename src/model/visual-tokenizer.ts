@@ -60,8 +60,10 @@ export class VisualTokenizer extends Module {
     const [c1, c2] = config.channels;
     const d = config.levels.length;
     let s = seed * 1000;
-    const linear = (inDim: number, outDim: number): Linear => new Linear(device, inDim, outDim, { bias: true, seed: s++ });
-    const blocks = (count: number, channels: number): ResBlock[] => Array.from({ length: count }, () => new ResBlock(device, channels, s++));
+    const linear = (inDim: number, outDim: number): Linear =>
+      new Linear(device, inDim, outDim, { bias: true, seed: s++ });
+    const blocks = (count: number, channels: number): ResBlock[] =>
+      Array.from({ length: count }, () => new ResBlock(device, channels, s++));
     this.enc_in = linear(48, c1);
     this.enc_high = blocks(config.numBlocks, c1);
     this.enc_down = linear(4 * c1, c2);
@@ -152,7 +154,8 @@ export class VisualTokenizer extends Module {
   /** Ids of `numLatents` latents, row-major each -> pixels [1,F,H,W,3] in about [-1,1]. */
   decode(ids: ArrayLike<number>, numLatents: number): Tensor {
     const hw = this.tokensPerLatent;
-    if (ids.length !== numLatents * hw) throw new ShapeError(`visual tokenizer: expected ${numLatents * hw} ids, got ${ids.length}`);
+    if (ids.length !== numLatents * hw)
+      throw new ShapeError(`visual tokenizer: expected ${numLatents * hw} ids, got ${ids.length}`);
     return t.noGrad(() => {
       const codes = idsToCodes(ids, this.config.levels);
       return this.decodeLatents(Tensor.from(this.device, codes, [1, numLatents, hw, this.config.levels.length]));

@@ -128,7 +128,8 @@ class ProgramRun {
         const rows = this.tiles[s.rows]!.data;
         const col = this.index(s.col);
         const cols = value.shape[1]!;
-        for (let i = 0; i < value.data.length; i++) this.write(s.view, [rows[Math.floor(i / cols)]!, col + (i % cols)], value.data[i]!);
+        for (let i = 0; i < value.data.length; i++)
+          this.write(s.view, [rows[Math.floor(i / cols)]!, col + (i % cols)], value.data[i]!);
         return;
       }
       case "if":
@@ -184,7 +185,11 @@ class ProgramRun {
     const address = this.address(view, at);
     if (address < 0) return other;
     const memory = this.memory(view);
-    if (address >= memory.length) throw new TesseraError("bounds", `${this.program.name}: read of "${view.buffer}" at element ${address}, expected below ${memory.length}`);
+    if (address >= memory.length)
+      throw new TesseraError(
+        "bounds",
+        `${this.program.name}: read of "${view.buffer}" at element ${address}, expected below ${memory.length}`,
+      );
     return memory.get(address);
   }
 
@@ -192,7 +197,11 @@ class ProgramRun {
     const address = this.address(view, at);
     if (address < 0) return;
     const memory = this.memory(view);
-    if (address >= memory.length) throw new TesseraError("bounds", `${this.program.name}: write of "${view.buffer}" at element ${address}, expected below ${memory.length}`);
+    if (address >= memory.length)
+      throw new TesseraError(
+        "bounds",
+        `${this.program.name}: write of "${view.buffer}" at element ${address}, expected below ${memory.length}`,
+      );
     memory.set(address, value);
   }
 
@@ -213,7 +222,8 @@ class ProgramRun {
       case "gather": {
         const rows = input(op.rows).data;
         const [col, cols] = [this.index(op.col), shape[1]!];
-        for (let i = 0; i < n; i++) out[i] = this.read(op.view, [rows[Math.floor(i / cols)]!, col + (i % cols)], op.other);
+        for (let i = 0; i < n; i++)
+          out[i] = this.read(op.view, [rows[Math.floor(i / cols)]!, col + (i % cols)], op.other);
         return result;
       }
       case "full":
@@ -257,7 +267,8 @@ class ProgramRun {
       case "cast": {
         const { data: x, dtype: from } = input(op.x);
         const truncates = isFloat(from) && !isFloat(dtype);
-        for (let i = 0; i < n; i++) out[i] = dtype === "bool" ? Number(x[i] !== 0) : round(truncates ? Math.trunc(x[i]!) : x[i]!);
+        for (let i = 0; i < n; i++)
+          out[i] = dtype === "bool" ? Number(x[i] !== 0) : round(truncates ? Math.trunc(x[i]!) : x[i]!);
         return result;
       }
       case "broadcast": {
@@ -285,8 +296,11 @@ class ProgramRun {
         const x = input(op.x);
         const width = x.shape[x.shape.length - 1]!;
         for (let r = 0; r < x.data.length / width; r++) {
-          const order = Array.from({ length: width }, (_, i) => i).sort((a, b) => x.data[r * width + b]! - x.data[r * width + a]! || a - b);
-          for (let j = 0; j < op.k; j++) out[r * op.k + j] = op.part === "indices" ? order[j]! : x.data[r * width + order[j]!]!;
+          const order = Array.from({ length: width }, (_, i) => i).sort(
+            (a, b) => x.data[r * width + b]! - x.data[r * width + a]! || a - b,
+          );
+          for (let j = 0; j < op.k; j++)
+            out[r * op.k + j] = op.part === "indices" ? order[j]! : x.data[r * width + order[j]!]!;
         }
         return result;
       }
@@ -351,5 +365,6 @@ class ProgramRun {
 /** Runs every program of the grid, x fastest. */
 export function interpret(program: TileProgram, grid: readonly number[], args: InterpretArgs): void {
   const [gx = 1, gy = 1, gz = 1] = grid;
-  for (let z = 0; z < gz; z++) for (let y = 0; y < gy; y++) for (let x = 0; x < gx; x++) new ProgramRun(program, [x, y, z], args).run();
+  for (let z = 0; z < gz; z++)
+    for (let y = 0; y < gy; y++) for (let x = 0; x < gx; x++) new ProgramRun(program, [x, y, z], args).run();
 }

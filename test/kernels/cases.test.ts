@@ -26,7 +26,10 @@ for (const { name, device, reason } of availableDevices()) {
           for (let j = 0; j < values.length; j++) {
             const [g, w] = [values[j]!, want[i]![j]!];
             const ok = g === w || Math.abs(g - w) <= atol + rtol * Math.abs(w);
-            assert.ok(ok, `output ${i}, element ${j}: expected ${w}, got ${g} (bound ${atol} + ${rtol}|x|: ${c.tolerance.why})`);
+            assert.ok(
+              ok,
+              `output ${i}, element ${j}: expected ${w}, got ${g} (bound ${atol} + ${rtol}|x|: ${c.tolerance.why})`,
+            );
           }
         });
       });

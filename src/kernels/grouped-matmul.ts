@@ -1,0 +1,162 @@
+/**
+ * One product per expert over rows sorted by expert: rows offsets[e]..offsets[e+1] meet w[e].
+ *   groupedMatmul       y[r] = x[r] . w[e(r)]^T      x [R,K], w [E,N,K]; with transW w is [E,K,N]
+ *   groupedMatmulGradW  dw[e] = sum_r dy[r]^T x[r]   dy [R,N], x [R,K] -> f32 [E,N,K]
+ * A program belongs to one expert and one tile of its rows; experts with fewer rows leave programs idle.
+ */
+import type { DType } from "../base/dtype.ts";
+import { ShapeError } from "../base/errors.ts";
+import type { Device } from "../device/device.ts";
+import { kernel } from "../tile/builder.ts";
+import type { OpCases } from "./case.ts";
+import { ceilDiv, run, specialize } from "./launch.ts";
+import { matmulRef, tilesFor } from "./matmul.ts";
+import { empty, fromHost, type NdArray } from "./nd-array.ts";
+
+interface GroupedStatic {
+  readonly dtype: DType;
+  readonly transW: boolean;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+const groupedKernel = specialize((p: GroupedStatic) =>
+  kernel("grouped_matmul", (k) => {
+    const [experts, n, depth] = [k.index("experts"), k.index("n"), k.index("k")];
+    const offsets = k.view(k.buffer("offsets", "i32"), [experts.add(1)]);
+    const e = k.programId(2);
+    const [first, end] = [k.read(offsets, [e]), k.read(offsets, [e.add(1)])];
+    const [x, w, y] = [k.buffer("x", p.dtype), k.buffer("w", p.dtype), k.buffer("y", p.dtype, "out")];
+    const [i0, j0] = [k.programId(1).mul(p.m), k.programId(0).mul(p.n)];
+    const rows = end.sub(first);
+    k.when(i0.lt(rows), () => {
+      const xs = k.view(x, [rows, depth], { offset: first.mul(depth) });
+      const ws = k.view(w, p.transW ? [depth, n] : [n, depth], { offset: e.mul(n).mul(depth) });
+      const ys = k.view(y, [rows, n], { offset: first.mul(n) });
+      const [sum] = k.loop({ end: depth, step: p.k }, [k.full([p.m, p.n], 0)], (c, [acc]) => {
+        const tw = p.transW ? k.load(ws, [c, j0], [p.k, p.n]) : k.load(ws, [j0, c], [p.n, p.k]);
+        return [k.dot(k.load(xs, [i0, c], [p.m, p.k]), tw, { acc: acc!, transB: !p.transW })];
+      });
+      k.store(ys, [i0, j0], sum!.cast(p.dtype));
+    });
+  }),
+);
+
+const gradKernel = specialize(
+  (p: { readonly dtype: DType; readonly m: number; readonly n: number; readonly k: number }) =>
+    kernel("grouped_matmul_grad_w", (k) => {
+      const [experts, n, depth] = [k.index("experts"), k.index("n"), k.index("k")];
+      const offsets = k.view(k.buffer("offsets", "i32"), [experts.add(1)]);
+      const e = k.programId(2);
+      const [first, end] = [k.read(offsets, [e]), k.read(offsets, [e.add(1)])];
+      const rows = end.sub(first);
+      const dy = k.view(k.buffer("dy", p.dtype), [rows, n], { offset: first.mul(n) });
+      const x = k.view(k.buffer("x", p.dtype), [rows, depth], { offset: first.mul(depth) });
+      const dw = k.view(k.buffer("dw", "f32", "out"), [n, depth], { offset: e.mul(n).mul(depth) });
+      const [i0, j0] = [k.programId(1).mul(p.m), k.programId(0).mul(p.n)];
+      const [sum] = k.loop({ end: rows, step: p.k }, [k.full([p.m, p.n], 0)], (r, [acc]) => [
+        k.dot(k.load(dy, [r, i0], [p.k, p.m]), k.load(x, [r, j0], [p.k, p.n]), { acc: acc!, transA: true }),
+      ]);
+      k.store(dw, [i0, j0], sum!);
+    }),
+);
+
+export function groupedMatmul(
+  device: Device,
+  x: NdArray,
+  w: NdArray,
+  offsets: NdArray,
+  { transW = false }: { readonly transW?: boolean } = {},
+): NdArray {
+  const [rows, depth] = x.shape as [number, number];
+  const [experts, a, b] = w.shape as [number, number, number];
+  const [n, depthW] = transW ? [b, a] : [a, b];
+  if (
+    x.shape.length !== 2 ||
+    w.shape.length !== 3 ||
+    depthW !== depth ||
+    offsets.shape[0] !== experts + 1 ||
+    x.dtype !== w.dtype
+  )
+    throw new ShapeError(
+      `groupedMatmul: expected x [R,K], ${x.dtype} w [E,N,K] and offsets [E+1], got [${x.shape}], ${w.dtype} [${w.shape}], [${offsets.shape}]`,
+    );
+  const y = empty(device, [rows, n], x.dtype);
+  // Tiles for the mean load; a busier expert takes more of them.
+  const tile = tilesFor(Math.max(1, Math.min(rows, ceilDiv(2 * rows, experts))), n, depth);
+  run(
+    device,
+    groupedKernel({ dtype: x.dtype, transW, ...tile }),
+    [ceilDiv(n, tile.n), ceilDiv(rows, tile.m), experts],
+    { x, w, y, offsets, experts, n, k: depth },
+  );
+  return y;
+}
+
+export function groupedMatmulGradW(device: Device, dy: NdArray, x: NdArray, offsets: NdArray): NdArray {
+  const [n, depth, experts] = [dy.shape[1]!, x.shape[1]!, offsets.shape[0]! - 1];
+  if (dy.shape[0] !== x.shape[0] || dy.dtype !== x.dtype)
+    throw new ShapeError(
+      `groupedMatmulGradW: expected dy [R,N] and x [R,K] of one dtype, got ${dy.dtype} [${dy.shape}] and ${x.dtype} [${x.shape}]`,
+    );
+  const dw = empty(device, [experts, n, depth]);
+  const tile = tilesFor(Math.max(16, n), depth, Math.max(1, ceilDiv(x.shape[0]!, experts)));
+  run(device, gradKernel({ dtype: x.dtype, ...tile }), [ceilDiv(depth, tile.n), ceilDiv(n, tile.m), experts], {
+    dy,
+    x,
+    dw,
+    offsets,
+    experts,
+    n,
+    k: depth,
+  });
+  return dw;
+}
+
+const wave = (n: number, f: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * f + 0.3));
+
+export const cases: OpCases = {
+  op: "groupedMatmul",
+  cases: [
+    {
+      name: "uneven experts, one empty: product, transposed product, weight gradient",
+      run: (device) => {
+        const put = (x: Float32Array, shape: readonly number[]): NdArray => fromHost(device, x, shape, "f32");
+        const offsets = fromHost(device, Int32Array.from([0, 5, 5, 26, 30]), [5], "i32");
+        const [x, w, dy] = [
+          put(wave(30 * 12, 0.3), [30, 12]),
+          put(wave(4 * 20 * 12, 0.7), [4, 20, 12]),
+          put(wave(30 * 20, 0.9), [30, 20]),
+        ];
+        return [
+          groupedMatmul(device, x, w, offsets),
+          groupedMatmul(device, dy, w, offsets, { transW: true }),
+          groupedMatmulGradW(device, dy, x, offsets),
+        ];
+      },
+      expected: () => {
+        const [x, w, dy] = [wave(360, 0.3), wave(960, 0.7), wave(600, 0.9)];
+        const ends = [0, 5, 5, 26, 30];
+        const out: [number[], number[], number[]] = [[], [], []];
+        for (let e = 0; e < 4; e++) {
+          const [r0, r1] = [ends[e]!, ends[e + 1]!];
+          const [xe, we, ge] = [
+            x.subarray(r0 * 12, r1 * 12),
+            w.subarray(e * 240, e * 240 + 240),
+            dy.subarray(r0 * 20, r1 * 20),
+          ];
+          out[0].push(...matmulRef(xe, we, r1 - r0, 20, 12, { transB: true }));
+          out[1].push(...matmulRef(ge, we, r1 - r0, 12, 20));
+          out[2].push(...matmulRef(ge, xe, 20, 12, r1 - r0, { transA: true }));
+        }
+        return out.map((a) => Float32Array.from(a));
+      },
+      tolerance: { rtol: 0, atol: 6e-6, why: "at most 21 products of values up to 1 in f32" },
+    },
+  ],
+  programs: () => [
+    groupedKernel({ dtype: "bf16", transW: false, m: 48, n: 128, k: 256 }),
+    gradKernel({ dtype: "bf16", m: 96, n: 128, k: 256 }),
+  ],
+};

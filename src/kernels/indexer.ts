@@ -1,0 +1,203 @@
+/**
+ * The lightning indexer: which compressed entries a query attends to.
+ *   score[t,j] = sum_h relu(iq[t,h] . ik[j]) w[t,h];  -inf where j >= floor((queryStart + t + 1) / ratio)
+ *   mask = the k largest visible scores of each row, lowest index on ties
+ * shapes   iq [B,T,Hi,di], ik [B,Tc,di], w [B,T,Hi] -> scores f32 [B,T,Tc] -> mask u8 [B,T,Tc]
+ * source   DeepSeek-V4 spec section 2.6; twins indexScoresRef, topkMaskRef. No gradient.
+ */
+import type { DType } from "../base/dtype.ts";
+import { ShapeError } from "../base/errors.ts";
+import type { Device } from "../device/device.ts";
+import { kernel, type Tile } from "../tile/builder.ts";
+import type { KernelCase, OpCases } from "./case.ts";
+import { ceilDiv, run, specialize } from "./launch.ts";
+import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
+
+export interface IndexScoresInputs {
+  readonly iq: NdArray;
+  readonly ik: NdArray;
+  readonly w: NdArray;
+  readonly ratio: number;
+  readonly queryStart: number;
+}
+
+export function indexScoresRef(
+  iq: ArrayLike<number>,
+  ik: ArrayLike<number>,
+  w: ArrayLike<number>,
+  s: { b: number; t: number; h: number; d: number; tc: number; ratio: number; queryStart: number },
+): Float32Array {
+  const { b, t, h, d, tc } = s;
+  return Float32Array.from({ length: b * t * tc }, (_, i) => {
+    const [n, token, j] = [Math.floor(i / (t * tc)), Math.floor(i / tc) % t, i % tc];
+    if (j >= Math.floor((s.queryStart + token + 1) / s.ratio)) return -Infinity;
+    let total = 0;
+    for (let head = 0; head < h; head++) {
+      let dot = 0;
+      for (let c = 0; c < d; c++) dot += iq[((n * t + token) * h + head) * d + c]! * ik[(n * tc + j) * d + c]!;
+      total += Math.max(0, dot) * w[(n * t + token) * h + head]!;
+    }
+    return total;
+  });
+}
+
+export function topkMaskRef(scores: ArrayLike<number>, width: number, k: number): Int32Array {
+  const mask = new Int32Array(scores.length);
+  for (let r = 0; r < scores.length; r += width) {
+    const order = Array.from({ length: width }, (_, i) => i).filter((i) => scores[r + i]! > -Infinity);
+    order.sort((a, b) => scores[r + b]! - scores[r + a]! || a - b);
+    for (const i of order.slice(0, k)) mask[r + i] = 1;
+  }
+  return mask;
+}
+
+interface ScoreStatic {
+  readonly dtype: DType;
+  readonly heads: number;
+  readonly dim: number;
+  readonly tokens: number;
+  readonly entries: number;
+}
+
+const scoreKernel = specialize((p: ScoreStatic) =>
+  kernel("index_scores", (k) => {
+    const [b, t, tc, ratio, queryStart] = [
+      k.index("b"),
+      k.index("t"),
+      k.index("tc"),
+      k.index("ratio"),
+      k.index("queryStart"),
+    ];
+    const iq = k.view(k.buffer("iq", p.dtype), [b, t, p.heads, p.dim]);
+    const ik = k.view(k.buffer("ik", p.dtype), [b, tc, p.dim]);
+    const w = k.view(k.buffer("w", p.dtype), [b, t, p.heads]);
+    const out = k.view(k.buffer("scores", "f32", "out"), [b, t, tc]);
+    const [j0, t0, n] = [k.programId(0).mul(p.entries), k.programId(1).mul(p.tokens), k.programId(2)];
+    const keys = k.load(ik, [n, j0, 0], [1, p.entries, p.dim]).reshape([p.entries, p.dim]);
+    const [total] = k.loop({ end: p.heads }, [k.full([p.tokens, p.entries], 0)], (h, [acc]) => {
+      const query = k.load(iq, [n, t0, h, 0], [1, p.tokens, 1, p.dim]).reshape([p.tokens, p.dim]);
+      const weight = k.load(w, [n, t0, h], [1, p.tokens, 1]).cast("f32").reshape([p.tokens, 1]);
+      return [acc!.add(k.dot(query, keys, { transB: true }).max(0).mul(weight))];
+    });
+    const end = k
+      .iota([1, p.entries], 1)
+      .add(k.fromIndex(j0.add(1)))
+      .mul(k.fromIndex(ratio));
+    const position = k.iota([p.tokens, 1], 0).add(k.fromIndex(t0.add(queryStart).add(1)));
+    k.store(out, [n, t0, j0], k.select(end.le(position), total!, -Infinity).reshape([1, p.tokens, p.entries]));
+  }),
+);
+
+export function indexScores(device: Device, x: IndexScoresInputs): NdArray {
+  const [b, t, heads, dim] = x.iq.shape as [number, number, number, number];
+  const tc = x.ik.shape[1]!;
+  if (x.iq.shape.length !== 4 || x.ik.shape[0] !== b || x.ik.shape[2] !== dim || sizeOf(x.w.shape) !== b * t * heads)
+    throw new ShapeError(
+      `indexScores: expected iq [B,T,H,D], ik [B,Tc,D], w [B,T,H], got [${x.iq.shape}], [${x.ik.shape}], [${x.w.shape}]`,
+    );
+  const scores = empty(device, [b, t, tc]);
+  const p: ScoreStatic = { dtype: x.iq.dtype, heads, dim, tokens: Math.min(32, t), entries: 32 };
+  run(device, scoreKernel(p), [ceilDiv(tc, p.entries), ceilDiv(t, p.tokens), b], {
+    iq: x.iq,
+    ik: x.ik,
+    w: x.w,
+    scores,
+    b,
+    t,
+    tc,
+    ratio: x.ratio,
+    queryStart: x.queryStart,
+  });
+  return scores;
+}
+
+/** width: entries held at once, a power of two no smaller than the row. */
+const maskKernel = specialize((p: { readonly width: number; readonly k: number; readonly rows: number }) =>
+  kernel("topk_mask", (k) => {
+    const [rows, width] = [k.index("rows"), k.index("width")];
+    const scores = k.view(k.buffer("scores", "f32"), [rows, width]);
+    const mask = k.view(k.buffer("mask", "u8", "out"), [rows, width]);
+    const at = [k.programId(0).mul(p.rows), 0];
+    const x = k.load(scores, at, [p.rows, p.width], { other: -Infinity });
+    const visible = x.gt(-Infinity);
+    const one = (t: Tile): Tile => t.cast("i32");
+    let chosen = visible;
+    if (p.k < p.width) {
+      // All above the k-th value, then ties with it from the left until k are chosen.
+      const kth = k.topk(x, p.k).values.minOver(1);
+      const above = x.gt(kth);
+      const tied = x.eq(kth);
+      const room = one(above).sum(1).neg().add(p.k);
+      chosen = above.or(tied.and(one(tied).cumsum(1).le(room))).and(visible);
+    }
+    k.store(mask, at, chosen.cast("u8"));
+  }),
+);
+
+export function topkMask(device: Device, scores: NdArray, k: number): NdArray {
+  const width = scores.shape[scores.shape.length - 1]!;
+  const rows = sizeOf(scores.shape) / Math.max(1, width);
+  const mask = empty(device, scores.shape, "u8");
+  const tile = 2 ** Math.ceil(Math.log2(Math.max(8, width)));
+  const tileRows = Math.max(1, Math.min(8, Math.floor(2048 / tile)));
+  run(device, maskKernel({ width: tile, k: Math.min(k, tile), rows: tileRows }), [ceilDiv(rows, tileRows), 1, 1], {
+    scores,
+    mask,
+    rows,
+    width,
+  });
+  return mask;
+}
+
+const wave = (n: number, f: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * f + 0.2));
+
+function maskCase(rows: number, width: number, k: number): KernelCase {
+  // Quarter steps make ties; every fifth score is invisible.
+  const scores = wave(rows * width, 0.7).map((v, i) => (i % 5 === 4 ? -Infinity : Math.round(v * 4) / 4));
+  return {
+    name: `mask top ${k} of ${width}`,
+    run: (device) => [topkMask(device, fromHost(device, scores, [1, rows, width], "f32"), k)],
+    expected: () => [topkMaskRef(scores, width, k)],
+    tolerance: { rtol: 0, atol: 0, why: "a choice" },
+  };
+}
+
+export const cases: OpCases = {
+  op: "indexer",
+  cases: [
+    {
+      name: "scores",
+      run: (device) => {
+        const put = (a: Float32Array, shape: readonly number[]): NdArray => fromHost(device, a, shape, "f32");
+        return [
+          indexScores(device, {
+            iq: put(wave(2 * 9 * 3 * 8, 0.3), [2, 9, 3, 8]),
+            ik: put(wave(2 * 5 * 8, 0.7), [2, 5, 8]),
+            w: put(wave(2 * 9 * 3, 1.1), [2, 9, 3]),
+            ratio: 4,
+            queryStart: 6,
+          }),
+        ];
+      },
+      expected: () => [
+        indexScoresRef(wave(2 * 9 * 3 * 8, 0.3), wave(2 * 5 * 8, 0.7), wave(2 * 9 * 3, 1.1), {
+          b: 2,
+          t: 9,
+          h: 3,
+          d: 8,
+          tc: 5,
+          ratio: 4,
+          queryStart: 6,
+        }),
+      ],
+      tolerance: { rtol: 1e-5, atol: 5e-6, why: "24 products of values up to 1 in f32" },
+    },
+    maskCase(5, 13, 4),
+    maskCase(3, 40, 16),
+    maskCase(2, 8, 20),
+  ],
+  programs: () => [
+    scoreKernel({ dtype: "bf16", heads: 4, dim: 32, tokens: 32, entries: 32 }),
+    maskKernel({ width: 128, k: 32, rows: 8 }),
+  ],
+};

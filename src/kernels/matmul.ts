@@ -1,0 +1,253 @@
+/**
+ * Matrix product: y = op(a) . op(b) [+ acc], f32 accumulate.
+ * shapes   a [..,M,K] (or [..,K,M] with transA), b [..,K,N] (or [..,N,K] with transB); one 2-d b may serve all of a;
+ *          linear: x [..,K] . w[N,K]^T + bias f32 [N]
+ * numeric  a and b share a dtype (f32 or bf16); y in outDtype, by default that of a; acc is f32 and added in place
+ * source   tile sizes in `tilesFor`; twin matmulRef
+ */
+import type { DType } from "../base/dtype.ts";
+import { DTypeError, ShapeError } from "../base/errors.ts";
+import type { Device } from "../device/device.ts";
+import { kernel } from "../tile/builder.ts";
+import type { KernelCase, OpCases } from "./case.ts";
+import { ceilDiv, run, specialize } from "./launch.ts";
+import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
+
+export interface MatmulOptions {
+  readonly transA?: boolean;
+  readonly transB?: boolean;
+  /** f32 [..,M,N]: the product is added into it and it is returned. */
+  readonly acc?: NdArray;
+  readonly outDtype?: DType;
+}
+
+/** One matrix product in plain loops, f64 accumulate. */
+export function matmulRef(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  m: number,
+  n: number,
+  depth: number,
+  o: { transA?: boolean; transB?: boolean } = {},
+): Float32Array {
+  return Float32Array.from({ length: m * n }, (_, at) => {
+    const [i, j] = [Math.floor(at / n), at % n];
+    let s = 0;
+    for (let k = 0; k < depth; k++)
+      s += a[o.transA ? k * m + i : i * depth + k]! * b[o.transB ? j * depth + k : k * n + j]!;
+    return s;
+  });
+}
+
+interface MatmulStatic {
+  readonly dtype: DType;
+  readonly out: DType;
+  readonly transA: boolean;
+  readonly transB: boolean;
+  readonly into: boolean;
+  readonly hasBias: boolean;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+const matmulKernel = specialize((p: MatmulStatic) =>
+  kernel("matmul", (k) => {
+    const [m, n, depth, aBatch, bBatch] = [
+      k.index("m"),
+      k.index("n"),
+      k.index("k"),
+      k.index("aBatch"),
+      k.index("bBatch"),
+    ];
+    const [z, i0, j0] = [k.programId(2), k.programId(1).mul(p.m), k.programId(0).mul(p.n)];
+    const a = k.view(k.buffer("a", p.dtype), p.transA ? [depth, m] : [m, depth], { offset: z.mul(aBatch) });
+    const b = k.view(k.buffer("b", p.dtype), p.transB ? [n, depth] : [depth, n], { offset: z.mul(bBatch) });
+    const y = k.view(k.buffer("y", p.out, p.into ? "inout" : "out"), [m, n], { offset: z.mul(m).mul(n) });
+    const start = p.into ? k.load(y, [i0, j0], [p.m, p.n]) : k.full([p.m, p.n], 0);
+    const [sum] = k.loop({ end: depth, step: p.k }, [start], (c, [acc]) => {
+      const ta = p.transA ? k.load(a, [c, i0], [p.k, p.m]) : k.load(a, [i0, c], [p.m, p.k]);
+      const tb = p.transB ? k.load(b, [j0, c], [p.n, p.k]) : k.load(b, [c, j0], [p.k, p.n]);
+      return [k.dot(ta, tb, { acc: acc!, transA: p.transA, transB: p.transB })];
+    });
+    const biased = p.hasBias ? sum!.add(k.load(k.view(k.buffer("bias", "f32"), [1, n]), [0, j0], [1, p.n])) : sum!;
+    k.store(y, [i0, j0], biased.cast(p.out));
+  }),
+);
+
+/** Rows by columns by depth of a program: enough programs for the cores, deep enough to stay in registers. */
+export function tilesFor(m: number, n: number, depth: number): { m: number; n: number; k: number } {
+  if (m <= 8) return { m: m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8, n: 64, k: Math.min(512, roundUp(depth, 16)) };
+  const tileM = m >= 192 ? 96 : m > 48 ? 48 : 24;
+  return { m: tileM, n: n > 64 ? 128 : 64, k: Math.min(256, roundUp(depth, 16)) };
+}
+const roundUp = (n: number, to: number): number => ceilDiv(n, to) * to;
+
+interface Product {
+  readonly batch: number;
+  readonly m: number;
+  readonly n: number;
+  readonly depth: number;
+  readonly aBatch: number;
+  readonly bBatch: number;
+}
+
+function plan(a: NdArray, b: NdArray, transA: boolean, transB: boolean): Product {
+  const [ra, rb] = [a.shape.length, b.shape.length];
+  const [rowsA, colsA] = [a.shape[ra - 2]!, a.shape[ra - 1]!];
+  const [rowsB, colsB] = [b.shape[rb - 2]!, b.shape[rb - 1]!];
+  const [m, depth] = transA ? [colsA, rowsA] : [rowsA, colsA];
+  const [n, depthB] = transB ? [rowsB, colsB] : [colsB, rowsB];
+  const batch = sizeOf(a.shape.slice(0, -2));
+  const shared = rb === 2;
+  if (ra < 2 || rb < 2 || depth !== depthB || (!shared && sizeOf(b.shape.slice(0, -2)) !== batch))
+    throw new ShapeError(
+      `matmul: expected equal inner dims and batches, got [${a.shape}]${transA ? "^T" : ""} . [${b.shape}]${transB ? "^T" : ""}`,
+    );
+  if (a.dtype !== b.dtype || (a.dtype !== "f32" && a.dtype !== "bf16"))
+    throw new DTypeError(`matmul: expected two f32 or two bf16 arrays, got ${a.dtype} and ${b.dtype}`);
+  // A shared b and plain a: the batch is just more rows.
+  if (shared && !transA) return { batch: 1, m: batch * m, n, depth, aBatch: 0, bBatch: 0 };
+  return { batch, m, n, depth, aBatch: m * depth, bBatch: shared ? 0 : n * depth };
+}
+
+function launch(
+  device: Device,
+  a: NdArray,
+  b: NdArray,
+  y: NdArray,
+  q: Product,
+  o: { transA: boolean; transB: boolean; into: boolean; bias?: NdArray | undefined },
+): void {
+  const tile = tilesFor(q.m, q.n, q.depth);
+  const program = matmulKernel({
+    dtype: a.dtype,
+    out: y.dtype,
+    transA: o.transA,
+    transB: o.transB,
+    into: o.into,
+    hasBias: o.bias !== undefined,
+    ...tile,
+  });
+  run(device, program, [ceilDiv(q.n, tile.n), ceilDiv(q.m, tile.m), q.batch], {
+    a,
+    b,
+    y,
+    m: q.m,
+    n: q.n,
+    k: q.depth,
+    aBatch: q.aBatch,
+    bBatch: q.bBatch,
+    ...(o.bias && { bias: o.bias }),
+  });
+}
+
+export function matmul(
+  device: Device,
+  a: NdArray,
+  b: NdArray,
+  { transA = false, transB = false, acc, outDtype }: MatmulOptions = {},
+): NdArray {
+  const q = plan(a, b, transA, transB);
+  const shape = [...a.shape.slice(0, -2), a.shape[a.shape.length - (transA ? 1 : 2)]!, q.n];
+  if (acc && (acc.dtype !== "f32" || sizeOf(acc.shape) !== sizeOf(shape)))
+    throw new ShapeError(`matmul: expected an f32 accumulator [${shape}], got ${acc.dtype} [${acc.shape}]`);
+  const y = acc ?? empty(device, shape, outDtype ?? a.dtype);
+  launch(device, a, b, y, q, { transA, transB, into: acc !== undefined });
+  return y;
+}
+
+/** x [..,K] . w[N,K]^T + bias[N] -> [..,N] in the dtype of x. */
+export function linear(device: Device, x: NdArray, w: NdArray, bias?: NdArray): NdArray {
+  const depth = x.shape[x.shape.length - 1]!;
+  if (
+    w.shape.length !== 2 ||
+    w.shape[1] !== depth ||
+    (bias && (bias.dtype !== "f32" || sizeOf(bias.shape) !== w.shape[0]))
+  )
+    throw new ShapeError(
+      `linear: expected w [N,${depth}] and f32 bias [N], got [${w.shape}] and [${bias?.shape ?? "none"}]`,
+    );
+  const rows = sizeOf(x.shape) / depth;
+  const flat = { ...x, shape: [rows, depth] };
+  const y = empty(device, [...x.shape.slice(0, -1), w.shape[0]!], x.dtype);
+  launch(device, flat, w, y, plan(flat, w, false, true), { transA: false, transB: true, into: false, bias });
+  return y;
+}
+
+const wave = (n: number, f: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * f + 0.3));
+
+function caseOf(
+  m: number,
+  n: number,
+  depth: number,
+  o: { transA?: boolean; transB?: boolean; into?: boolean } = {},
+): KernelCase {
+  const [a, b, c] = [wave(m * depth, 0.37), wave(n * depth, 0.73), wave(m * n, 1.1)];
+  return {
+    name: `${m}x${n}x${depth}${o.transA ? " A^T" : ""}${o.transB ? " B^T" : ""}${o.into ? " into" : ""}`,
+    run: (device) => {
+      const put = (x: Float32Array, shape: readonly number[]): NdArray => fromHost(device, x, shape, "f32");
+      const { transA = false, transB = false } = o;
+      return [
+        matmul(device, put(a, transA ? [depth, m] : [m, depth]), put(b, transB ? [n, depth] : [depth, n]), {
+          transA,
+          transB,
+          ...(o.into && { acc: put(c, [m, n]) }),
+        }),
+      ];
+    },
+    expected: () => [matmulRef(a, b, m, n, depth, o).map((v, i) => v + (o.into ? c[i]! : 0))],
+    tolerance: {
+      rtol: 0,
+      atol: depth * 1.2e-7 * 2,
+      why: "depth products of values up to 1, one f32 rounding each, partial sums up to depth/2",
+    },
+  };
+}
+
+export const cases: OpCases = {
+  op: "matmul",
+  cases: [
+    caseOf(1, 70, 40),
+    caseOf(3, 33, 50, { transB: true }),
+    caseOf(30, 20, 17, { transA: true }),
+    caseOf(50, 70, 300, { transB: true, into: true }),
+    caseOf(100, 130, 40),
+    {
+      name: "batched and shared, with bias",
+      run: (device) => {
+        const put = (x: Float32Array, shape: readonly number[]): NdArray => fromHost(device, x, shape, "f32");
+        const a = put(wave(2 * 5 * 6, 0.3), [2, 5, 6]);
+        return [
+          matmul(device, a, put(wave(2 * 6 * 7, 0.9), [2, 6, 7])),
+          linear(device, a, put(wave(4 * 6, 0.5), [4, 6]), put(wave(4, 0.2), [4])),
+        ];
+      },
+      expected: () => {
+        const [a, b, bias] = [wave(60, 0.3), wave(84, 0.9), wave(4, 0.2)];
+        const parts = [0, 1].map((z) =>
+          matmulRef(a.subarray(z * 30, z * 30 + 30), b.subarray(z * 42, z * 42 + 42), 5, 7, 6),
+        );
+        return [
+          Float32Array.from(parts.flatMap((p) => [...p])),
+          matmulRef(a, wave(24, 0.5), 10, 4, 6, { transB: true }).map((v, i) => v + bias[i % 4]!),
+        ];
+      },
+      tolerance: { rtol: 0, atol: 2e-6, why: "6 products of values up to 1" },
+    },
+  ],
+  programs: () => [
+    matmulKernel({
+      dtype: "bf16",
+      out: "bf16",
+      transA: false,
+      transB: true,
+      into: false,
+      hasBias: false,
+      m: 96,
+      n: 128,
+      k: 256,
+    }),
+  ],
+};

@@ -1,0 +1,157 @@
+/**
+ * Trains the visual tokenizer: batches of pictures and clips -> reconstruction loss -> Muon + AdamW.
+ * The loop is `trainVisual`; the loss is visual-loss.ts, the network model/visual-tokenizer.ts.
+ * Resumable to the bit: batches depend on (seed, step) only.
+ */
+import { join } from "node:path";
+import type { Device } from "../device/device.ts";
+import { visualTokenizerConfigs, VisualTokenizer, type VisualTokenizerConfig } from "../model/visual-tokenizer.ts";
+import { loadCheckpoint, saveCheckpoint } from "../nn/checkpoint.ts";
+import { clipGradNorm, makeOptimizer } from "../nn/optim.ts";
+import { learningRate } from "../nn/schedule.ts";
+import * as t from "../tensor/ops.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { psnrFromMse, reconstructionLoss } from "./visual-loss.ts";
+import { Run, type RunOptions } from "./run.ts";
+
+/** Where pixels come from; implemented over the built data set and the generators. Deterministic by (split, index). */
+export interface PixelSource {
+  /** 8-bit RGB [H,W,3]; any index >= 0. */
+  image(split: "train" | "heldOut", index: number): Uint8Array;
+  /** 8-bit RGB [F,H,W,3]. */
+  clip(split: "train" | "heldOut", index: number): Uint8Array;
+  readonly numFrames: number;
+}
+
+export interface VisualTrainOptions extends RunOptions {
+  readonly config: keyof typeof visualTokenizerConfigs;
+  readonly seed: number;
+  readonly imagesPerStep: number;
+  /** Every `clipEvery`-th step is a clip step (0: never). */
+  readonly clipEvery: number;
+  readonly clipsPerStep: number;
+  readonly peakLr: number;
+  readonly saveEvery: number;
+}
+
+/** 8-bit pixels -> f32 in [-1,1]. */
+export function toUnitPixels(device: Device, pixels: readonly Uint8Array[], shape: readonly number[]): Tensor {
+  const per = pixels[0]!.length;
+  const out = new Float32Array(per * pixels.length);
+  pixels.forEach((p, i) => {
+    for (let j = 0; j < per; j++) out[i * per + j] = p[j]! / 127.5 - 1;
+  });
+  return Tensor.from(device, out, [pixels.length, ...shape]);
+}
+
+/** f32 in about [-1,1] -> 8-bit, clamped. */
+export function toBytes(unit: ArrayLike<number>): Uint8Array {
+  const out = new Uint8Array(unit.length);
+  for (let i = 0; i < out.length; i++) out[i] = Math.max(0, Math.min(255, Math.round((unit[i]! + 1) * 127.5)));
+  return out;
+}
+
+export function trainVisual(device: Device, source: PixelSource, options: VisualTrainOptions): VisualTokenizer {
+  const config: VisualTokenizerConfig = visualTokenizerConfigs[options.config];
+  const model = new VisualTokenizer(device, config, options.seed);
+  const optimizer = makeOptimizer(model.namedParameters(), {
+    isMuon: (name, p) => p.ndim >= 2 && !/^(to_code|from_code|enc_in|dec_out)\./.test(name),
+    muon: { weightDecay: 0 },
+    adamw: { beta2: 0.99, eps: 1e-10, weightDecay: 0 },
+    adamwLrScale: 0.5,
+  });
+  const resumed = loadCheckpoint(options.dir, { model, optimizer });
+  const start = resumed?.step ?? 0;
+  using run = new Run(options, start);
+  const size = config.imageSize;
+  const schedule = {
+    peak: options.peakLr,
+    final: options.peakLr * 0.02,
+    warmupSteps: Math.min(50, Math.floor(options.numSteps / 10)),
+    decayStart: Math.floor(options.numSteps * 0.5),
+    totalSteps: options.numSteps,
+    decay: "linear",
+  } as const;
+
+  let step = start;
+  let lossSum = 0;
+  let lossCount = 0;
+  let images = 0;
+  let markMs = performance.now();
+  while (step < options.numSteps && !run.shouldStop) {
+    using _scope = t.tensorScope();
+    const isClip = options.clipEvery > 0 && step % options.clipEvery === options.clipEvery - 1;
+    const count = isClip ? options.clipsPerStep : options.imagesPerStep;
+    const frames = isClip ? source.numFrames : 1;
+    const base = step * 4096;
+    const pixels = Array.from({ length: count }, (_, i) =>
+      isClip ? source.clip("train", base + i) : source.image("train", base + i),
+    );
+    const target = toUnitPixels(device, pixels, [frames, size, size, 3]);
+    const loss = reconstructionLoss(model.forward(target), target);
+    t.backward(loss);
+    clipGradNorm(model.parameters(), 1);
+    optimizer.step({ lr: learningRate(step, schedule) });
+    optimizer.zeroGrad();
+    step++;
+    lossSum += loss.item();
+    lossCount++;
+    images += count * frames;
+    if (step % 20 === 0 || step === options.numSteps) {
+      const rate = images / ((performance.now() - markMs) / 1000);
+      run.report({ step, loss: lossSum / lossCount, framesPerS: Math.round(rate) }, `${rate.toFixed(0)} frames/s`);
+      [lossSum, lossCount, images, markMs] = [0, 0, 0, performance.now()];
+    }
+    if (step % options.saveEvery === 0) saveCheckpoint(options.dir, { model, optimizer }, { step });
+  }
+  saveCheckpoint(options.dir, { model, optimizer }, { step });
+  return model;
+}
+
+export interface VisualMetrics {
+  readonly imagePsnr: number;
+  readonly clipPsnr: number;
+  /** PSNR of showing the first real frame throughout. */
+  readonly staticPsnr: number;
+  readonly usedCodes: number;
+}
+
+/** On held-out concepts; PSNRs are means of per-item decibels. */
+export function measureVisual(
+  device: Device,
+  model: VisualTokenizer,
+  source: PixelSource,
+  counts: { readonly images: number; readonly clips: number },
+): VisualMetrics {
+  const size = model.config.imageSize;
+  const used = new Set<number>();
+  const psnrOf = (got: Uint8Array, want: Uint8Array): number => {
+    let sum = 0;
+    for (let i = 0; i < want.length; i++) sum += (got[i]! - want[i]!) ** 2;
+    return psnrFromMse(sum / want.length);
+  };
+  const roundTrip = (pixels: Uint8Array, frames: number): Uint8Array => {
+    using _scope = t.tensorScope();
+    const ids = model.encode(toUnitPixels(device, [pixels], [frames, size, size, 3]));
+    for (const id of ids) used.add(id);
+    return toBytes(model.decode(ids, 1 + (frames - 1) / 4).toArray());
+  };
+  let imagePsnr = 0;
+  for (let i = 0; i < counts.images; i++) {
+    const pixels = source.image("heldOut", i);
+    imagePsnr += psnrOf(roundTrip(pixels, 1), pixels) / counts.images;
+  }
+  let clipPsnr = 0;
+  let staticPsnr = 0;
+  for (let i = 0; i < counts.clips; i++) {
+    const pixels = source.clip("heldOut", i);
+    clipPsnr += psnrOf(roundTrip(pixels, source.numFrames), pixels) / counts.clips;
+    const still = new Uint8Array(pixels.length);
+    const frame = size * size * 3;
+    for (let f = 0; f < source.numFrames; f++) still.set(pixels.subarray(0, frame), f * frame);
+    staticPsnr += psnrOf(still, pixels) / counts.clips;
+  }
+  return { imagePsnr, clipPsnr, staticPsnr, usedCodes: used.size };
+}
+
+export const visualCheckpointDir = (runsDir: string, name: string): string => join(runsDir, `visual-${name}`);
