@@ -29,7 +29,7 @@ export const FRAMES_PER_LATENT = 4;
 
 export const visualTokenizerConfigs = {
   nano: { imageSize: 32, channels: [32, 64], numBlocks: 1, levels: [7, 5, 5, 5] },
-  mini: { imageSize: 64, channels: [64, 160], numBlocks: 2, levels: [7, 5, 5, 5, 5] },
+  mini: { imageSize: 64, channels: [48, 128], numBlocks: 1, levels: [7, 5, 5, 5, 5] },
 } as const satisfies Record<string, VisualTokenizerConfig>;
 
 export const numCodes = (levels: readonly number[]): number => levels.reduce((p, n) => p * n, 1);

@@ -1,9 +1,10 @@
 /**
- * The device that tensor and nn tests run on: in-process, no compiler, and watchful. It knows every live
- * buffer, refuses a second free, and fills freed memory with NaN bits so that a late read shows.
- * Kernels themselves are compared across devices in test/kernels.
+ * The device that tensor, nn and model tests run on: cpu where there is a compiler, else the interpreter, made
+ * watchful. It knows every live buffer, refuses a second free, and fills freed memory with NaN bits so that a late
+ * read shows. Kernels themselves are compared across devices in test/kernels.
  */
 import { DeviceError } from "../../src/base/errors.ts";
+import { openCpu } from "../../src/device/cpu/cpu-device.ts";
 import type { Device, DeviceBuffer } from "../../src/device/device.ts";
 import { openInterpreter } from "../../src/device/interpreter.ts";
 
@@ -12,13 +13,13 @@ export interface TestDevice extends Device {
 }
 
 export function openTestDevice(): TestDevice {
-  const device = openInterpreter();
+  const inner: Device = openCpu() ?? openInterpreter();
   const live = new Set<DeviceBuffer>();
-  const alloc = device.alloc.bind(device);
-  return Object.assign(device, {
+  // Everything else comes from the device itself; buffers name the watchful one as theirs.
+  const watchful: TestDevice = Object.assign(Object.create(inner) as Device, {
     live,
     alloc: (sizeBytes: number): DeviceBuffer => {
-      const buffer = alloc(sizeBytes);
+      const buffer = inner.alloc.call(watchful, sizeBytes);
       live.add(buffer);
       return buffer;
     },
@@ -26,6 +27,8 @@ export function openTestDevice(): TestDevice {
       if (!live.delete(buffer))
         throw new DeviceError("free: expected a live buffer, got one freed before", { backend: "test" });
       buffer.bytes!.fill(0xff);
+      inner.free(buffer);
     },
   });
+  return watchful;
 }

@@ -1,0 +1,86 @@
+/**
+ * Visual codes of everything the mixture may show, made once by a trained visual tokenizer: pictures as they are and
+ * mirrored, clips, and pools of procedural scenes and motions. One file per tokenizer, keyed by its weights' hash.
+ * Main functions: `buildCodes`, `CodeBook`.
+ */
+import { readFileSync, renameSync, writeFileSync, existsSync } from "node:fs";
+import { FormatError } from "../../base/errors.ts";
+import type { VisualTokenizer } from "../../model/visual-tokenizer.ts";
+import { toUnitPixels } from "../visual.ts";
+import * as t from "../../tensor/ops.ts";
+import { drawMotion, makeMotion } from "./motions.ts";
+import { motionSeeds, sceneSeeds, type Pixels } from "./pixels.ts";
+import { drawScene, makeScene } from "./scenes.ts";
+
+export interface PoolSizes {
+  readonly scenes: number;
+  readonly motions: number;
+}
+
+/** Codes by item, row-major, latent after latent. */
+export class CodeBook {
+  readonly counts: { readonly pictures: number; readonly clips: number } & PoolSizes;
+  private readonly data: Uint16Array;
+  private readonly perPicture: number;
+  private readonly perClip: number;
+
+  constructor(data: Uint16Array, counts: CodeBook["counts"], perPicture: number, perClip: number) {
+    const expected = (counts.pictures + counts.scenes) * perPicture + (counts.clips + counts.motions) * perClip;
+    if (data.length !== expected) throw new FormatError(`codes: expected ${expected} codes, found ${data.length}`, { file: "codes" }); // prettier-ignore
+    this.data = data;
+    this.counts = counts;
+    this.perPicture = perPicture;
+    this.perClip = perClip;
+  }
+  picture = (i: number): Uint16Array => this.at(i * this.perPicture, this.perPicture);
+  scene = (i: number): Uint16Array => this.at((this.counts.pictures + i) * this.perPicture, this.perPicture);
+  clip = (i: number): Uint16Array => this.at(this.clipStart + i * this.perClip, this.perClip);
+  motion = (i: number): Uint16Array => this.at(this.clipStart + (this.counts.clips + i) * this.perClip, this.perClip);
+  private get clipStart(): number {
+    return (this.counts.pictures + this.counts.scenes) * this.perPicture;
+  }
+  private at(start: number, length: number): Uint16Array {
+    return this.data.subarray(start, start + length);
+  }
+}
+
+/** Reads `path` when it is there, else encodes everything and writes it. */
+export function buildCodes(
+  path: string,
+  visual: VisualTokenizer,
+  pixels: Pixels,
+  pools: PoolSizes,
+  onProgress?: (done: number, total: number) => void,
+): CodeBook {
+  const counts = { pictures: pixels.pictures.length, clips: pixels.clips.length, ...pools };
+  const perPicture = visual.tokensPerLatent;
+  const perClip = perPicture * (1 + (pixels.numFrames - 1) / 4);
+  if (existsSync(path)) {
+    const bytes = readFileSync(path);
+    const data = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
+    return new CodeBook(data, counts, perPicture, perClip);
+  }
+  const { size, numFrames } = pixels;
+  const total = counts.pictures + counts.scenes + counts.clips + counts.motions;
+  const data = new Uint16Array((counts.pictures + counts.scenes) * perPicture + (counts.clips + counts.motions) * perClip); // prettier-ignore
+  let at = 0;
+  let done = 0;
+  const encode = (count: number, frames: number, batch: number, read: (i: number) => Uint8Array): void => {
+    for (let i = 0; i < count; i += batch) {
+      using _scope = t.tensorScope();
+      const items = Array.from({ length: Math.min(batch, count - i) }, (_, j) => read(i + j));
+      const ids = visual.encode(toUnitPixels(visual.device, items, [frames, size, size, 3]));
+      data.set(ids, at);
+      at += ids.length;
+      done += items.length;
+      onProgress?.(done, total);
+    }
+  };
+  encode(counts.pictures, 1, 64, (i) => pixels.picture(i));
+  encode(counts.scenes, 1, 64, (i) => drawScene(makeScene(sceneSeeds.train, i), size));
+  encode(counts.clips, numFrames, 8, (i) => pixels.emojiClip(i));
+  encode(counts.motions, numFrames, 8, (i) => drawMotion(makeMotion(motionSeeds.train, i), size, numFrames));
+  writeFileSync(`${path}.part`, data);
+  renameSync(`${path}.part`, path);
+  return new CodeBook(data, counts, perPicture, perClip);
+}
