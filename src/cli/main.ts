@@ -1,0 +1,34 @@
+/** `tessera <command>`: a table of commands, loaded when called. Errors become one line and exit code 1. */
+import { defineCommand, runMain } from "citty";
+import pc from "picocolors";
+
+const commands = {
+  serve: () => import("./serve.ts").then((m) => m.serveCommand),
+  chat: () => import("./chat.ts").then((m) => m.chatCommand),
+  generate: () => import("./generate.ts").then((m) => m.generateCommand),
+  data: () => import("./data.ts").then((m) => m.dataCommand),
+  train: () => import("./train.ts").then((m) => m.trainCommand),
+};
+
+const root = defineCommand({
+  meta: {
+    name: "tessera",
+    version: "0.1.0",
+    description: "One open DeepSeek-V4-architecture model that reads and writes text, pictures and clips",
+  },
+  subCommands: commands,
+});
+
+export async function main(args: string[]): Promise<void> {
+  process.on("uncaughtException", fail);
+  process.on("unhandledRejection", fail);
+  await runMain(root, { rawArgs: args });
+}
+
+/** What the user must know, without a stack, unless TESSERA_DEBUG is set. */
+export function fail(error: unknown): never {
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`${pc.red("error")}: ${message}\n`);
+  if (process.env["TESSERA_DEBUG"] && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,170 @@
+/**
+ * The runs that make a shippable model, each resumable in its own folder under `runDir`:
+ *   visual    pictures and clips -> visual tokenizer
+ *   language  everything, as ids of that tokenizer -> V4
+ *   pack      both and the vocabulary -> a model folder
+ */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Device } from "../device/device.ts";
+import { LocalLlm } from "../engine/llm.ts";
+import { saveLlm } from "../engine/load.ts";
+import { configFor, type V4Config } from "../model/config.ts";
+import { V4 } from "../model/v4.ts";
+import { VisualTokenizer, visualTokenizerConfigs } from "../model/visual-tokenizer.ts";
+import { loadCheckpoint } from "../nn/checkpoint.ts";
+import { FormatError } from "../base/errors.ts";
+import { encodePng, pictureSheet } from "../processor/image.ts";
+import { encodeMp4 } from "../processor/video.ts";
+import { Tokenizer } from "../processor/tokenizer.ts";
+import { vocabularies, type Vocabulary } from "../processor/vocabulary.ts";
+import { readTables } from "./data/build.ts";
+import { buildCodes, type PoolSizes } from "./data/codes.ts";
+import { Mixture } from "./data/mixture.ts";
+import { openPixels, type Pixels } from "./data/pixels.ts";
+import { trainTokenizer } from "./data/tokenizer-train.ts";
+import { trainLanguage } from "./language.ts";
+import { measureVisual, trainVisual, type VisualMetrics } from "./visual.ts";
+
+export interface RecipeOptions {
+  readonly dataDir: string;
+  readonly packagesDir: string;
+  readonly sharedDir?: string;
+  readonly runDir: string;
+  readonly numSteps: number;
+  readonly maxSeconds?: number;
+}
+
+/** Of the model that ships; sizes are `sizesOf(shippedConfig())`. */
+export function shippedConfig(): V4Config {
+  return configFor("nano", vocabularies.mini, {
+    sliding_window: 128,
+    compress_ratios: [0, 4, 128, 4, 128, 4],
+    index_topk: 512,
+    max_position_embeddings: 2048,
+  });
+}
+
+const pools: PoolSizes = { scenes: 20_000, motions: 3_000 };
+const CLIP_FPS = 11;
+const visualDir = (runDir: string): string => join(runDir, "visual");
+const languageDir = (runDir: string): string => join(runDir, "language");
+
+const pixelsOf = ({ dataDir }: Pick<RecipeOptions, "dataDir">): Pixels =>
+  openPixels(dataDir, vocabularies.mini.visual.imageSize, vocabularies.mini.visual.numFrames);
+
+export function runVisual(device: Device, options: RecipeOptions): VisualMetrics {
+  const pixels = pixelsOf(options);
+  const model = trainVisual(device, pixels, {
+    ...options,
+    dir: visualDir(options.runDir),
+    config: "mini",
+    seed: 1,
+    imagesPerStep: 64,
+    clipEvery: 3,
+    clipsPerStep: 5,
+    peakLr: 4e-3,
+    saveEvery: 100,
+  });
+  return measureVisual(device, model, pixels, { images: 200, clips: 24 });
+}
+
+/** The trained visual tokenizer of a run. */
+function trainedVisual(device: Device, runDir: string): VisualTokenizer {
+  const visual = new VisualTokenizer(device, visualTokenizerConfigs.mini, 0);
+  const dir = visualDir(runDir);
+  if (!loadCheckpoint(dir, { model: visual }))
+    throw new FormatError(`${dir}: expected a checkpoint of the visual tokenizer; run \`tessera train visual\` first`, { file: dir }); // prettier-ignore
+  return visual;
+}
+
+export async function vocabularyOfRun(options: RecipeOptions): Promise<Tokenizer> {
+  const path = join(options.runDir, "tokenizer.json");
+  if (existsSync(path)) return Tokenizer.load(path);
+  const tokenizer = trainTokenizer(await readTables(options.packagesDir, options.sharedDir));
+  mkdirSync(options.runDir, { recursive: true });
+  tokenizer.save(path);
+  return tokenizer;
+}
+
+export async function runLanguage(device: Device, options: RecipeOptions): Promise<V4> {
+  const vocabulary: Vocabulary = vocabularies.mini;
+  const tokenizer = await vocabularyOfRun(options);
+  const visual = trainedVisual(device, options.runDir);
+  const pixels = pixelsOf(options);
+  const show = (done: number, total: number): void => {
+    if (done % 3200 < 8) process.stderr.write(`codes ${done}/${total}\n`);
+  };
+  const codes = buildCodes(join(options.runDir, "codes.bin"), visual, pixels, pools, show);
+  const tables = await readTables(options.packagesDir, options.sharedDir);
+  const maxLength = 352;
+  const mixture = new Mixture({ seed: 1, tables, pixels, codes, tokenizer, vocabulary, maxLength });
+  const parts = { id: "tessera-nano-64", createdUnixS: 0, fps: CLIP_FPS, visual, tokenizer, vocabulary };
+  const pending: Promise<void>[] = [];
+  const model = trainLanguage(device, {
+    ...options,
+    dir: languageDir(options.runDir),
+    config: shippedConfig(),
+    vocabulary,
+    sample: mixture.sample,
+    seed: 1,
+    tokensPerStep: 8192,
+    tokensPerMicroBatch: 2048,
+    maxLength,
+    peakLr: 4e-3,
+    saveEvery: 50,
+    sampleEvery: 100,
+    onSample: (m, step) => pending.push(writeSamples(new LocalLlm({ ...parts, model: m }), languageDir(options.runDir), step)), // prettier-ignore
+  });
+  await Promise.all(pending);
+  return model;
+}
+
+/** What the model makes of a few fixed prompts: text, a sheet of pictures, a clip. */
+export async function writeSamples(llm: LocalLlm, dir: string, step: number): Promise<void> {
+  const params = { maxTokens: 80, temperature: 0.7, topP: 0.95, topK: 0, seed: 1, stop: [], guidance: 1 };
+  const visual = { ...params, temperature: 1, topK: 200, guidance: 3 };
+  const lines: string[] = [];
+  const pictures = [];
+  const ask = (content: string, modality: "text" | "image" | "video", thinking = false) =>
+    llm.generate({ messages: [{ role: "user", content }], modality, thinking, params: modality === "text" ? params : visual }); // prettier-ignore
+  for (const [prompt, thinking] of [
+    ["Hello!", false],
+    ["Tell me a story.", false],
+    ["What is 47 + 85?", true],
+    ["What is butter?", false],
+  ] as const) {
+    // prettier-ignore
+    let text = "";
+    for await (const delta of ask(prompt, "text", thinking))
+      if (delta.kind === "content" || delta.kind === "reasoning") text += delta.text;
+    lines.push(`> ${prompt}\n${text}\n`);
+  }
+  for (const prompt of [
+    "a red circle",
+    "a blue square left of a green circle",
+    "red apple",
+    "sun",
+    "cat face",
+    "red heart",
+  ])
+    // prettier-ignore
+    for await (const delta of ask(prompt, "image")) if (delta.kind === "image") pictures.push(delta.image);
+  const name = join(dir, "samples", String(step).padStart(6, "0"));
+  for await (const delta of ask("a red circle moves to the left", "video"))
+    if (delta.kind === "video") writeFileSync(`${name}.mp4`, await encodeMp4(delta.frames, { fps: delta.fps }));
+  writeFileSync(`${name}.txt`, lines.join("\n"));
+  if (pictures.length > 0) writeFileSync(`${name}.png`, await encodePng(pictureSheet(pictures, 6)));
+}
+
+export async function packRun(device: Device, options: RecipeOptions, outDir: string): Promise<void> {
+  const model = new V4(device, shippedConfig(), { init: "zeros" });
+  const dir = languageDir(options.runDir);
+  if (!loadCheckpoint(dir, { model }))
+    throw new FormatError(`${dir}: expected a checkpoint; run \`tessera train language\` first`, { file: dir });
+  const visual = trainedVisual(device, options.runDir);
+  const tokenizer = await vocabularyOfRun(options);
+  const createdUnixS = Math.floor(Date.now() / 1000);
+  const parts = { id: "tessera-nano-64", createdUnixS, fps: CLIP_FPS, model, visual, tokenizer, vocabulary: vocabularies.mini }; // prettier-ignore
+  saveLlm(outDir, parts, { format: "bf16", visualFormat: "bf16" });
+}
