@@ -7,6 +7,7 @@ const commands = {
   chat: () => import("./chat.ts").then((m) => m.chatCommand),
   generate: () => import("./generate.ts").then((m) => m.generateCommand),
   data: () => import("./data.ts").then((m) => m.dataCommand),
+  eval: () => import("./eval.ts").then((m) => m.evalCommand),
   train: () => import("./train.ts").then((m) => m.trainCommand),
 };
 

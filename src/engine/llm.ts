@@ -41,7 +41,7 @@ interface Prepared {
 
 export class LocalLlm implements Llm {
   readonly info: ModelInfo;
-  private readonly parts: LlmParts;
+  readonly parts: LlmParts;
   private readonly grammar: Grammar;
   private readonly markers: Markers;
 

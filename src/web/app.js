@@ -20,7 +20,7 @@ const texts = {
     other: "中文",
     ideas: [
       ["What is 347 + 85?", "text", true, "thinks in steps"],
-      ["a red circle left of a blue star", "image", false, "draws"],
+      ["a red circle left of a blue square", "image", false, "draws"],
       ["a green square moves to the right", "video", false, "animates"],
       ["Tell me a story.", "text", false, "writes"],
     ],
