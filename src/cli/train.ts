@@ -42,7 +42,7 @@ export const trainCommand = defineCommand({
       meta: { name: "visual", description: "Pictures and clips -> visual tokenizer" },
       args,
       run: guarded(async (a) => {
-        process.stdout.write(`${JSON.stringify(runVisual(openDevice(a.device), optionsOf(a)))}\n`);
+        process.stdout.write(`${JSON.stringify(await runVisual(openDevice(a.device), optionsOf(a)))}\n`);
       }),
     }),
     language: defineCommand({

@@ -33,7 +33,7 @@ export interface LanguageTrainOptions extends RunOptions {
   readonly saveEvery: number;
   /** Called after every `sampleEvery`-th step, to write what the model makes so far. */
   readonly sampleEvery?: number;
-  readonly onSample?: (model: V4, step: number) => void;
+  readonly onSample?: (model: V4, step: number) => Promise<void> | void;
 }
 
 /** Of visual ids on the input side, so that the model learns to go on after its own mistakes. */
@@ -48,7 +48,7 @@ interface LossParts {
   visualTokens: number;
 }
 
-export function trainLanguage(device: Device, options: LanguageTrainOptions): V4 {
+export async function trainLanguage(device: Device, options: LanguageTrainOptions): Promise<V4> {
   const { config, numSteps, peakLr } = options;
   const model = new V4(device, config, { seed: options.seed });
   const optimizer = makeOptimizer(model.namedParameters(), {
@@ -75,6 +75,7 @@ export function trainLanguage(device: Device, options: LanguageTrainOptions): V4
   let tokens = 0;
   let markMs = performance.now();
   while (step < numSteps && !run.shouldStop) {
+    await run.breathe();
     const batches = batcher.nextStep(options.tokensPerStep);
     const counts = config.compress_ratios.map(() => new Float64Array(config.n_routed_experts));
     const total = batches.reduce((n, b) => n + numTargets(b), 0);
@@ -98,7 +99,7 @@ export function trainLanguage(device: Device, options: LanguageTrainOptions): V4
       [parts, tokens, markMs] = [noLoss(), 0, performance.now()];
     }
     if (step % options.saveEvery === 0) save(step);
-    if (options.sampleEvery && step % options.sampleEvery === 0) options.onSample?.(model, step);
+    if (options.sampleEvery && step % options.sampleEvery === 0) await options.onSample?.(model, step);
   }
   save(step);
   return model;

@@ -53,9 +53,9 @@ const languageDir = (runDir: string): string => join(runDir, "language");
 const pixelsOf = ({ dataDir }: Pick<RecipeOptions, "dataDir">): Pixels =>
   openPixels(dataDir, vocabularies.mini.visual.imageSize, vocabularies.mini.visual.numFrames);
 
-export function runVisual(device: Device, options: RecipeOptions): VisualMetrics {
+export async function runVisual(device: Device, options: RecipeOptions): Promise<VisualMetrics> {
   const pixels = pixelsOf(options);
-  const model = trainVisual(device, pixels, {
+  const model = await trainVisual(device, pixels, {
     ...options,
     dir: visualDir(options.runDir),
     config: "mini",
@@ -100,8 +100,7 @@ export async function runLanguage(device: Device, options: RecipeOptions): Promi
   const maxLength = 352;
   const mixture = new Mixture({ seed: 1, tables, pixels, codes, tokenizer, vocabulary, maxLength });
   const parts = { id: "tessera-nano-64", createdUnixS: 0, fps: CLIP_FPS, visual, tokenizer, vocabulary };
-  const pending: Promise<void>[] = [];
-  const model = trainLanguage(device, {
+  return trainLanguage(device, {
     ...options,
     dir: languageDir(options.runDir),
     config: shippedConfig(),
@@ -114,10 +113,8 @@ export async function runLanguage(device: Device, options: RecipeOptions): Promi
     peakLr: 4e-3,
     saveEvery: 50,
     sampleEvery: 100,
-    onSample: (m, step) => pending.push(writeSamples(new LocalLlm({ ...parts, model: m }), languageDir(options.runDir), step)), // prettier-ignore
+    onSample: (m, step) => writeSamples(new LocalLlm({ ...parts, model: m }), languageDir(options.runDir), step), // prettier-ignore
   });
-  await Promise.all(pending);
-  return model;
 }
 
 /** What the model makes of a few fixed prompts: text, a sheet of pictures, a clip. */

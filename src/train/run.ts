@@ -5,6 +5,7 @@
  */
 import { appendFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import cliProgress from "cli-progress";
 import pc from "picocolors";
 
@@ -56,6 +57,11 @@ export class Run {
   /** Seconds since this process began the run. */
   get elapsedS(): number {
     return (performance.now() - this.startedMs) / 1000;
+  }
+
+  /** Lets signals in: a loop of synchronous kernels would never see Ctrl-C. Call once per step. */
+  async breathe(): Promise<void> {
+    await setImmediate();
   }
 
   /** True when the loop should save and return. */

@@ -51,7 +51,11 @@ export function toBytes(unit: ArrayLike<number>): Uint8Array {
   return out;
 }
 
-export function trainVisual(device: Device, source: PixelSource, options: VisualTrainOptions): VisualTokenizer {
+export async function trainVisual(
+  device: Device,
+  source: PixelSource,
+  options: VisualTrainOptions,
+): Promise<VisualTokenizer> {
   const config: VisualTokenizerConfig = visualTokenizerConfigs[options.config];
   const model = new VisualTokenizer(device, config, options.seed);
   const optimizer = makeOptimizer(model.namedParameters(), {
@@ -79,6 +83,7 @@ export function trainVisual(device: Device, source: PixelSource, options: Visual
   let images = 0;
   let markMs = performance.now();
   while (step < options.numSteps && !run.shouldStop) {
+    await run.breathe();
     using _scope = t.tensorScope();
     const isClip = options.clipEvery > 0 && step % options.clipEvery === options.clipEvery - 1;
     const count = isClip ? options.clipsPerStep : options.imagesPerStep;

@@ -42,7 +42,7 @@ test(
       await page.locator("#language").click();
       assert.equal(await page.locator("#clear").textContent(), "新对话");
       await page.getByText("文字", { exact: true }).click();
-    await page.locator("body:not(.busy)").waitFor();
+      await page.locator("body:not(.busy)").waitFor();
       await page.locator("#prompt").fill("x".repeat(200));
       await page.locator("#prompt").press("Enter");
       await page.getByText(/at most 100 tokens, got 2\d\d/).waitFor();

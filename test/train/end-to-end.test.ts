@@ -38,7 +38,7 @@ const vocabulary = makeVocabulary(geometries.nano, tokenizer.numText);
 const config = configFor("nano", vocabulary, { num_hidden_layers: 3, compress_ratios: [0, 4, 32], hidden_size: 64 });
 
 test("nano is trained, resumed, saved, loaded, and answers in every modality", { skip }, async () => {
-  const visual = trainVisual(device!, source, {
+  const visual = await trainVisual(device!, source, {
     dir: join(root, "visual"),
     config: "nano",
     seed: 1,
@@ -77,7 +77,7 @@ test("nano is trained, resumed, saved, loaded, and answers in every modality", {
     if (i % 3 === 1) return turn(captionScene(makeScene(1, i), "en"), { kind: "image", image: codesOf(source.image("train", i), 1) }); // prettier-ignore
     return turn(captionMotion(makeMotion(3, i), "en"), { kind: "video", video: codesOf(source.clip("train", i), numFrames) }); // prettier-ignore
   };
-  const train = (dir: string, numSteps: number, stopAfter = numSteps): V4 =>
+  const train = (dir: string, numSteps: number, stopAfter = numSteps): Promise<V4> =>
     trainLanguage(device!, {
       dir: join(root, dir),
       config,
@@ -91,14 +91,14 @@ test("nano is trained, resumed, saved, loaded, and answers in every modality", {
       saveEvery: 5,
       numSteps,
       quiet: true,
-      ...(stopAfter < numSteps && { sampleEvery: stopAfter, onSample: () => process.emit("SIGTERM") }),
+      ...(stopAfter < numSteps && { sampleEvery: stopAfter, onSample: () => void process.emit("SIGTERM") }),
     });
-  const model = train("straight", 20);
+  const model = await train("straight", 20);
   const losses = readFileSync(join(root, "straight", "log.jsonl"), "utf8").trim().split("\n").map((line) => (JSON.parse(line) as { loss: number }).loss); // prettier-ignore
   assert.ok(losses[1]! < 0.85 * losses[0]!, `expected the loss to fall, got ${losses.join(", ")}`);
 
-  train("resumed", 20, 7);
-  const resumed = train("resumed", 20);
+  await train("resumed", 20, 7);
+  const resumed = await train("resumed", 20);
   for (const [name, p] of model.namedParameters()) {
     const other = resumed.namedParameters().find(([n]) => n === name)![1];
     assert.deepEqual(other.toArray(), p.toArray(), `${name}: a resumed run has the same bits`);

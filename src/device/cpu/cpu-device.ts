@@ -8,6 +8,7 @@ import { availableParallelism } from "node:os";
 import { CapacityError, DeviceError } from "../../base/errors.ts";
 import { emitCpp } from "../../tile/emit/cpp.ts";
 import type { TileProgram } from "../../tile/ir.ts";
+import { verify } from "../../tile/verify.ts";
 import type { BufferArg, Device, DeviceBuffer, DeviceProperties, Executable, LaunchArg, LaunchGraph } from "../device.ts"; // prettier-ignore
 import { openRuntime, type Runtime } from "./runtime.ts";
 
@@ -116,6 +117,7 @@ export class CpuDevice implements Device {
   }
 
   build(programs: readonly TileProgram[]): CpuExecutable[] {
+    for (const program of programs) verify(program);
     const kernels = programs.map((program) => ({ program, ...emitCpp(program, "ts_kernel") }));
     const sources = kernels.map((k) => ({
       name: k.program.name,
