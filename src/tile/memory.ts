@@ -4,7 +4,8 @@
  */
 import { fromBf16Bits, roundToBf16, toBf16Bits } from "../base/bf16.ts";
 import { dtypes, type DType } from "../base/dtype.ts";
-import { e4m3FromBits, e4m3ToBits, f16FromBits, f16ToBits, roundE4m3, roundF16 } from "../base/float8.ts";
+import { f16FromBits, f16ToBits, roundF16 } from "../base/f16.ts";
+import { fromE4m3, toE4m3 } from "../base/fp8.ts";
 
 /** A buffer as a list of numbers. */
 export interface Memory {
@@ -25,7 +26,7 @@ const codecs: Record<DType, Codec> = {
   f32: { round: Math.fround, toBits: same, fromBits: same },
   bf16: { round: roundToBf16, toBits: toBf16Bits, fromBits: fromBf16Bits },
   f16: { round: roundF16, toBits: f16ToBits, fromBits: f16FromBits },
-  e4m3: { round: roundE4m3, toBits: e4m3ToBits, fromBits: e4m3FromBits },
+  e4m3: { round: (x) => fromE4m3(toE4m3(x)), toBits: toE4m3, fromBits: fromE4m3 },
   i32: { round: (x) => x | 0, toBits: same, fromBits: same },
   u32: { round: (x) => x >>> 0, toBits: same, fromBits: same },
   i8: { round: (x) => (x << 24) >> 24, toBits: same, fromBits: same },
