@@ -14,7 +14,7 @@ import { tinyConfig } from "../model/tiny.ts";
 const LEVELS = [3, 3];
 export const tokenizer = new Tokenizer({ merges: [], specials: specialTokens });
 export const vocabulary = makeVocabulary(
-  { imageSize: 16, side: 2, numFrames: 5, numLatents: 2, levels: LEVELS },
+  { imageSize: 32, side: 4, numFrames: 5, numLatents: 2, levels: LEVELS },
   tokenizer.numText,
 );
 
@@ -41,7 +41,7 @@ export function scriptedParts(device: Device, script: readonly (readonly [Word, 
   for (const [from, to] of script) head[idOf(to) * d + directions.indexOf(idOf(from))] = 1;
   model.embed.weight.copyFrom(embed);
   model.head.weight.copyFrom(head);
-  const visual = new VisualTokenizer(device, { imageSize: 16, channels: [4, 4], numBlocks: 1, levels: LEVELS }, 3);
+  const visual = new VisualTokenizer(device, { imageSize: 32, channels: [4, 4], numBlocks: 1, levels: LEVELS }, 3);
   return { id: "scripted", createdUnixS: 1_800_000_000, fps: 11, model, visual, tokenizer, vocabulary };
 }
 
