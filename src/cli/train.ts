@@ -12,6 +12,7 @@ const args = {
   shared: { type: "string", description: "Folder of extra text, used where present", default: "../shared/data" },
   run: { type: "string", description: "Folder of the run", default: "runs/mini" },
   steps: { type: "string", description: "Steps in all", default: "1000" },
+  init: { type: "string", description: "Model folder whose weights a new run starts from" },
   minutes: { type: "string", description: "Stop and save after so long; call again to go on" },
   device: { type: "string", description: "cpu, js or interpreter" },
 } as const satisfies ArgsDef;
@@ -26,6 +27,7 @@ function optionsOf(a: Args): RecipeOptions {
     sharedDir: a.shared!,
     runDir: a.run!,
     numSteps: numberOf("steps", a.steps, [1, 1e9])!,
+    ...(a.init !== undefined && { initFrom: a.init }),
     ...(minutes !== undefined && { maxSeconds: minutes * 60 }),
   };
 }

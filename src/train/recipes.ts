@@ -33,6 +33,8 @@ export interface RecipeOptions {
   readonly runDir: string;
   readonly numSteps: number;
   readonly maxSeconds?: number;
+  /** A model folder whose weights a new run starts from. */
+  readonly initFrom?: string;
 }
 
 /** Of the model that ships; sizes are `sizesOf(shippedConfig())`. */
@@ -58,10 +60,11 @@ export async function runVisual(device: Device, options: RecipeOptions): Promise
   const model = await trainVisual(device, pixels, {
     ...options,
     dir: visualDir(options.runDir),
+    initFrom: options.initFrom && join(options.initFrom, "visual.safetensors"),
     config: "mini",
     seed: 1,
     imagesPerStep: 64,
-    clipEvery: 3,
+    clipEvery: 2,
     clipsPerStep: 5,
     peakLr: 4e-3,
     saveEvery: 100,

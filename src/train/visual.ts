@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import type { Device } from "../device/device.ts";
 import { visualTokenizerConfigs, VisualTokenizer, type VisualTokenizerConfig } from "../model/visual-tokenizer.ts";
+import { loadOfficial } from "../model/weights.ts";
 import { loadCheckpoint, saveCheckpoint } from "../nn/checkpoint.ts";
 import { clipGradNorm, makeOptimizer } from "../nn/optim.ts";
 import { learningRate } from "../nn/schedule.ts";
@@ -32,6 +33,8 @@ export interface VisualTrainOptions extends RunOptions {
   readonly clipsPerStep: number;
   readonly peakLr: number;
   readonly saveEvery: number;
+  /** Weights to start from (visual.safetensors of a model folder) when the run has no checkpoint yet. */
+  readonly initFrom?: string | undefined;
 }
 
 /** 8-bit pixels -> f32 in [-1,1]. */
@@ -65,6 +68,7 @@ export async function trainVisual(
     adamwLrScale: 0.5,
   });
   const resumed = loadCheckpoint(options.dir, { model, optimizer });
+  if (!resumed && options.initFrom !== undefined) loadOfficial(options.initFrom, model);
   const start = resumed?.step ?? 0;
   using run = new Run(options, start);
   const size = config.imageSize;
