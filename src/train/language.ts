@@ -50,7 +50,7 @@ interface LossParts {
 
 export async function trainLanguage(device: Device, options: LanguageTrainOptions): Promise<V4> {
   const { config, numSteps, peakLr } = options;
-  const model = new V4(device, config, { seed: options.seed });
+  const model = new V4(device, config, { seed: options.seed, dtype: (process.env["DT"] ?? "f32") as "f32" });
   const optimizer = makeOptimizer(model.namedParameters(), {
     muon: { weightDecay: 0.05 },
     adamw: { weightDecay: 0 },

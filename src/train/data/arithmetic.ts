@@ -13,33 +13,49 @@ export interface ChatExample {
 
 const randomOf = (seed: number, index: number): Prng => new Prng(randomBits(seed, index));
 
-/** One line per column, units first. */
-export function additionSteps(a: number, b: number): string {
-  const lines: string[] = [];
+/** Digits of `n` from the units up, padded with zeros: what a column problem reads from left to right. */
+const unitsFirst = (n: number, width: number): string => [...String(n).padStart(width, "0")].reverse().join("");
+
+/**
+ * Both numbers with their units first, then one line per column; every line repeats the result so far, so that the
+ * conclusion is a copy and no digit has to be looked for far back.
+ */
+function columnSteps(a: number, b: number, column: (x: number, y: number, carry: number) => Column): string {
+  const width = Math.max(String(a).length, String(b).length);
+  const [top, bottom] = [unitsFirst(a, width), unitsFirst(b, width)];
+  const lines = [`units first: ${top}, ${bottom}`];
   let carry = 0;
-  for (let place = 1; place <= a || place <= b || place === 1; place *= 10) {
-    const [x, y] = [Math.floor(a / place) % 10, Math.floor(b / place) % 10];
-    const sum = x + y + carry;
-    lines.push(`${x}+${y}${carry ? `+${carry}` : ""}=${sum}: write ${sum % 10}, carry ${Math.floor(sum / 10)}`);
-    carry = Math.floor(sum / 10);
+  let soFar = "";
+  for (let i = 0; i < width; i++) {
+    const step = column(Number(top[i]), Number(bottom[i]), carry);
+    soFar = `${step.digit}${soFar}`;
+    carry = step.carry;
+    lines.push(`${step.sum}, carry ${carry}, so far ${soFar}`);
   }
-  if (carry) lines.push(`write ${carry}`);
-  return `${lines.join("\n")}\nread up: ${a + b}`;
+  if (carry) lines.push(`carry in front: ${carry}${soFar}`);
+  return lines.join("\n");
 }
 
-/** a >= b. */
-export function subtractionSteps(a: number, b: number): string {
-  const lines: string[] = [];
-  let borrow = 0;
-  for (let place = 1; place <= a || place === 1; place *= 10) {
-    const [x, y] = [Math.floor(a / place) % 10, Math.floor(b / place) % 10];
-    const difference = x - y - borrow;
-    const next = difference < 0 ? 1 : 0;
-    lines.push(`${x}-${y}${borrow ? `-${borrow}` : ""}=${difference}: write ${difference + 10 * next}, borrow ${next}`);
-    borrow = next;
-  }
-  return `${lines.join("\n")}\nread up: ${a - b}`;
+interface Column {
+  /** The column's own little problem, as text. */
+  readonly sum: string;
+  readonly digit: number;
+  readonly carry: number;
 }
+
+export const additionSteps = (a: number, b: number): string =>
+  columnSteps(a, b, (x, y, carry) => {
+    const sum = x + y + carry;
+    return { sum: `${x}+${y}+${carry}=${sum}`, digit: sum % 10, carry: Math.floor(sum / 10) };
+  });
+
+/** a >= b; what is carried is a ten borrowed from the next column. */
+export const subtractionSteps = (a: number, b: number): string =>
+  columnSteps(a, b, (x, y, borrowed) => {
+    const carry = x - y - borrowed < 0 ? 1 : 0;
+    const top = x + 10 * carry;
+    return { sum: `${top}-${y}-${borrowed}=${top - y - borrowed}`, digit: top - y - borrowed, carry };
+  });
 
 /** A number of 1 to 3 digits, each length as likely. */
 const operand = (random: Prng): number => random.int(10 ** (1 + random.int(3)));

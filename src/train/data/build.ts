@@ -9,7 +9,7 @@ import { ensurePackage, sha256OfFile, type PackageSource } from "./archive.ts";
 import { buildClips, clipPackages } from "./clips.ts";
 import type { MixtureTables } from "./mixture.ts";
 import { buildPictures, picturePackages, readConcepts } from "./pictures.ts";
-import { readDefinitions, readProse, wordnetPackage } from "./texts.ts";
+import { readDefinitions, readProse, readVerse, readWordProblems, wordnetPackage } from "./texts.ts";
 
 export interface BuildOptions {
   readonly packagesDir: string;
@@ -61,5 +61,7 @@ export async function readTables(packagesDir: string, sharedDir: string | undefi
     definitions: await readDefinitions(packagesDir),
     concepts: [...(await readConcepts(packagesDir)).values()],
     prose: readProse(sharedDir, 900).train,
+    verse: readVerse(sharedDir, 120).train,
+    wordProblems: readWordProblems(sharedDir, 560),
   };
 }

@@ -1,11 +1,13 @@
 /**
- * Short conversations: greetings and identity, definitions, emoji names in two languages, and small stories on
- * request. Pure functions of (seed, index) and of the tables given. Main function: `dialogueExample`.
+ * Short conversations: greetings and identity, small questions, definitions, emoji names in two languages, and
+ * stories on request. Pure functions of (seed, index) and of the tables given. Main function: `dialogueExample`.
  */
 import { Prng, randomBits } from "../../base/prng.ts";
 import type { ChatExample } from "./arithmetic.ts";
-import type { Definition } from "./texts.ts";
 import type { Concept } from "./pictures.ts";
+import { questionExample } from "./questions.ts";
+import { chineseStory, story } from "./stories.ts";
+import type { Definition } from "./texts.ts";
 
 const fixed: readonly ChatExample[] = [
   { prompt: "Hello!", answer: "Hello! What would you like to talk about, or shall I draw something?" },
@@ -25,43 +27,14 @@ const fixed: readonly ChatExample[] = [
   { prompt: "谢谢", answer: "不客气！" },
   { prompt: "Goodbye", answer: "Goodbye! See you soon." },
   { prompt: "How are you?", answer: "I am well, thank you. How are you?" },
+  { prompt: "What is your name?", answer: "My name is Tessera." },
+  { prompt: "你叫什么名字？", answer: "我叫 Tessera。" },
+  { prompt: "Good morning", answer: "Good morning! What shall we do today?" },
+  { prompt: "早上好", answer: "早上好！今天想做什么？" },
+  { prompt: "Can you draw?", answer: "Yes. Ask me for a picture, such as a red circle or a cat." },
+  { prompt: "你会画画吗？", answer: "会。请告诉我想画什么，比如一个红色的圆形。" },
   { prompt: "Are you a person?", answer: "No, I am a computer program: a small language model." },
 ];
-
-const animals = ["cat", "dog", "fox", "bear", "rabbit", "mouse", "owl", "frog", "hen", "duck"];
-const names = ["Pip", "Momo", "Lulu", "Max", "Tilly", "Otto", "Nina", "Bo"];
-const places = ["forest", "garden", "village", "meadow", "barn", "river bank", "old house", "park"];
-const finds = ["a red ball", "a small key", "a lost hat", "a warm blanket", "a golden leaf", "a big cake", "a broken kite"]; // prettier-ignore
-const feelings = ["happy", "proud", "surprised", "calm", "brave"];
-const weathers = ["sunny", "rainy", "windy", "snowy", "cold"];
-
-export function story(seed: number, index: number): string {
-  const random = new Prng(randomBits(seed, index));
-  const pick = <T>(list: readonly T[]): T => list[random.int(list.length)]!;
-  const [hero, friend] = random.shuffle([...animals]) as [string, string];
-  const [name, other] = random.shuffle([...names]) as [string, string];
-  const [place, find, weather, feeling] = [pick(places), pick(finds), pick(weathers), pick(feelings)];
-  const opening = pick([
-    `Once upon a time there was a little ${hero} called ${name}.`,
-    `${name} was a little ${hero} who lived in the ${place}.`,
-    `On a ${weather} day, a ${hero} named ${name} went to the ${place}.`,
-  ]);
-  const middle = pick([
-    `One ${weather} morning ${name} found ${find} near the ${place}.`,
-    `${name} walked through the ${place} and saw ${find}.`,
-  ]);
-  const turn = pick([
-    `"Whose is this?" asked ${name}. "It is mine!" said ${other} the ${friend}.`,
-    `${other} the ${friend} came by and began to cry, because it was lost.`,
-    `${name} wanted to keep it, but then ${other} the ${friend} came looking for it.`,
-  ]);
-  const end = pick([
-    `So ${name} gave it back, and the two became friends. ${name} felt very ${feeling}.`,
-    `${name} gave ${find} to ${other}, and they played together until the evening.`,
-    `They shared it, and ${other} said thank you. ${name} went home ${feeling}.`,
-  ]);
-  return `${opening} ${middle} ${turn} ${end}`;
-}
 
 export interface DialogueTables {
   readonly definitions: readonly Definition[];
@@ -71,18 +44,21 @@ export interface DialogueTables {
 export function dialogueExample(seed: number, index: number, tables: DialogueTables): ChatExample {
   const random = new Prng(randomBits(seed ^ 0x31, index));
   const pick = <T>(list: readonly T[]): T => list[random.int(list.length)]!;
-  const kind = random.int(10);
+  const kind = random.int(12);
   if (kind < 2) return pick(fixed);
-  if (kind < 5) {
+  if (kind < 4) return questionExample(seed, index);
+  if (kind < 6) {
     const { word, gloss } = pick(tables.definitions);
     const ask = pick([`What is ${word}?`, `What does "${word}" mean?`, `Define ${word}.`]);
     return { prompt: ask, answer: `${word}: ${gloss}` };
   }
-  if (kind < 7) {
+  if (kind < 8) {
     const { en, zh } = pick(tables.concepts.filter((c) => c.zh !== "" && !c.isHeldOut));
     return random.int(2) === 0
       ? { prompt: pick([`How do you say "${en}" in Chinese?`, `"${en}"用中文怎么说？`]), answer: zh }
       : { prompt: pick([`What does "${zh}" mean in English?`, `"${zh}"用英语怎么说？`]), answer: en };
   }
-  return { prompt: pick(["Tell me a story.", "Tell me a short story.", "Please write a story.", "讲个英文故事。"]), answer: story(seed, index) }; // prettier-ignore
+  return random.int(4) === 0
+    ? { prompt: pick(["讲个故事。", "给我讲一个故事。", "写一个小故事。"]), answer: chineseStory(seed, index) }
+    : { prompt: pick(["Tell me a story.", "Tell me a short story.", "Please write a story."]), answer: story(seed, index) }; // prettier-ignore
 }

@@ -24,17 +24,19 @@ type Part = ChatPart<Visual>;
 
 /** Share of samples, not of tokens. */
 export const sourceWeights = {
-  prose: 16,
-  dialogue: 12,
-  addition: 14,
-  subtraction: 5,
-  wordProblem: 6,
-  picture: 14,
+  prose: 10,
+  verse: 3,
+  dialogue: 14,
+  addition: 12,
+  subtraction: 4,
+  wordProblem: 4,
+  schoolProblem: 3,
+  picture: 22,
   scene: 14,
-  clip: 2,
-  motion: 8,
-  pictureCaption: 4,
-  sceneCaption: 5,
+  clip: 1,
+  motion: 6,
+  pictureCaption: 6,
+  sceneCaption: 4,
 } as const;
 export type SourceName = keyof typeof sourceWeights;
 
@@ -43,6 +45,8 @@ const BLANK_SHARE = 0.1;
 
 export interface MixtureTables extends DialogueTables {
   readonly prose: readonly string[];
+  readonly verse: readonly string[];
+  readonly wordProblems: readonly ChatExample[];
 }
 
 export interface MixtureOptions {
@@ -79,7 +83,12 @@ export class Mixture {
     const language = random.int(4) === 0 ? "zh" : "en";
     switch (source) {
       case "prose":
-        return tables.prose.length > 0 ? this.document(pick(tables.prose)) : this.make("dialogue", random, index);
+      case "verse":
+        return tables[source].length > 0 ? this.document(pick(tables[source])) : this.make("dialogue", random, index);
+      case "schoolProblem":
+        return tables.wordProblems.length > 0
+          ? this.chat(source, pick(tables.wordProblems))
+          : this.make("wordProblem", random, index);
       case "dialogue":
         return this.chat(source, dialogueExample(seed, index, tables));
       case "addition":
