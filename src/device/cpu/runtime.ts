@@ -46,6 +46,10 @@ const flagOf: Readonly<Record<string, string>> = {
   avx512bw: "-mavx512bw",
   avx512vl: "-mavx512vl",
 };
+/** What only dot.cpp uses, each row where the compiler takes all its flags. */
+const dotFlags: Readonly<Record<string, readonly string[]>> = {
+  avx512bf16: ["-mavx512bf16"],
+};
 
 let opened: Runtime | undefined;
 
@@ -83,7 +87,9 @@ export function openRuntime(): Runtime | undefined {
     if (handle === 0) throw new DeviceError(`cannot load ${file}: ${f.error()}`, { backend: "cpu" });
     return handle;
   };
-  const [dot] = toolchain.libraries([{ name: "dot", source: source("dot.cpp"), flags: isaFlags }], 1);
+  const known = features.flatMap((name) => (dotFlags[name] && toolchain.accepts(dotFlags[name]) ? dotFlags[name] : []));
+  const flags = [...isaFlags, ...known];
+  const [dot] = toolchain.libraries([{ name: "dot", source: source("dot.cpp"), flags, headers: ["bf16.h"] }], 1);
   openLibrary(dot!, true);
   opened = {
     ...f,

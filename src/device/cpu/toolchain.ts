@@ -63,6 +63,8 @@ export interface LibrarySource {
   readonly name: string;
   readonly source: string;
   readonly flags: readonly string[];
+  /** Headers beside tessera.h that the source includes; their text is part of the key. */
+  readonly headers?: readonly string[];
 }
 
 export class Toolchain {
@@ -94,8 +96,14 @@ export class Toolchain {
     return paths;
   }
 
-  private key({ source, flags }: LibrarySource): string {
-    return sha256([this.compiler.version, ...baseFlags, ...flags, this.headerHash, source].join("\0")).slice(0, 32);
+  /** Whether the compiler knows all the flags; an older one refuses those of newer instructions. */
+  accepts(flags: readonly string[]): boolean {
+    return spawnSync(this.compiler.path, [...flags, "-E", "-x", "c++", "/dev/null"]).status === 0;
+  }
+
+  private key({ source, flags, headers = [] }: LibrarySource): string {
+    const texts = headers.map((name) => readFileSync(join(this.includeDir, name), "utf8"));
+    return sha256([this.compiler.version, ...baseFlags, ...flags, this.headerHash, ...texts, source].join("\0")).slice(0, 32); // prettier-ignore
   }
 
   /** One compiler process per library, all at once; the shell waits for them. */

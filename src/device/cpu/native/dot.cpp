@@ -1,8 +1,8 @@
 // Matrix products for emitted kernels, built once per machine with its own flags and loaded before any kernel.
 //   C[m,n] += sum_k A[m,k] B[k,n], any strides, f32 accumulate.
-// Three paths: rows (m <= 8, both operands contiguous along k: bandwidth bound), panels (packed B panel in L1, register
-// tile of kRows x kCols), and AMX for bf16. The panel scheme is the usual one of Goto and van de Geijn (2008) with the
-// roles of L1 and L2 chosen for one packed B panel at a time.
+// Four paths: rows (m <= 8, both operands contiguous along k: bandwidth bound), panels (packed B panel in L1, register
+// tile of kRows x kCols), the same on bf16 pairs (bf16.h), and AMX for bf16. The panel scheme is the usual one of Goto
+// and van de Geijn (2008) with the roles of L1 and L2 chosen for one packed B panel at a time.
 #include "tessera.h"
 #if 0 && defined(__AMX_BF16__)
 #define TS_AMX 1
@@ -40,6 +40,14 @@ TS_INLINE float total(vf v) {
   for (int i = 0; i < kLanes; i++) s += v[i];
   return s;
 }
+
+TS_INLINE bool isFloat(const float*) { return true; }
+TS_INLINE bool isFloat(const u16*) { return false; }
+
+#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+#define TS_BF16 1
+#include "bf16.h"
+#endif
 
 // ---- panels ----
 // C[MR, cols] += A-panel . B-panel; A element (i, p) at a[i*rs + p*cs], B row p at b + p*bs.
@@ -102,8 +110,6 @@ TS_INLINE void transpose4(const float* src, i64 stride, float* dst, i64 ld) {
   *(v4u*)(dst + 2 * ld) = __builtin_shufflevector(b, d, 0, 1, 4, 5);
   *(v4u*)(dst + 3 * ld) = __builtin_shufflevector(b, d, 2, 3, 6, 7);
 }
-TS_INLINE bool isFloat(const float*) { return true; }
-TS_INLINE bool isFloat(const u16*) { return false; }
 
 // Packs `width` lines of `k` elements, element (line i, p) at src[i*is + p*ps], as out[p*width + i]; lines past `lines` are zero.
 template <class T>
@@ -184,6 +190,9 @@ static void rowsTile(const T* a, i64 am, const T* b, i64 bn, i64 k, float* c, i6
 #pragma GCC unroll 8
     for (int j = 0; j < NT; j++) acc[i][j] = vf{};
   i64 p = 0;
+#if TS_BF16
+  if constexpr (sizeof(T) == 2) p = rowsPairs<MT, NT>(acc, a, am, b, bn, k);
+#endif
   for (; p + kLanes <= k; p += kLanes) {
     vf av[MT];
 #pragma GCC unroll 8
@@ -238,6 +247,9 @@ void ts_dot_bf16(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, 
   if (m <= 8 && ak == 1 && bk == 1) return rows(c, ldc, a, am, b, bn, m, n, k);
 #if TS_AMX
   if (ts_use_amx && m >= 16) return amxPanels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
+#endif
+#if TS_BF16
+  return bf16Panels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
 #endif
   panels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
 }
