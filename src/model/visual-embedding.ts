@@ -13,6 +13,27 @@ import type { Init } from "./init.ts";
 /** Per token: code (0-based, -1 for other tokens), row, column, frame. */
 export const SIDE_WIDTH = 4;
 
+/** Sets ones for a code's levels in a row of stacked levels; returns what is left of the code, 0 if it was in range. */
+function markLevels(hot: Float32Array, at: number, code: number, levels: readonly number[]): number {
+  let end = levels.reduce((sum, n) => sum + n, 0);
+  // Mixed radix, the last level fastest.
+  for (let j = levels.length - 1; j >= 0; j--) {
+    const n = levels[j]!;
+    end -= n;
+    hot[at + end + (code % n)] = 1;
+    code = Math.floor(code / n);
+  }
+  return code;
+}
+
+/** Codes 0..numCodes-1 as rows of ones where a code has a level, [numCodes, sum of levels]. */
+export function levelHot(numCodes: number, levels: readonly number[]): Float32Array {
+  const width = levels.reduce((sum, n) => sum + n, 0);
+  const hot = new Float32Array(numCodes * width);
+  for (let code = 0; code < numCodes; code++) markLevels(hot, code * width, code, levels);
+  return hot;
+}
+
 export class VisualEmbedding extends Module {
   /** [sum of levels, D] */
   readonly level: Parameter;
@@ -45,18 +66,10 @@ export class VisualEmbedding extends Module {
     const hot = new Float32Array(rows * width);
     let any = false;
     for (let i = 0; i < rows; i++) {
-      let code = side[i * SIDE_WIDTH]!;
-      if (code < 0) continue;
+      if (side[i * SIDE_WIDTH]! < 0) continue;
       any = true;
       const at = i * width;
-      let end = numLevels;
-      // Mixed radix, the last level fastest.
-      for (let j = levels.length - 1; j >= 0; j--) {
-        const n = levels[j]!;
-        end -= n;
-        hot[at + end + (code % n)] = 1;
-        code = Math.floor(code / n);
-      }
+      const code = markLevels(hot, at, side[i * SIDE_WIDTH]!, levels);
       const [r, c, f] = [side[i * SIDE_WIDTH + 1]!, side[i * SIDE_WIDTH + 2]!, side[i * SIDE_WIDTH + 3]!];
       if (!(code === 0 && r >= 0 && r < max_rows && c >= 0 && c < max_cols && f >= 0 && f < max_frames))
         throw new ShapeError(

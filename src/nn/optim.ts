@@ -183,8 +183,8 @@ export interface OptimizerOptions {
   readonly adamwLrScale?: number;
 }
 
-/** A path step that marks a table, an output head or a norm: `embed`, `embed_visual`, `head`, `attn_norm`. */
-const notMuon = /(^|\.)((\w+_)?embed(ding)?s?(_\w+)?|head|(\w+_)?norm)(\.|$)/;
+/** A path step that marks a table, an output head or a norm: `embed`, `embed_visual`, `head`, `head_levels`, `attn_norm`. */
+const notMuon = /(^|\.)((\w+_)?embed(ding)?s?(_\w+)?|head(_\w+)?|(\w+_)?norm)(\.|$)/;
 
 /** Every matrix but those of tables, heads and norms; hyper-connection maps are matrices, their bases and scales vectors. */
 export const isMuonByDefault = (name: string, p: Parameter): boolean => p.ndim >= 2 && !notMuon.test(name);

@@ -10,7 +10,7 @@ import type { Device } from "../device/device.ts";
 import { LocalLlm } from "../engine/llm.ts";
 import { saveLlm } from "../engine/load.ts";
 import { configFor, type V4Config } from "../model/config.ts";
-import { V4 } from "../model/v4.ts";
+import type { V4 } from "../model/v4.ts";
 import { VisualTokenizer, visualTokenizerConfigs } from "../model/visual-tokenizer.ts";
 import { loadCheckpoint } from "../nn/checkpoint.ts";
 import { FormatError } from "../base/errors.ts";
@@ -24,6 +24,7 @@ import { Mixture } from "./data/mixture.ts";
 import { openPixels, type Pixels } from "./data/pixels.ts";
 import { trainTokenizer } from "./data/tokenizer-train.ts";
 import { trainLanguage } from "./language.ts";
+import { Trainee } from "./trainee.ts";
 import { measureVisual, trainVisual, type VisualMetrics } from "./visual.ts";
 
 export interface RecipeOptions {
@@ -47,7 +48,7 @@ export function shippedConfig(): V4Config {
   });
 }
 
-const pools: PoolSizes = { scenes: 20_000, motions: 3_000 };
+const pools: PoolSizes = { scenes: 30_000, motions: 5_000 };
 const CLIP_FPS = 11;
 const visualDir = (runDir: string): string => join(runDir, "visual");
 const languageDir = (runDir: string): string => join(runDir, "language");
@@ -158,10 +159,12 @@ export async function writeSamples(llm: LocalLlm, dir: string, step: number): Pr
 }
 
 export async function packRun(device: Device, options: RecipeOptions, outDir: string): Promise<void> {
-  const model = new V4(device, shippedConfig(), { init: "zeros" });
+  const trained = new Trainee(device, shippedConfig(), { init: "zeros" });
   const dir = languageDir(options.runDir);
-  if (!loadCheckpoint(dir, { model }))
+  if (!loadCheckpoint(dir, { model: trained }))
     throw new FormatError(`${dir}: expected a checkpoint; run \`tessera train language\` first`, { file: dir });
+  trained.fold();
+  const model = trained.network;
   const visual = trainedVisual(device, options.runDir);
   const tokenizer = await vocabularyOfRun(options);
   const createdUnixS = Math.floor(Date.now() / 1000);
