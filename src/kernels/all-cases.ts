@@ -6,6 +6,7 @@ import { cases as crossEntropy } from "./cross-entropy.ts";
 import { cases as elementwise } from "./elementwise.ts";
 import { cases as embedding } from "./embedding.ts";
 import { cases as groupedMatmul } from "./grouped-matmul.ts";
+import { cases as hcProject } from "./hc-project.ts";
 import { cases as hyperConnection } from "./hyper-connection-backward.ts";
 import { cases as indexer } from "./indexer.ts";
 import { cases as layout } from "./layout.ts";
@@ -26,6 +27,7 @@ export const allCases: readonly OpCases[] = [
   elementwise,
   embedding,
   groupedMatmul,
+  hcProject,
   hyperConnection,
   indexer,
   layout,

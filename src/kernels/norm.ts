@@ -109,11 +109,11 @@ const backwardKernel = specialize((p: NormStatic): TileProgram =>
       );
       if (p.centred) d = d.sub(g.sum(1).mul(1 / c));
       k.store(dx, [r, 0], d.mul(rstd).cast(p.dtype));
-      return [dw!.add(g0.mul(xhat).sum(0)), ...(p.centred ? [db!.add(g0.sum(0))] : [])];
+      return [...(p.weighted ? [dw!.add(g0.mul(xhat).sum(0))] : []), ...(p.centred ? [db!.add(g0.sum(0))] : [])];
     };
     const sums = k.loop(
       { start, end: start.add(per).min(rows), step: p.rows },
-      p.centred ? [zero, zero] : [zero],
+      [p.weighted, p.centred].filter((on) => on).map(() => zero),
       step,
     );
     const out = (name: string, t: Tile): void =>

@@ -26,8 +26,7 @@ export interface HcMixing {
 /** fn . (flattened streams normalised without weight), f32. streams [R,n,D] -> [R, rows of fn]. */
 function project(streams: Tensor, fn: Tensor, eps: number): Tensor {
   const [rows, n, d] = streams.shape as [number, number, number];
-  const flat = t.cast(t.reshape(streams, [rows, n * d]), "f32");
-  return t.linear(t.rmsNorm(flat, undefined, { eps }), fn);
+  return t.hcProject(t.reshape(streams, [rows, n * d]), fn, { eps });
 }
 
 /** streams [R,n,D] -> the sublayer's input [R,D], and how to write its output back. */

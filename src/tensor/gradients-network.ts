@@ -3,6 +3,7 @@ import { compressPoolBackward } from "../kernels/compress-pool.ts";
 import { conv3x3Backward } from "../kernels/conv.ts";
 import { crossEntropyBackward } from "../kernels/cross-entropy.ts";
 import { embeddingBackward } from "../kernels/embedding.ts";
+import { hcProjectBackward } from "../kernels/hc-project.ts";
 import { hcPostBackward, hcPreBackward, hcSplitBackward } from "../kernels/hyper-connection.ts";
 import { matmul as matmulKernel } from "../kernels/matmul.ts";
 import { moeRouterBackward } from "../kernels/moe.ts";
@@ -19,7 +20,7 @@ import { Tensor, wrap, zeros } from "./tensor.ts";
 type Network =
   | "matmul" | "linear" | "embedding" | "softmax" | "logSoftmax" | "rmsNorm" | "layerNorm" | "rope" | "swiglu" | "conv3x3"
   | "crossEntropy" | "linearCrossEntropy" | "sparseAttention" | "compressPool"
-  | "hcSplit" | "hcPre" | "hcPost" | "moeRouter" | "moeExperts" | "checkpoint"; // prettier-ignore
+  | "hcProject" | "hcSplit" | "hcPre" | "hcPost" | "moeRouter" | "moeExperts" | "checkpoint"; // prettier-ignore
 
 const wrapped = (a: NdArray | undefined): Tensor | undefined => (a === undefined ? undefined : wrap(a));
 const flatRows = (a: NdArray, width: number): NdArray => ({
@@ -145,6 +146,10 @@ export const networkRules: GradRules<Network> = {
     const grads = { dpre: or0(dpre, [rows, n]), dpost: or0(dpost, [rows, n]), dcomb: or0(dcomb, [rows, n, n]) };
     const out = hcSplitBackward(mix!.device, grads, mix!.data, { base: base!.data, scale: scale!.data, n, iters, eps });
     return [wrap(out.dmix), wrap(out.dbase), wrap(out.dscale)];
+  },
+  hcProject: ({ dys: [dy], inputs: [x, fn], saved: { y, s } }) => {
+    const out = hcProjectBackward(dy!.device, dy!.data, { x: x!.data, fn: fn!.data, y: y.data, s: s.data });
+    return [wrap(out.dx), wrap(out.dfn)];
   },
   hcPre: ({ dys: [dy], inputs: [x, pre] }) => {
     const out = hcPreBackward(dy!.device, dy!.data, x!.data, pre!.data);

@@ -3,6 +3,7 @@
  * compressor's pooling, the indexer, and hyper-connections. Formulas are in the kernels of the same names.
  */
 import { compressPool as compressPoolKernel } from "../kernels/compress-pool.ts";
+import { hcProject as hcProjectKernel } from "../kernels/hc-project.ts";
 import { hcPost as hcPostKernel, hcPre as hcPreKernel, hcSplit as hcSplitKernel } from "../kernels/hyper-connection.ts";
 import { indexScores as indexScoresKernel, topkMask as topkMaskKernel } from "../kernels/indexer.ts";
 import { sparseAttention as sparseAttentionKernel } from "../kernels/sparse-attention.ts";
@@ -81,6 +82,15 @@ export const indexScores = ({ iq, ik, w, ratio, queryStart }: IndexScoresInputs)
 
 /** u8 mask of the k largest visible scores per row, lowest index on ties. No gradient. */
 export const topkMask = (scores: Tensor, k: number): Tensor => wrap(topkMaskKernel(scores.device, scores.data, k));
+
+/** x [R,C] in any float type, fn f32 [J,C] -> f32 [R,J]: fn . (x normalised to a root mean square of 1). */
+export function hcProject(x: Tensor, fn: Tensor, options: { readonly eps: number }): Tensor {
+  const out = hcProjectKernel(x.device, x.data, fn.data, options);
+  const y = wrap(out.y);
+  const s = wrap(out.s);
+  if (needsGrad(x, fn)) record("hcProject", [x, fn], [y], { y: new Tensor(y.data), s });
+  return y;
+}
 
 export interface HcSplitOptions {
   /** [(2+n)n] */

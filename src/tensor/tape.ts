@@ -57,6 +57,7 @@ export interface OpSaved {
   };
   compressPool: { readonly m: number; readonly overlap: boolean };
   hcSplit: { readonly n: number; readonly iters: number; readonly eps: number };
+  hcProject: { readonly y: Tensor; readonly s: Tensor };
   hcPre: undefined;
   hcPost: undefined;
   moeRouter: { readonly indices: Tensor; readonly scale: number };

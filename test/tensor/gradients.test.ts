@@ -273,6 +273,12 @@ const cases: Record<OpName, Case[]> = {
         Object.values(t.hcSplit(mix!, { base: base!, scale: scale!, n: 4, iters: 5, eps: 1e-6 })),
     },
   ],
+  hcProject: [
+    {
+      inputs: (d) => [leaf(d, [3, 8], 1), leaf(d, [5, 8], 2)],
+      run: (x, fn) => t.hcProject(x!, fn!, { eps: 1e-6 }),
+    },
+  ],
   hcPre: [{ inputs: (d) => [leaf(d, [3, 4, 8], 1), leaf(d, [3, 4], 2)], run: (x, pre) => t.hcPre(x!, pre!) }],
   hcPost: [
     {
