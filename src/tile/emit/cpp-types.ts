@@ -91,6 +91,8 @@ export const cppCompare = (op: CompareOp, a: string, b: string): string => `${a}
 export function cppCast(x: string, from: DType, to: DType): string {
   const { compute, round } = cppTypes[to];
   if (to === "bool") return `(${x} != 0)`;
+  // As a choice, because GCC does not vectorise a conversion of a bool that came from comparing floats.
+  if (from === "bool" && isFloatType(to)) return `(${x} ? 1.0f : 0.0f)`;
   if (isFloatType(to)) return to === "f32" ? (isFloatType(from) ? x : `(float)${x}`) : round(`(float)${x}`);
   if (isFloatType(from)) return compute === "i32" ? `ts_to_i32(${x})` : `(${compute})(i64)${x}`;
   return `(${compute})${x}`;
