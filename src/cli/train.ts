@@ -1,8 +1,8 @@
-/** `tessera train visual | language | pack`: the runs of train/recipes.ts. All can be stopped and resumed. */
+/** `tessera train visual | decoder | language | pack`: the runs of train/recipes.ts. All can be stopped and resumed. */
 import { join } from "node:path";
 import { defineCommand, type ArgsDef } from "citty";
 import { openDevice } from "../device/open.ts";
-import { packRun, runLanguage, runVisual, type RecipeOptions } from "../train/recipes.ts";
+import { packRun, runDecoder, runLanguage, runVisual, type RecipeOptions } from "../train/recipes.ts";
 import { numberOf, packageDir } from "./common.ts";
 import { fail } from "./main.ts";
 
@@ -45,6 +45,13 @@ export const trainCommand = defineCommand({
       args,
       run: guarded(async (a) => {
         process.stdout.write(`${JSON.stringify(await runVisual(openDevice(a.device), optionsOf(a)))}\n`);
+      }),
+    }),
+    decoder: defineCommand({
+      meta: { name: "decoder", description: "The visual tokenizer's decoder alone, codes fixed -> sharper pictures" },
+      args,
+      run: guarded(async (a) => {
+        process.stdout.write(`${JSON.stringify(await runDecoder(openDevice(a.device), optionsOf(a)))}\n`);
       }),
     }),
     language: defineCommand({

@@ -32,6 +32,9 @@ export const visualTokenizerConfigs = {
   mini: { imageSize: 64, channels: [48, 128], numBlocks: 1, levels: [7, 5, 5, 5, 5] },
 } as const satisfies Record<string, VisualTokenizerConfig>;
 
+/** The part after the codes: it may be trained on while codes that were written down stay valid. */
+export const isDecoderParameter = (name: string): boolean => /^(from_code|time_state|time_out|dec_\w+)\./.test(name);
+
 export const numCodes = (levels: readonly number[]): number => levels.reduce((p, n) => p * n, 1);
 
 export class VisualTokenizer extends Module {

@@ -1,6 +1,7 @@
 /**
  * The runs that make a shippable model, each resumable in its own folder under `runDir`:
  *   visual    pictures and clips -> visual tokenizer
+ *   decoder   the same, its codes fixed -> a sharper decoder
  *   language  everything, as ids of that tokenizer -> V4
  *   pack      both and the vocabulary -> a model folder
  */
@@ -12,6 +13,7 @@ import { saveLlm } from "../engine/load.ts";
 import { configFor, type V4Config } from "../model/config.ts";
 import type { V4 } from "../model/v4.ts";
 import { VisualTokenizer, visualTokenizerConfigs } from "../model/visual-tokenizer.ts";
+import { loadOfficial } from "../model/weights.ts";
 import { loadCheckpoint } from "../nn/checkpoint.ts";
 import { FormatError } from "../base/errors.ts";
 import { encodePng, pictureSheet } from "../processor/image.ts";
@@ -49,8 +51,11 @@ export function shippedConfig(): V4Config {
 }
 
 const pools: PoolSizes = { scenes: 30_000, motions: 5_000 };
+const visualBatches = { config: "mini", seed: 1, imagesPerStep: 64, clipEvery: 2, clipsPerStep: 5, saveEvery: 100 } as const; // prettier-ignore
+const visualCounts = { images: 200, clips: 48 };
 const CLIP_FPS = 11;
 const visualDir = (runDir: string): string => join(runDir, "visual");
+const decoderDir = (runDir: string): string => join(runDir, "decoder");
 const languageDir = (runDir: string): string => join(runDir, "language");
 
 const pixelsOf = ({ dataDir }: Pick<RecipeOptions, "dataDir">): Pixels =>
@@ -61,24 +66,37 @@ export async function runVisual(device: Device, options: RecipeOptions): Promise
   const model = await trainVisual(device, pixels, {
     ...options,
     dir: visualDir(options.runDir),
-    initFrom: options.initFrom && join(options.initFrom, "visual.safetensors"),
-    config: "mini",
-    seed: 1,
-    imagesPerStep: 64,
-    clipEvery: 2,
-    clipsPerStep: 5,
+    ...visualBatches,
+    part: "all",
+    start: (own) => options.initFrom && loadOfficial(join(options.initFrom, "visual.safetensors"), own),
     peakLr: 4e-3,
-    saveEvery: 100,
   });
-  return measureVisual(device, model, pixels, { images: 200, clips: 24 });
+  return measureVisual(device, model, pixels, visualCounts);
 }
 
-/** The trained visual tokenizer of a run. */
-function trainedVisual(device: Device, runDir: string): VisualTokenizer {
-  const visual = new VisualTokenizer(device, visualTokenizerConfigs.mini, 0);
-  const dir = visualDir(runDir);
+/** After `runVisual`: sharpens the decoder for the codes as they are. */
+export async function runDecoder(device: Device, options: RecipeOptions): Promise<VisualMetrics> {
+  const pixels = pixelsOf(options);
+  const model = await trainVisual(device, pixels, {
+    ...options,
+    dir: decoderDir(options.runDir),
+    ...visualBatches,
+    part: "decoder",
+    start: (own) => loadVisual(own, visualDir(options.runDir)),
+    peakLr: 1e-3,
+  });
+  return measureVisual(device, model, pixels, visualCounts);
+}
+
+function loadVisual(visual: VisualTokenizer, dir: string): void {
   if (!loadCheckpoint(dir, { model: visual }))
     throw new FormatError(`${dir}: expected a checkpoint of the visual tokenizer; run \`tessera train visual\` first`, { file: dir }); // prettier-ignore
+}
+
+/** The trained visual tokenizer of a run, with its sharpened decoder where there is one. */
+function trainedVisual(device: Device, runDir: string): VisualTokenizer {
+  const visual = new VisualTokenizer(device, visualTokenizerConfigs.mini, 0);
+  loadVisual(visual, existsSync(decoderDir(runDir)) ? decoderDir(runDir) : visualDir(runDir));
   return visual;
 }
 
@@ -99,7 +117,7 @@ export async function runLanguage(device: Device, options: RecipeOptions): Promi
   const show = (done: number, total: number): void => {
     if (done % 3200 < 8) process.stderr.write(`codes ${done}/${total}\n`);
   };
-  const codes = buildCodes(join(options.runDir, "codes.bin"), visual, pixels, pools, show);
+  const codes = buildCodes(options.runDir, visual, pixels, pools, show);
   const tables = await readTables(options.packagesDir, options.sharedDir);
   const maxLength = 352;
   const mixture = new Mixture({ seed: 1, tables, pixels, codes, tokenizer, vocabulary, maxLength });

@@ -23,6 +23,12 @@ export function reconstructionLoss(output: Tensor, target: Tensor): Tensor {
   return loss;
 }
 
+/** Mean squared error of two pixel tensors; returns a scalar. */
+export function squaredError(output: Tensor, target: Tensor): Tensor {
+  const error = t.sub(output, target);
+  return t.meanAll(t.mul(error, error));
+}
+
 /** Mean squared error over 8-bit pixels -> decibels. */
 export const psnrFromMse = (mse: number): number => 10 * Math.log10((255 * 255) / Math.max(mse, 1e-10));
 

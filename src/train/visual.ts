@@ -5,14 +5,18 @@
  */
 import { join } from "node:path";
 import type { Device } from "../device/device.ts";
-import { visualTokenizerConfigs, VisualTokenizer, type VisualTokenizerConfig } from "../model/visual-tokenizer.ts";
-import { loadOfficial } from "../model/weights.ts";
+import {
+  isDecoderParameter,
+  visualTokenizerConfigs,
+  VisualTokenizer,
+  type VisualTokenizerConfig,
+} from "../model/visual-tokenizer.ts";
 import { loadCheckpoint, saveCheckpoint } from "../nn/checkpoint.ts";
 import { clipGradNorm, makeOptimizer } from "../nn/optim.ts";
 import { learningRate } from "../nn/schedule.ts";
 import * as t from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { psnrFromMse, reconstructionLoss } from "./visual-loss.ts";
+import { psnrFromMse, reconstructionLoss, squaredError } from "./visual-loss.ts";
 import { Run, type RunOptions } from "./run.ts";
 
 /** Where pixels come from; implemented over the built data set and the generators. Deterministic by (split, index). */
@@ -33,8 +37,13 @@ export interface VisualTrainOptions extends RunOptions {
   readonly clipsPerStep: number;
   readonly peakLr: number;
   readonly saveEvery: number;
-  /** Weights to start from (visual.safetensors of a model folder) when the run has no checkpoint yet. */
-  readonly initFrom?: string | undefined;
+  /**
+   * "all": encoder and decoder on the mixed loss. "decoder": codes stay as they are, so what was made of them stays
+   * valid, and the decoder alone learns squared error, which is what PSNR measures.
+   */
+  readonly part: "all" | "decoder";
+  /** Fills the weights of a run that has no checkpoint yet. */
+  readonly start?: ((model: VisualTokenizer) => void) | undefined;
 }
 
 /** 8-bit pixels -> f32 in [-1,1]. */
@@ -61,14 +70,16 @@ export async function trainVisual(
 ): Promise<VisualTokenizer> {
   const config: VisualTokenizerConfig = visualTokenizerConfigs[options.config];
   const model = new VisualTokenizer(device, config, options.seed);
-  const optimizer = makeOptimizer(model.namedParameters(), {
+  const isTrained = options.part === "all" ? () => true : isDecoderParameter;
+  const trained = model.namedParameters().filter(([name]) => isTrained(name));
+  const optimizer = makeOptimizer(trained, {
     isMuon: (name, p) => p.ndim >= 2 && !/^(to_code|from_code|enc_in|dec_out)\./.test(name),
     muon: { weightDecay: 0 },
     adamw: { beta2: 0.99, eps: 1e-10, weightDecay: 0 },
     adamwLrScale: 0.5,
   });
   const resumed = loadCheckpoint(options.dir, { model, optimizer });
-  if (!resumed && options.initFrom !== undefined) loadOfficial(options.initFrom, model);
+  if (!resumed) options.start?.(model);
   const start = resumed?.step ?? 0;
   using run = new Run(options, start);
   const size = config.imageSize;
@@ -97,9 +108,12 @@ export async function trainVisual(
       isClip ? source.clip("train", base + i) : source.image("train", base + i),
     );
     const target = toUnitPixels(device, pixels, [frames, size, size, 3]);
-    const loss = reconstructionLoss(model.forward(target), target);
+    const loss = stepLoss(model, target, options.part);
     t.backward(loss);
-    clipGradNorm(model.parameters(), 1);
+    clipGradNorm(
+      trained.map(([, p]) => p),
+      1,
+    );
     optimizer.step({ lr: learningRate(step, schedule) });
     optimizer.zeroGrad();
     step++;
@@ -115,6 +129,12 @@ export async function trainVisual(
   }
   saveCheckpoint(options.dir, { model, optimizer }, { step });
   return model;
+}
+
+function stepLoss(model: VisualTokenizer, target: Tensor, part: VisualTrainOptions["part"]): Tensor {
+  if (part === "all") return reconstructionLoss(model.forward(target), target);
+  const codes = t.noGrad(() => model.quantize(model.encodeLatents(target)));
+  return squaredError(model.decodeLatents(codes), target);
 }
 
 export interface VisualMetrics {

@@ -39,6 +39,7 @@ const config = configFor("nano", vocabulary, { num_hidden_layers: 3, compress_ra
 
 test("nano is trained, resumed, saved, loaded, and answers in every modality", { skip }, async () => {
   const visual = await trainVisual(device!, source, {
+    part: "all",
     dir: join(root, "visual"),
     config: "nano",
     seed: 1,

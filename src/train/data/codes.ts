@@ -1,11 +1,13 @@
 /**
  * Visual codes of everything the mixture may show, made once by a trained visual tokenizer: pictures as they are and
- * mirrored, clips, and pools of procedural scenes and motions. One file per tokenizer, keyed by its weights' hash.
+ * mirrored, clips, and pools of procedural scenes and motions. One file per encoder and data set, named by their hash.
  * Main functions: `buildCodes`, `CodeBook`.
  */
+import { createHash } from "node:crypto";
 import { readFileSync, renameSync, writeFileSync, existsSync } from "node:fs";
+import { join } from "node:path";
 import { FormatError } from "../../base/errors.ts";
-import type { VisualTokenizer } from "../../model/visual-tokenizer.ts";
+import { isDecoderParameter, type VisualTokenizer } from "../../model/visual-tokenizer.ts";
 import { toUnitPixels } from "../visual.ts";
 import * as t from "../../tensor/ops.ts";
 import { drawMotion, makeMotion } from "./motions.ts";
@@ -44,9 +46,17 @@ export class CodeBook {
   }
 }
 
-/** Reads `path` when it is there, else encodes everything and writes it. */
+/** Of everything that codes depend on: the encoder's weights, the pools, the data. */
+function hashOf(visual: VisualTokenizer, pixels: Pixels, pools: PoolSizes): string {
+  const hash = createHash("sha256");
+  hash.update(JSON.stringify([visual.config, pools, pixels.numFrames, pixels.pictures, pixels.clips]));
+  for (const [name, p] of visual.namedParameters()) if (!isDecoderParameter(name)) hash.update(p.toRaw());
+  return hash.digest("hex").slice(0, 16);
+}
+
+/** Reads them from `dir` when they are there, else encodes everything and writes it. */
 export function buildCodes(
-  path: string,
+  dir: string,
   visual: VisualTokenizer,
   pixels: Pixels,
   pools: PoolSizes,
@@ -55,6 +65,7 @@ export function buildCodes(
   const counts = { pictures: pixels.pictures.length, clips: pixels.clips.length, ...pools };
   const perPicture = visual.tokensPerLatent;
   const perClip = perPicture * (1 + (pixels.numFrames - 1) / 4);
+  const path = join(dir, `codes-${hashOf(visual, pixels, pools)}.bin`);
   if (existsSync(path)) {
     const bytes = readFileSync(path);
     const data = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
