@@ -75,13 +75,17 @@ const matmulKernel = specialize((p: MatmulStatic) =>
   }),
 );
 
-/** Rows by columns by depth of a program: enough programs for the cores, deep enough to stay in registers. */
+/**
+ * Rows by columns by depth of a program: enough programs for the cores, deep enough to stay in registers. Depths are
+ * powers of two, so that layers of unlike width share kernels; what a tile has too many is not multiplied.
+ */
 export function tilesFor(m: number, n: number, depth: number): { m: number; n: number; k: number } {
-  if (m <= 8) return { m: m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8, n: 64, k: Math.min(512, roundUp(depth, 16)) };
+  if (m <= 8) return { m: m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8, n: 64, k: Math.min(512, powerOfTwo(depth)) };
   const tileM = m >= 192 ? 96 : m > 48 ? 48 : 24;
-  return { m: tileM, n: n > 64 ? 128 : 64, k: Math.min(256, roundUp(depth, 16)) };
+  return { m: tileM, n: n > 64 ? 128 : 64, k: Math.min(256, powerOfTwo(depth)) };
 }
-const roundUp = (n: number, to: number): number => ceilDiv(n, to) * to;
+/** At least 16. */
+const powerOfTwo = (n: number): number => 2 ** Math.max(4, Math.ceil(Math.log2(n)));
 
 interface Product {
   readonly batch: number;
