@@ -134,7 +134,7 @@ export async function runLanguage(device: Device, options: RecipeOptions): Promi
     maxLength,
     peakLr: 4e-3,
     saveEvery: 50,
-    sampleEvery: 100,
+    sampleEvery: 250,
     onSample: (m, step) => writeSamples(new LocalLlm({ ...parts, model: m }), languageDir(options.runDir), step), // prettier-ignore
   });
 }
