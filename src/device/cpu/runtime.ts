@@ -56,7 +56,8 @@ export function openRuntime(): Runtime | undefined {
   if (!compiler) return undefined;
   const toolchain = new Toolchain(compiler, nativeDir);
   const source = (name: string): string => readFileSync(join(nativeDir, name), "utf8");
-  const links = ["-lpthread", ...(process.platform === "linux" ? ["-ldl"] : [])];
+  // Never unloaded: at exit koffi closes its libraries while the pool's threads may still run in this one.
+  const links = ["-lpthread", ...(process.platform === "linux" ? ["-ldl", "-Wl,-z,nodelete"] : [])];
   const lib = koffi.load(toolchain.library("runtime", source("runtime.cpp"), links));
   const f = {
     start: lib.func("int ts_start(int)") as (n: number) => number,
