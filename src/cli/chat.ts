@@ -14,7 +14,7 @@ export const chatCommand = defineCommand({
   args: { ...modelArgs, thinking: { type: "boolean", description: "Think step by step first", default: false } },
   async run({ args }) {
     try {
-      const llm = openModel(args);
+      const llm = await openModel(args);
       const terminal = createInterface({ input: process.stdin, output: process.stdout });
       process.stdout.write(pc.dim("/image, /video or /text before a prompt chooses what to write; /quit leaves\n"));
       const messages: Message[] = [];

@@ -4,10 +4,12 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ArgsDef } from "citty";
 import { FormatError, RequestError } from "../base/errors.ts";
-import { openCpu } from "../device/cpu/cpu-device.ts";
+import { CpuDevice } from "../device/cpu/cpu-device.ts";
 import { openDevice } from "../device/open.ts";
+import { prepareKernels } from "../engine/ahead.ts";
 import { loadLlm } from "../engine/load.ts";
 import type { LocalLlm } from "../engine/llm.ts";
+import { compileProgress } from "./progress.ts";
 
 export const packageDir = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
@@ -39,13 +41,15 @@ export function numberOf(
   return n;
 }
 
-export function openModel(args: { readonly model: string; readonly device?: string | undefined }): LocalLlm {
+/** A loaded model whose kernels are built; the first time, progress shows on stderr. */
+export async function openModel(
+  args: { readonly model: string; readonly device?: string | undefined },
+  onCompile: (done: number, total: number) => void = compileProgress(),
+): Promise<LocalLlm> {
   const dir = resolve(args.model);
   if (!existsSync(join(dir, "config.json")))
     throw new FormatError(`model: expected a model folder at ${dir} (config.json, model.safetensors, visual.safetensors, tokenizer.json), found none`, { file: dir }); // prettier-ignore
   const device = openDevice(args.device);
-  const cpu = openCpu();
-  if (cpu && process.stderr.isTTY)
-    cpu.onBuild = (done, total) => process.stderr.write(done < total ? `\rcompiling kernels ${done}/${total} ` : "\r\x1b[K"); // prettier-ignore
+  if (device instanceof CpuDevice) await prepareKernels(dir, device, onCompile);
   return loadLlm(dir, device);
 }

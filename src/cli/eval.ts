@@ -21,7 +21,7 @@ export const evalCommand = defineCommand({
   async run({ args }) {
     try {
       if (args.suite !== "smoke") throw new Error(`--suite: expected smoke, got "${args.suite}"`);
-      const llm = openModel(args);
+      const llm = await openModel(args);
       const { imageSize, numFrames } = llm.info;
       const hasPixels = existsSync(join(args.data, "clips.json"));
       const result = await evaluateSmoke(

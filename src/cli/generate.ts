@@ -42,7 +42,7 @@ export const generateCommand = defineCommand({
       };
       const content: ContentPart[] = [{ kind: "text", text: args.prompt }];
       if (args.image) content.push({ kind: "image", image: await readImage(args.image) });
-      const llm = openModel(args);
+      const llm = await openModel(args);
       const show = (text: string): void => void (args.json || process.stdout.write(text));
       const result = { text: "", reasoning: "", files: [] as string[], seed: params.seed, usage: {}, finishReason: "" };
       const messages = [{ role: "user", content }] as const;

@@ -20,8 +20,12 @@ export class HostDevice implements Device {
   private recording: (() => void)[] | undefined;
   private nextHandle = 1;
 
-  constructor(target: string, compile: (program: TileProgram) => HostLaunch) {
-    this.properties = { name: target, target, numThreads: 1, features: [] };
+  constructor(
+    target: string,
+    compile: (program: TileProgram) => HostLaunch,
+    properties: DeviceProperties = { name: target, target, numThreads: 1, features: [] },
+  ) {
+    this.properties = properties;
     this.compile = compile;
   }
 

@@ -43,6 +43,8 @@ type Own = z.infer<typeof ownSchema>;
 export interface LoadOptions {
   /** Of activations. */
   readonly dtype?: "f32" | "bf16";
+  /** "none" leaves them as they start: for finding out what a model of this form does. */
+  readonly weights?: "read" | "none";
 }
 
 export function loadLlm(dir: string, device: Device, options: LoadOptions = {}): LocalLlm {
@@ -54,10 +56,13 @@ export function loadLlm(dir: string, device: Device, options: LoadOptions = {}):
   const visualConfig = visualConfigOf(own);
   const vocabulary = vocabularyOf(own, tokenizer);
   checkAgreement(config, vocabulary, tokenizer, { config: path("config"), tokenizer: path("tokenizer") });
-  const model = new V4(device, config, { init: "zeros", ...options });
-  loadOfficial(path("model"), model);
+  const { weights = "read", ...activations } = options;
+  const model = new V4(device, config, { init: "zeros", ...activations });
   const visual = new VisualTokenizer(device, visualConfig);
-  loadOfficial(path("visual"), visual);
+  if (weights === "read") {
+    loadOfficial(path("model"), model);
+    loadOfficial(path("visual"), visual);
+  }
   const { id, created_unix_s: createdUnixS, fps } = own;
   return new LocalLlm({ id, createdUnixS, fps, model, visual, tokenizer, vocabulary });
 }

@@ -57,7 +57,6 @@ function walkOf(shape: readonly number[], inputs: readonly StridedInput[]): Walk
     dims.push(1);
     for (const s of strides) s.push(0);
   }
-  if (dims.length === 1) splitRow(dims, strides);
   if (dims.length > 4) throw new ShapeError(`map: expected at most 4 axes after merging, got [${shape}]`);
   while (dims.length < 4) {
     dims.unshift(1);
@@ -68,11 +67,14 @@ function walkOf(shape: readonly number[], inputs: readonly StridedInput[]): Walk
 
 /**
  * Widths and heights of tiles. Few, because each makes a kernel: arrays that grow with the sequence must not compile
- * one per length. Widths of networks are among them or divide by a large one; others get a padded last tile.
+ * one per length. Widths of networks are among them or divide by a large one; others get a padded last tile, and so
+ * does a flat walk (one row), whose length is anything.
  */
 const columnTiles = [1024, 768, 512, 384, 256, 192, 160, 128, 96, 64, 48, 32, 16];
 const rowTiles = [64, 8];
 const TILE_ELEMENTS = 8192;
+const flatTiles = [16, 64, 192, 384, 768, 1024];
+const FLAT_TILE = 4096;
 
 /** The widest tile that divides `cols` without cutting it into slivers. */
 function exactTile(cols: number): number | undefined {
@@ -83,16 +85,9 @@ export function columnTile(cols: number): number {
   if (cols <= 16) return cols;
   return exactTile(cols) ?? columnTiles.findLast((w) => w >= cols) ?? columnTiles[0]!;
 }
+const flatTile = (n: number): number => (n >= 4 * FLAT_TILE ? FLAT_TILE : (flatTiles.find((w) => w >= n) ?? 1024));
 const rowTile = (rows: number, cols: number): number =>
   rowTiles.find((r) => r <= rows && r * cols <= TILE_ELEMENTS) ?? 1;
-
-/** A flat walk becomes rows of equal length where it divides, so that tiles are full. */
-function splitRow(dims: number[], strides: number[][]): void {
-  const n = dims[0]!;
-  const cols = exactTile(n) ?? n;
-  dims.splice(0, 1, n / cols, cols);
-  for (const s of strides) s.splice(0, 1, s[0]! * cols, s[0]!);
-}
 
 interface MapStatic {
   readonly tile: readonly [number, number];
@@ -155,7 +150,7 @@ export function stridedMap(
   if (sizeOf(shape) === 0) return [...outputs];
   const walk = walkOf(shape, inputs);
   const [o1, o2, rows, cols] = walk.shape as [number, number, number, number];
-  const tc = columnTile(cols);
+  const tc = rows * o1 * o2 === 1 ? flatTile(cols) : columnTile(cols);
   const tr = rowTile(rows, tc);
   const p: MapStatic = {
     tile: [tr, tc],

@@ -71,8 +71,14 @@ export function createApp({ llm, queue = new Queue(), logger, webDir }: AppOptio
   });
   app.get("/health", (c) => c.json({ status: "ok", queue: queue.length }));
   app.get("/metrics", (c) => c.text(context.metrics.render(queue.length)));
-  if (webDir)
-    for (const [path, [file, type]] of Object.entries(pages))
-      app.get(path, async () => new Response(await readFile(join(webDir, file), "utf8"), { headers: { "content-type": type } })); // prettier-ignore
+  if (webDir) for (const path of Object.keys(pages)) app.get(path, async () => (await pageFile(webDir, path))!);
   return app;
+}
+
+/** A file of the page, by the path of its address. */
+export async function pageFile(webDir: string, path: string): Promise<Response | undefined> {
+  const entry = pages[path];
+  if (!entry) return undefined;
+  const [file, type] = entry;
+  return new Response(await readFile(join(webDir, file), "utf8"), { headers: { "content-type": type } });
 }

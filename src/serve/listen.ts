@@ -1,6 +1,5 @@
 /** Opens the socket; Ctrl-C stops taking requests, lets the running one end, and a second one leaves. */
 import { serve, type ServerType } from "@hono/node-server";
-import type { Hono } from "hono";
 import { RequestError } from "../base/errors.ts";
 
 export interface Listening {
@@ -8,10 +7,15 @@ export interface Listening {
   close(): Promise<void>;
 }
 
-export function listen(app: Hono, options: { readonly host: string; readonly port: number }): Promise<Listening> {
+/** What answers: an application, or what stands in for it. */
+export interface Answering {
+  fetch(request: Request): Response | Promise<Response>;
+}
+
+export function listen(app: Answering, options: { readonly host: string; readonly port: number }): Promise<Listening> {
   const { host, port } = options;
   return new Promise((resolve, reject) => {
-    const server: ServerType = serve({ fetch: app.fetch, hostname: host, port }, (info) => {
+    const server: ServerType = serve({ fetch: (request) => app.fetch(request), hostname: host, port }, (info) => {
       const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host;
       resolve({
         url: `http://${shown}:${info.port}`,

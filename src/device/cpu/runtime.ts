@@ -60,9 +60,9 @@ export function openRuntime(): Runtime | undefined {
   if (!compiler) return undefined;
   const toolchain = new Toolchain(compiler, nativeDir);
   const source = (name: string): string => readFileSync(join(nativeDir, name), "utf8");
-  const links = ["-lpthread", ...(process.platform === "linux" ? ["-ldl"] : [])];
-  const [path] = toolchain.libraries([{ name: "runtime", source: source("runtime.cpp"), flags: links }], 1);
-  const lib = koffi.load(path!);
+  // Never unloaded: at exit koffi closes its libraries while the pool's threads may still run in this one.
+  const links = ["-lpthread", ...(process.platform === "linux" ? ["-ldl", "-Wl,-z,nodelete"] : [])];
+  const lib = koffi.load(toolchain.library("runtime", source("runtime.cpp"), links));
   const f = {
     start: lib.func("int ts_start(int)") as (n: number) => number,
     stop: lib.func("void ts_stop()") as () => void,
@@ -82,15 +82,15 @@ export function openRuntime(): Runtime | undefined {
   const features = f.probe().split(" ").filter((name) => name !== ""); // prettier-ignore
   const isaFlags = features.flatMap((name) => flagOf[name] ?? []);
   if (features.includes("avx512f")) isaFlags.push("-mprefer-vector-width=512");
+  const handles = new Map<string, number>();
   const openLibrary = (file: string, global: boolean): number => {
-    const handle = Number(f.open(file, global ? 1 : 0));
+    const handle = handles.get(file) ?? Number(f.open(file, global ? 1 : 0));
     if (handle === 0) throw new DeviceError(`cannot load ${file}: ${f.error()}`, { backend: "cpu" });
+    handles.set(file, handle);
     return handle;
   };
   const known = features.flatMap((name) => (dotFlags[name] && toolchain.accepts(dotFlags[name]) ? dotFlags[name] : []));
-  const flags = [...isaFlags, ...known];
-  const [dot] = toolchain.libraries([{ name: "dot", source: source("dot.cpp"), flags, headers: ["bf16.h"] }], 1);
-  openLibrary(dot!, true);
+  openLibrary(toolchain.library("dot", source("dot.cpp"), [...isaFlags, ...known]), true);
   opened = {
     ...f,
     toolchain,
