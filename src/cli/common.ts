@@ -4,7 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ArgsDef } from "citty";
 import { FormatError, RequestError } from "../base/errors.ts";
-import { openCpu } from "../device/cpu/cpu-device.ts";
+import { CpuDevice } from "../device/cpu/cpu-device.ts";
 import { openDevice } from "../device/open.ts";
 import { loadLlm } from "../engine/load.ts";
 import type { LocalLlm } from "../engine/llm.ts";
@@ -44,8 +44,7 @@ export function openModel(args: { readonly model: string; readonly device?: stri
   if (!existsSync(join(dir, "config.json")))
     throw new FormatError(`model: expected a model folder at ${dir} (config.json, model.safetensors, visual.safetensors, tokenizer.json), found none`, { file: dir }); // prettier-ignore
   const device = openDevice(args.device);
-  const cpu = openCpu();
-  if (cpu && process.stderr.isTTY)
-    cpu.onBuild = (done, total) => process.stderr.write(done < total ? `\rcompiling kernels ${done}/${total} ` : "\r\x1b[K"); // prettier-ignore
+  if (device instanceof CpuDevice && process.stderr.isTTY)
+    device.onBuild = (done, total) => process.stderr.write(done < total ? `\rcompiling kernels ${done}/${total} ` : "\r\x1b[K"); // prettier-ignore
   return loadLlm(dir, device);
 }

@@ -1,7 +1,7 @@
 /** The C++ side of dtypes and scalar ops, as tables. Elements of narrow floats are computed as f32 and rounded after each op. */
 import type { DType } from "../../base/dtype.ts";
 import type { BinaryOp, CompareOp, UnaryOp } from "../ir.ts";
-import type { IndexForms } from "./c-like/index-text.ts";
+import { paren, type IndexForms } from "./c-like/index-text.ts";
 import type { CLikeTarget, ElementType } from "./c-like/target.ts";
 
 const same = (x: string): string => x;
@@ -142,8 +142,8 @@ export const cppIndex: IndexForms = {
   add: (a, b) => `(${a} + ${b})`,
   sub: (a, b) => `(${a} - ${b})`,
   mul: (a, b) => `${a} * ${b}`,
-  div: (a, b) => `(${a} / ${b})`,
-  mod: (a, b) => `(${a} % ${b})`,
+  div: (a, b) => `(${a} / ${paren(b)})`,
+  mod: (a, b) => `(${a} % ${paren(b)})`,
   min: (a, b) => `ts_min(${a}, ${b})`,
   max: (a, b) => `ts_max(${a}, ${b})`,
   lt: (a, b) => `(i64)(${a} < ${b})`,

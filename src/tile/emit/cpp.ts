@@ -46,8 +46,10 @@ const cppTarget: CLikeTarget = {
   }),
   move: ({ ptr }, to) => [`${ptr} = ${to.ptr};`],
   localBytes: 512,
-  localArray: (storage, name, size) => `alignas(64) ${storage} ${name}[${size}];`,
-  scratchArray: ({ storage, name, byteOffset }) => `${storage}* ${name} = (${storage}*)(scratch + ${byteOffset});`,
+  array: (storage, name, size, byteOffset) =>
+    byteOffset === undefined
+      ? [`alignas(64) ${storage} ${name}[${size}];`]
+      : [`${storage}* ${name} = (${storage}*)(scratch + ${byteOffset});`],
   pad: ({ name, storage, box, from, strides, to, lo, hi, other }) => {
     const list = (x: readonly string[]): string => `{${x.join(", ")}}`;
     return [

@@ -5,7 +5,8 @@
 import { isFloat, type DType } from "../../../base/dtype.ts";
 import { assert } from "../../../base/errors.ts";
 import type { TileOp, TileValue } from "../../ir.ts";
-import { elementText, paren, type Emission, type Nest } from "./emission.ts";
+import { elementText, type Emission, type Nest } from "./emission.ts";
+import { paren } from "./index-text.ts";
 
 /** What only maps indices: its elements are those of its operand. */
 export type MappingOp = Extract<TileOp, { kind: "broadcast" | "reshape" | "transpose" }>;

@@ -6,9 +6,9 @@
 import { dtypes, type DType } from "../../../base/dtype.ts";
 import type { IndexExpr, TileProgram, TileValue, View } from "../../ir.ts";
 import { planFusion, sizeOf, type FusionPlan } from "./fusion-plan.ts";
-import { indexText, offsetText } from "./index-text.ts";
+import { indexText, offsetText, paren } from "./index-text.ts";
 import { LineWriter, ScratchPlan } from "./line-writer.ts";
-import type { CLikeTarget, Place, ScratchArray } from "./target.ts";
+import type { CLikeTarget, Place } from "./target.ts";
 
 export interface MemRef extends Place {
   readonly kind: "mem";
@@ -48,7 +48,13 @@ export const rowMajor = (shape: readonly number[]): string[] => {
 export const elementText = ({ ptr, start, strides }: MemRef, idx: readonly string[]): string =>
   `${ptr}[${offsetText([start, ...idx], ["1", ...strides])}]`;
 
-export const paren = (text: string): string => (/^\w+$/.test(text) || /^\([^()]*\)$/.test(text) ? text : `(${text})`);
+/** Memory of a tile as a byte range of the program's scratch. */
+export interface ScratchArray {
+  readonly name: string;
+  readonly storage: string;
+  readonly byteOffset: number;
+  readonly size: number;
+}
 
 export class Emission {
   readonly out = new LineWriter();
@@ -149,13 +155,9 @@ export class Emission {
   allocate(name: string, dtype: DType, size: number, until: number, storage?: string): Place {
     const type = storage ?? this.target.types[dtype].storage;
     const bytes = size * dtypes[dtype].size;
-    const { localBytes, localArray, scratchArray } = this.target;
-    if (bytes <= localBytes) this.out.add(localArray(type, name, size));
-    else {
-      const array = { name, storage: type, byteOffset: this.scratch.alloc(bytes, until), size };
-      this.arrays.push(array);
-      if (scratchArray) this.out.add(scratchArray(array));
-    }
+    const byteOffset = bytes <= this.target.localBytes ? undefined : this.scratch.alloc(bytes, until);
+    if (byteOffset !== undefined) this.arrays.push({ name, storage: type, byteOffset, size });
+    this.out.add(...this.target.array(type, name, size, byteOffset));
     return { ptr: name, start: "0" };
   }
   /** Memory for a tile of this shape, or a variable when it has one element. */

@@ -6,6 +6,9 @@ export interface IndexForms extends Record<IndexOp, (a: string, b: string) => st
   readonly literal: (value: number) => string;
 }
 
+/** Text that may stand as an operand of any operator. */
+export const paren = (text: string): string => (/^\w+$/.test(text) || /^\([^()]*\)$/.test(text) ? text : `(${text})`);
+
 /** `read` gives the text for a memory read, given the view and index texts. */
 export function indexText(
   e: IndexExpr,

@@ -31,14 +31,6 @@ export interface Place {
   readonly start: string;
 }
 
-/** Memory of a tile as a byte range of the program's scratch. */
-export interface ScratchArray {
-  readonly name: string;
-  readonly storage: string;
-  readonly byteOffset: number;
-  readonly size: number;
-}
-
 export interface PointerSpec {
   readonly name: string;
   readonly storage: string;
@@ -109,11 +101,10 @@ export interface CLikeTarget {
   readonly pointer: (spec: PointerSpec) => { readonly line: string; readonly place: Place };
   /** Lines that make a moving pointer point to other memory. */
   readonly move: (pointer: Place, to: Place) => readonly string[];
-  /** Arrays up to this size are declared where they are needed instead of placed in scratch. */
+  /** Arrays up to this size are declared where they are needed; larger ones are a byte range of scratch. */
   readonly localBytes: number;
-  readonly localArray: (storage: string, name: string, size: number) => string;
-  /** Absent where the target declares all scratch arrays at once, from `Emission.arrays`. */
-  readonly scratchArray: ((array: ScratchArray) => string) | undefined;
+  /** Lines that declare an array; none where the target declares all of `Emission.arrays` in its prologue. */
+  readonly array: (storage: string, name: string, size: number, byteOffset: number | undefined) => readonly string[];
   readonly pad: (spec: PadSpec) => readonly string[];
   readonly topk: (rows: Place, values: Place, indices: Place, numRows: number, n: number, k: number) => string;
   /** Operand dtypes that its products read; other floats are widened to f32 first. */
