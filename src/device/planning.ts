@@ -17,7 +17,7 @@ export class PlanningDevice extends HostDevice {
       properties.target,
       (program) => {
         programs.push(program);
-        return () => {};
+        return () => () => {};
       },
       properties,
     );

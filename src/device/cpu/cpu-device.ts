@@ -10,6 +10,7 @@ import { emitCpp, type CppKernel } from "../../tile/emit/cpp.ts";
 import type { TileProgram } from "../../tile/ir.ts";
 import { verify } from "../../tile/verify.ts";
 import type { BufferArg, Device, DeviceBuffer, DeviceProperties, Executable, LaunchArg, LaunchGraph } from "../device.ts"; // prettier-ignore
+import { sizeClass } from "../size-class.ts";
 import { openRuntime, type Runtime } from "./runtime.ts";
 import type { KernelSource, OnProgress } from "./toolchain.ts";
 
@@ -45,13 +46,6 @@ class CpuBuffer implements DeviceBuffer {
     this.view ??= this.device.view(this);
     return this.view;
   }
-}
-
-/** Rounds up to one of four steps per power of two, so that the pool has few sizes. */
-function sizeClass(sizeBytes: number): number {
-  if (sizeBytes <= 256) return 256;
-  const step = 2 ** Math.max(6, Math.floor(Math.log2(sizeBytes - 1)) - 2);
-  return Math.ceil(sizeBytes / step) * step;
 }
 
 export class CpuDevice implements Device {
