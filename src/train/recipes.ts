@@ -2,9 +2,10 @@
  * The runs that make a shippable model, each resumable in its own folder under `runDir`:
  *   visual    pictures and clips -> visual tokenizer
  *   language  everything, as ids of that tokenizer -> V4
- *   pack      both and the vocabulary -> a model folder
+ *   judge     pictures -> the judge of generated pictures (run-judge.ts)
+ *   pack      all of them and the vocabulary -> a model folder
  */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Device } from "../device/device.ts";
 import { LocalLlm } from "../engine/llm.ts";
@@ -23,6 +24,7 @@ import { buildCodes, type PoolSizes } from "./data/codes.ts";
 import { Mixture } from "./data/mixture.ts";
 import { openPixels, type Pixels } from "./data/pixels.ts";
 import { trainTokenizer } from "./data/tokenizer-train.ts";
+import { JUDGE_FILE, judgeFile } from "./judge.ts";
 import { trainLanguage } from "./language.ts";
 import { measureVisual, trainVisual, type VisualMetrics } from "./visual.ts";
 
@@ -52,7 +54,7 @@ const CLIP_FPS = 11;
 const visualDir = (runDir: string): string => join(runDir, "visual");
 const languageDir = (runDir: string): string => join(runDir, "language");
 
-const pixelsOf = ({ dataDir }: Pick<RecipeOptions, "dataDir">): Pixels =>
+export const pixelsOf = ({ dataDir }: Pick<RecipeOptions, "dataDir">): Pixels =>
   openPixels(dataDir, vocabularies.mini.visual.imageSize, vocabularies.mini.visual.numFrames);
 
 export async function runVisual(device: Device, options: RecipeOptions): Promise<VisualMetrics> {
@@ -69,11 +71,11 @@ export async function runVisual(device: Device, options: RecipeOptions): Promise
     peakLr: 4e-3,
     saveEvery: 100,
   });
-  return measureVisual(device, model, pixels, { images: 200, clips: 24 });
+  return measureVisual(model, pixels, { images: 200, clips: 24 });
 }
 
 /** The trained visual tokenizer of a run. */
-function trainedVisual(device: Device, runDir: string): VisualTokenizer {
+export function trainedVisual(device: Device, runDir: string): VisualTokenizer {
   const visual = new VisualTokenizer(device, visualTokenizerConfigs.mini, 0);
   const dir = visualDir(runDir);
   if (!loadCheckpoint(dir, { model: visual }))
@@ -167,4 +169,5 @@ export async function packRun(device: Device, options: RecipeOptions, outDir: st
   const createdUnixS = Math.floor(Date.now() / 1000);
   const parts = { id: "tessera-nano-64", createdUnixS, fps: CLIP_FPS, model, visual, tokenizer, vocabulary: vocabularies.mini }; // prettier-ignore
   saveLlm(outDir, parts, { format: "bf16", visualFormat: "bf16" });
+  if (existsSync(judgeFile(options.runDir))) copyFileSync(judgeFile(options.runDir), join(outDir, JUDGE_FILE));
 }
