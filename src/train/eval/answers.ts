@@ -6,7 +6,7 @@ import { additionProblem } from "../data/arithmetic.ts";
 import { judgeSplit } from "../data/judge-data.ts";
 import { sceneSeeds } from "../data/pixels.ts";
 import { captionScene, drawScene, makeScene } from "../data/scenes.ts";
-import { meanOf, shareOf, spread, type Figures, type Measured, type Suite } from "./suite.ts";
+import { meanOf, sharesOf, spread, type Figures, type Measured, type Suite } from "./suite.ts";
 
 interface Captioned {
   /** 8-bit RGB [size,size,3]. */
@@ -23,7 +23,7 @@ export async function captions(suite: Suite): Promise<Measured> {
       const prompt = [{ kind: "image", image }, { kind: "text", text: "What is this?" }] as const; // prettier-ignore
       return wordF1(await suite.answer(prompt, { thinking: false }), caption);
     });
-    return { n: scores.length, wordF1: meanOf(scores), exact: shareOf(scores, (f1) => f1 === 1) };
+    return { wordF1: meanOf(scores), ...sharesOf(scores, { exact: (f1) => f1 === 1 }) };
   };
   const scenes = Array.from({ length: count }, (_, i) => {
     const scene = makeScene(sceneSeeds.heldOut, i);
@@ -66,7 +66,7 @@ export async function addition(suite: Suite): Promise<Measured> {
   });
   const figuresFor = (digits: readonly number[]): Figures => {
     const list = isRight.filter((_, i) => digits.includes(problems[i]!.digits));
-    return { n: list.length, exactMatch: shareOf(list, (right) => right) };
+    return sharesOf(list, { exactMatch: (right) => right });
   };
   return {
     figures: { ...figuresFor([1, 2, 3]), oneDigit: figuresFor([1]), twoDigits: figuresFor([2]), threeDigits: figuresFor([3]) }, // prettier-ignore

@@ -10,9 +10,9 @@ import { motionSeeds, sceneSeeds, type Pixels } from "../data/pixels.ts";
 import { captionScene, checkScene, makeScene } from "../data/scenes.ts";
 import { accuracyOf, ranksOf, type JudgeAccuracy } from "../judge.ts";
 import { roundTrip } from "../visual.ts";
-import { shareOf, spread, type Figures, type Measured, type Suite } from "./suite.ts";
+import { sharesOf, spread, type Figures, type Measured, type Suite } from "./suite.ts";
 
-const figuresOf = ({ n, top1, top5 }: JudgeAccuracy): Figures => ({ n, top1, top5 });
+const figuresOf = ({ n, top1, top5 }: JudgeAccuracy): Figures => (n === 0 ? { n } : { n, top1, top5 });
 
 /** Places of the right concepts in the judge's order. */
 function judged(
@@ -51,7 +51,8 @@ export async function drawings(suite: Suite): Promise<Measured> {
       heldOutConcepts: figuresOf(judged(judge, pixels, heldOut, drawn.slice(seen.length))),
       realPictures: figuresOf(realFigures),
       realRoundTrips: figuresOf(judged(judge, pixels, unseenByJudge, roundTrip(suite.llm.parts.visual, real, 1).pixels)), // prettier-ignore
-      top5OfReal: seenFigures.top5 / realFigures.top5,
+      // A judge that knows nothing measures nothing.
+      ...(realFigures.top5 > 0 && { top5OfReal: seenFigures.top5 / realFigures.top5 }),
     },
   };
 }
@@ -68,12 +69,12 @@ export async function sceneDrawings(suite: Suite): Promise<Measured> {
   const checks = await suite.each(scenes, async (scene, i) =>
     checkScene(await suite.picture(captionScene(scene, "en"), i), suite.size, scene),
   );
-  const figuresFor = (list: typeof checks): Figures => ({
-    n: list.length,
-    color: shareOf(list, (c) => c.isColorRight),
-    colorAndObject: shareOf(list, (c) => c.isShapeRight),
-    all: shareOf(list, (c) => c.isShapeRight && c.isRelationRight),
-  });
+  const figuresFor = (list: typeof checks): Figures =>
+    sharesOf(list, {
+      color: (c) => c.isColorRight,
+      colorAndObject: (c) => c.isShapeRight,
+      all: (c) => c.isShapeRight && c.isRelationRight,
+    });
   const ofObjects = (n: number): typeof checks => checks.filter((_, i) => scenes[i]!.objects.length === n);
   return { figures: { ...figuresFor(checks), oneObject: figuresFor(ofObjects(1)), twoObjects: figuresFor(ofObjects(2)) } }; // prettier-ignore
 }
@@ -87,7 +88,7 @@ export async function motionClips(suite: Suite): Promise<Measured> {
   );
   const figuresFor = (kinds: readonly string[]): Figures => {
     const list = isRight.filter((_, i) => kinds.includes(motions[i]!.kind));
-    return { n: list.length, right: shareOf(list, (right) => right) };
+    return sharesOf(list, { right: (right) => right });
   };
   const sizes = ["grow", "shrink"];
   return {

@@ -99,8 +99,13 @@ export class Suite {
   }
 }
 
-export const shareOf = <T>(list: readonly T[], isRight: (item: T) => boolean): number =>
-  list.filter(isRight).length / list.length;
+/** Of how many, and which share passes each check; no shares of nothing. */
+export function sharesOf<T>(list: readonly T[], checks: Readonly<Record<string, (item: T) => boolean>>): Figures {
+  const figures: Record<string, number> = { n: list.length };
+  if (list.length > 0)
+    for (const [name, passes] of Object.entries(checks)) figures[name] = list.filter(passes).length / list.length;
+  return figures;
+}
 
 export const meanOf = (list: readonly number[]): number => list.reduce((sum, x) => sum + x, 0) / list.length;
 
