@@ -90,18 +90,23 @@ function scoredOf({ tokenizer, vocabulary }: LlmParts, text: EvalText): Scored {
   return { ids: encode(segments.slice(0, -1)), from, bytes: size(`${reasoning ?? ""}${answer}`) };
 }
 
-/** Teacher-forced. */
+/** Inputs are filled up to a multiple of this: element-wise kernels are made per shape, so lengths should be few. */
+const LENGTH_STEP = 64;
+
+/** Teacher-forced. What fills the input up comes after the text, so the text cannot see it. */
 function costOf(parts: LlmParts, text: EvalText): { readonly nats: number; readonly bytes: number } {
   const { model, vocabulary } = parts;
   const { ids, from, bytes } = scoredOf(parts, text);
-  const input = ids.slice(0, -1);
+  const length = Math.ceil((ids.length - 1) / LENGTH_STEP) * LENGTH_STEP;
+  const end = vocabulary.id("<｜end▁of▁sentence｜>");
+  const input = Array.from({ length }, (_, i) => (i < ids.length - 1 ? ids[i]! : end));
   const ignored = -100;
   using _scope = t.tensorScope();
   const nats = t.noGrad(() => {
     const read = Tensor.from(model.device, Int32Array.from(input), [1, input.length]);
     const { hidden } = model.forward(read, { visual: sideInputs(vocabulary, input) });
     const logits = model.logits(hidden, { start: 0, end: vocabulary.visual.startId });
-    const targets = Int32Array.from(ids.slice(1), (id, i) => (i + 1 < from ? ignored : id));
+    const targets = Int32Array.from(input, (_, i) => (i + 1 < from ? ignored : (ids[i + 1] ?? ignored)));
     const wanted = Tensor.from(model.device, targets, [1, input.length]);
     return t.sum(t.crossEntropy(logits, wanted, { reduction: "none", ignoreIndex: ignored })).item();
   });
