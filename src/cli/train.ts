@@ -1,8 +1,9 @@
-/** `tessera train visual | decoder | language | pack`: the runs of train/recipes.ts. All can be stopped and resumed. */
+/** `tessera train visual | decoder | language | judge | pack`: the runs of train/recipes.ts and train/run-judge.ts. All can be stopped and resumed. */
 import { join } from "node:path";
 import { defineCommand, type ArgsDef } from "citty";
 import { openDevice } from "../device/open.ts";
 import { packRun, runDecoder, runLanguage, runVisual, type RecipeOptions } from "../train/recipes.ts";
+import { runJudge } from "../train/run-judge.ts";
 import { numberOf, packageDir } from "./common.ts";
 import { fail } from "./main.ts";
 
@@ -38,7 +39,10 @@ const guarded =
     work(a).catch(fail);
 
 export const trainCommand = defineCommand({
-  meta: { name: "train", description: "Train the visual tokenizer or the network, or pack a run into a model folder" },
+  meta: {
+    name: "train",
+    description: "Train the visual tokenizer, the network or the judge, or pack a run into a model folder",
+  },
   subCommands: {
     visual: defineCommand({
       meta: { name: "visual", description: "Pictures and clips -> visual tokenizer" },
@@ -58,6 +62,13 @@ export const trainCommand = defineCommand({
       meta: { name: "language", description: "Text, pictures and clips in one stream -> the V4 network" },
       args,
       run: guarded(async (a) => void (await runLanguage(openDevice(a.device), optionsOf(a)))),
+    }),
+    judge: defineCommand({
+      meta: { name: "judge", description: "Pictures -> the judge that names what generated pictures show" },
+      args: { ...args, init: { type: "string", description: "Model folder whose visual tokenizer is used; by default the run's own" } }, // prettier-ignore
+      run: guarded(async (a) => {
+        process.stdout.write(`${JSON.stringify(await runJudge(openDevice(a.device), optionsOf(a)))}\n`);
+      }),
     }),
     pack: defineCommand({
       meta: { name: "pack", description: "Write the run's model folder" },

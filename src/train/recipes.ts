@@ -3,9 +3,10 @@
  *   visual    pictures and clips -> visual tokenizer
  *   decoder   the same, its codes fixed -> a sharper decoder
  *   language  everything, as ids of that tokenizer -> V4
- *   pack      both and the vocabulary -> a model folder
+ *   judge     pictures -> the judge of generated pictures (run-judge.ts)
+ *   pack      all of them and the vocabulary -> a model folder
  */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Device } from "../device/device.ts";
 import { LocalLlm } from "../engine/llm.ts";
@@ -25,6 +26,7 @@ import { buildCodes, type PoolSizes } from "./data/codes.ts";
 import { Mixture } from "./data/mixture.ts";
 import { openPixels, type Pixels } from "./data/pixels.ts";
 import { trainTokenizer } from "./data/tokenizer-train.ts";
+import { JUDGE_FILE, judgeFile } from "./judge.ts";
 import { trainLanguage } from "./language.ts";
 import { Trainee } from "./trainee.ts";
 import { measureVisual, trainVisual, type VisualMetrics } from "./visual.ts";
@@ -58,7 +60,7 @@ const visualDir = (runDir: string): string => join(runDir, "visual");
 const decoderDir = (runDir: string): string => join(runDir, "decoder");
 const languageDir = (runDir: string): string => join(runDir, "language");
 
-const pixelsOf = ({ dataDir }: Pick<RecipeOptions, "dataDir">): Pixels =>
+export const pixelsOf = ({ dataDir }: Pick<RecipeOptions, "dataDir">): Pixels =>
   openPixels(dataDir, vocabularies.mini.visual.imageSize, vocabularies.mini.visual.numFrames);
 
 export async function runVisual(device: Device, options: RecipeOptions): Promise<VisualMetrics> {
@@ -71,7 +73,7 @@ export async function runVisual(device: Device, options: RecipeOptions): Promise
     start: (own) => options.initFrom && loadOfficial(join(options.initFrom, "visual.safetensors"), own),
     peakLr: 4e-3,
   });
-  return measureVisual(device, model, pixels, visualCounts);
+  return measureVisual(model, pixels, visualCounts);
 }
 
 /** After `runVisual`: sharpens the decoder for the codes as they are. */
@@ -85,7 +87,7 @@ export async function runDecoder(device: Device, options: RecipeOptions): Promis
     start: (own) => loadVisual(own, visualDir(options.runDir)),
     peakLr: 1e-3,
   });
-  return measureVisual(device, model, pixels, visualCounts);
+  return measureVisual(model, pixels, visualCounts);
 }
 
 function loadVisual(visual: VisualTokenizer, dir: string): void {
@@ -94,7 +96,7 @@ function loadVisual(visual: VisualTokenizer, dir: string): void {
 }
 
 /** The trained visual tokenizer of a run, with its sharpened decoder where there is one. */
-function trainedVisual(device: Device, runDir: string): VisualTokenizer {
+export function trainedVisual(device: Device, runDir: string): VisualTokenizer {
   const visual = new VisualTokenizer(device, visualTokenizerConfigs.mini, 0);
   loadVisual(visual, existsSync(decoderDir(runDir)) ? decoderDir(runDir) : visualDir(runDir));
   return visual;
@@ -188,4 +190,5 @@ export async function packRun(device: Device, options: RecipeOptions, outDir: st
   const createdUnixS = Math.floor(Date.now() / 1000);
   const parts = { id: "tessera-nano-64", createdUnixS, fps: CLIP_FPS, model, visual, tokenizer, vocabulary: vocabularies.mini }; // prettier-ignore
   saveLlm(outDir, parts, { format: "bf16", visualFormat: "bf16" });
+  if (existsSync(judgeFile(options.runDir))) copyFileSync(judgeFile(options.runDir), join(outDir, JUDGE_FILE));
 }

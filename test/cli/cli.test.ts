@@ -13,7 +13,8 @@ const run = (...args: string[]) => spawnSync(process.execPath, [bin, ...args], {
 test("--help lists the commands, from any folder", () => {
   const { status, stdout } = run("--help");
   assert.equal(status, 0);
-  for (const command of ["serve", "chat", "generate", "data", "train"]) assert.match(stdout, new RegExp(command));
+  for (const command of ["serve", "chat", "generate", "data", "eval", "train"])
+    assert.match(stdout, new RegExp(command));
 });
 
 test("wrong flags are named with what was expected", () => {
@@ -23,6 +24,8 @@ test("wrong flags are named with what was expected", () => {
     [["generate", "--prompt", "x", "--model", "/nowhere"], /expected a model folder at \/nowhere/],
     [["generate", "--prompt", "x", "--image", "none.png"], /--image: cannot read none.png/],
     [["data", "build", "--size", "huge"], /expected nano or mini, got "huge"/],
+    [["eval", "--suite", "all"], /--suite: expected smoke, got "all"/],
+    [["eval", "--count", "0"], /--count: expected a number from 1 to 10000, got "0"/],
   ] as const;
   for (const [args, message] of cases) {
     const { status, stderr } = run(...args);
