@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { defineCommand } from "citty";
 import { RequestError } from "../base/errors.ts";
 import { loadJudge } from "../model/picture-judge.ts";
-import { isBuilt, readTables } from "../train/data/build.ts";
+import { isBuilt } from "../train/data/build.ts";
 import { openPixels } from "../train/data/pixels.ts";
 import { heldOutTexts } from "../train/eval/texts.ts";
 import { evaluateSmoke, listFigures, type SmokeResult } from "../train/evaluate.ts";
@@ -32,11 +32,11 @@ export const evalCommand = defineCommand({
       const { imageSize, numFrames } = llm.info;
       const judgePath = join(resolve(args.model), JUDGE_FILE);
       // Without the folder a measurement downloads nothing.
-      const tables = existsSync(args.packages) ? await readTables(args.packages, args.shared) : undefined;
+      const packages = existsSync(args.packages) ? args.packages : undefined;
       const result = await evaluateSmoke(
         llm,
         {
-          texts: heldOutTexts(tables, args.shared),
+          texts: await heldOutTexts(packages, args.shared),
           pixels: isBuilt(args.data, { imageSize, numFrames }) ? openPixels(args.data, imageSize, numFrames) : undefined, // prettier-ignore
           judge: existsSync(judgePath) ? loadJudge(judgePath, llm.parts.model.device) : undefined,
         },

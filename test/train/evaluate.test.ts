@@ -23,6 +23,7 @@ after(() => rmSync(root, { recursive: true, force: true }));
 const EOS = "<｜end▁of▁sentence｜>";
 const nowhere: HeldOutTexts = {
   prose: "none",
+  verse: "none",
   definitions: "none",
   stories: "none",
   dialogue: "none",
@@ -56,7 +57,7 @@ test("every measure runs, says of how many, and what is missing is named", { ski
   const { figures, targets, skipped, wallS } = await evaluateSmoke(llm, { texts: nowhere, pixels, judge }, options);
   assert.deepEqual(
     skipped,
-    ["prose", "definitions", "stories", "dialogue", "addition"].map((s) => `text.${s}: none`),
+    ["prose", "verse", "definitions", "stories", "dialogue", "addition"].map((s) => `text.${s}: none`),
   );
   assert.deepEqual(Object.keys(figures), ["text", "reconstruction", "drawings", "scenes", "motions", "captions", "addition"]); // prettier-ignore
   assert.deepEqual([...new Set(seen)], Object.keys(figures));
@@ -108,8 +109,8 @@ test("bits per byte count what is written, not what is asked", { skip }, async (
   assert.ok(skipped.includes("text.stories: none"));
 });
 
-test("held-out texts need no download", () => {
-  const texts = heldOutTexts(undefined, join(root, "nowhere"));
+test("held-out texts need no download", async () => {
+  const texts = await heldOutTexts(undefined, join(root, "nowhere"));
   assert.equal(texts.prose, "the books are not here");
   assert.equal(typeof texts.definitions, "string");
   assert.equal(texts.addition.length, 1000);

@@ -58,7 +58,7 @@ export async function buildData(options: BuildOptions): Promise<void> {
 /** The text side, small enough to read from the packages each time. */
 export async function readTables(packagesDir: string, sharedDir: string | undefined): Promise<MixtureTables> {
   return {
-    definitions: await readDefinitions(packagesDir),
+    definitions: (await readDefinitions(packagesDir)).train,
     concepts: [...(await readConcepts(packagesDir)).values()],
     prose: readProse(sharedDir, 900).train,
     verse: readVerse(sharedDir, 120).train,

