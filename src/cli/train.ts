@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { defineCommand, type ArgsDef } from "citty";
 import { openDevice } from "../device/open.ts";
 import { packRun, runLanguage, runVisual, type RecipeOptions } from "../train/recipes.ts";
-import { numberOf, packageDir } from "./common.ts";
-import { fail } from "./main.ts";
+import { command, integerOf, numberOf, packageDir } from "./common.ts";
 
 const args = {
   data: { type: "string", description: "Built data", default: "data/mini" },
@@ -26,36 +25,31 @@ function optionsOf(a: Args): RecipeOptions {
     packagesDir: a.packages!,
     sharedDir: a.shared!,
     runDir: a.run!,
-    numSteps: numberOf("steps", a.steps, [1, 1e9])!,
+    numSteps: integerOf("steps", a.steps, [1, 1e9])!,
     ...(a.init !== undefined && { initFrom: a.init }),
     ...(minutes !== undefined && { maxSeconds: minutes * 60 }),
   };
 }
 
-const guarded =
-  (work: (a: Args) => Promise<void>) =>
-  ({ args: a }: { args: Args }) =>
-    work(a).catch(fail);
-
 export const trainCommand = defineCommand({
   meta: { name: "train", description: "Train the visual tokenizer or the network, or pack a run into a model folder" },
   subCommands: {
-    visual: defineCommand({
-      meta: { name: "visual", description: "Pictures and clips -> visual tokenizer" },
+    visual: command({ name: "visual", description: "Pictures and clips -> visual tokenizer" }, args, async (a) => {
+      const options = optionsOf(a);
+      process.stdout.write(`${JSON.stringify(await runVisual(openDevice(a.device), options))}\n`);
+    }),
+    language: command(
+      { name: "language", description: "Text, pictures and clips in one stream -> the V4 network" },
       args,
-      run: guarded(async (a) => {
-        process.stdout.write(`${JSON.stringify(await runVisual(openDevice(a.device), optionsOf(a)))}\n`);
-      }),
-    }),
-    language: defineCommand({
-      meta: { name: "language", description: "Text, pictures and clips in one stream -> the V4 network" },
-      args,
-      run: guarded(async (a) => void (await runLanguage(openDevice(a.device), optionsOf(a)))),
-    }),
-    pack: defineCommand({
-      meta: { name: "pack", description: "Write the run's model folder" },
-      args: { ...args, out: { type: "string", description: "Model folder", default: join(packageDir, "assets", "model") } }, // prettier-ignore
-      run: ({ args: a }) => packRun(openDevice(a.device), optionsOf(a), a.out).catch(fail),
-    }),
+      async (a) => {
+        const options = optionsOf(a);
+        await runLanguage(openDevice(a.device), options);
+      },
+    ),
+    pack: command(
+      { name: "pack", description: "Write the run's model folder" },
+      { ...args, out: { type: "string", description: "Model folder", default: join(packageDir, "assets", "model") } },
+      async (a) => packRun(openDevice(a.device), optionsOf(a), a.out),
+    ),
   },
 });

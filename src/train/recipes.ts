@@ -4,7 +4,7 @@
  *   language  everything, as ids of that tokenizer -> V4
  *   pack      both and the vocabulary -> a model folder
  */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Device } from "../device/device.ts";
 import { LocalLlm } from "../engine/llm.ts";
@@ -14,6 +14,7 @@ import { V4 } from "../model/v4.ts";
 import { VisualTokenizer, visualTokenizerConfigs } from "../model/visual-tokenizer.ts";
 import { loadCheckpoint } from "../nn/checkpoint.ts";
 import { FormatError } from "../base/errors.ts";
+import { writeWhole } from "../base/files.ts";
 import { encodePng, pictureSheet } from "../processor/image.ts";
 import { encodeMp4 } from "../processor/video.ts";
 import { Tokenizer } from "../processor/tokenizer.ts";
@@ -23,6 +24,7 @@ import { buildCodes, type PoolSizes } from "./data/codes.ts";
 import { Mixture } from "./data/mixture.ts";
 import { openPixels, type Pixels } from "./data/pixels.ts";
 import { trainTokenizer } from "./data/tokenizer-train.ts";
+import { refuseIfLocked } from "./lock.ts";
 import { trainLanguage } from "./language.ts";
 import { measureVisual, trainVisual, type VisualMetrics } from "./visual.ts";
 
@@ -91,6 +93,7 @@ export async function vocabularyOfRun(options: RecipeOptions): Promise<Tokenizer
 }
 
 export async function runLanguage(device: Device, options: RecipeOptions): Promise<V4> {
+  refuseIfLocked(languageDir(options.runDir));
   const vocabulary: Vocabulary = vocabularies.mini;
   const tokenizer = await vocabularyOfRun(options);
   const visual = trainedVisual(device, options.runDir);
@@ -152,9 +155,9 @@ export async function writeSamples(llm: LocalLlm, dir: string, step: number): Pr
     for await (const delta of ask(prompt, "image")) if (delta.kind === "image") pictures.push(delta.image);
   const name = join(dir, "samples", String(step).padStart(6, "0"));
   for await (const delta of ask("a red circle moves to the left", "video"))
-    if (delta.kind === "video") writeFileSync(`${name}.mp4`, await encodeMp4(delta.frames, { fps: delta.fps }));
-  writeFileSync(`${name}.txt`, lines.join("\n"));
-  if (pictures.length > 0) writeFileSync(`${name}.png`, await encodePng(pictureSheet(pictures, 6)));
+    if (delta.kind === "video") writeWhole(`${name}.mp4`, await encodeMp4(delta.frames, { fps: delta.fps }));
+  writeWhole(`${name}.txt`, lines.join("\n"));
+  if (pictures.length > 0) writeWhole(`${name}.png`, await encodePng(pictureSheet(pictures, 6)));
 }
 
 export async function packRun(device: Device, options: RecipeOptions, outDir: string): Promise<void> {

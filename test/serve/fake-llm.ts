@@ -20,6 +20,7 @@ export const fakeLlm: Llm = {
     modalities: ["text", "image", "video"],
     imageSize: SIZE,
     numFrames: 5,
+    fps: 11,
   },
   countTokens({ messages }) {
     const text = messages.map((m) => (typeof m.content === "string" ? m.content : m.content.map((p) => (p.kind === "text" ? p.text : "")).join(""))).join(""); // prettier-ignore
