@@ -33,6 +33,8 @@ const MAX_BODY_BYTES = Math.ceil(imageLimits.maxBytes * 1.4) + 1_000_000;
 const pages: Readonly<Record<string, readonly [file: string, type: string]>> = {
   "/": ["index.html", "text/html; charset=utf-8"],
   "/app.js": ["app.js", "text/javascript; charset=utf-8"],
+  "/answer.js": ["answer.js", "text/javascript; charset=utf-8"],
+  "/texts.js": ["texts.js", "text/javascript; charset=utf-8"],
   "/style.css": ["style.css", "text/css; charset=utf-8"],
 };
 
