@@ -43,6 +43,7 @@ export const serveCommand = command(
     process.stdout.write(`${pc.bold(llm.info.id)} ready in ${seconds} s\n  page  ${pc.cyan(server.url)}\n  API   ${pc.cyan(`${server.url}/v1`)}\nCtrl-C stops it\n`); // prettier-ignore
     if (args.open && process.stdout.isTTY) openBrowser(server.url);
     await untilStopped(server, queue);
+    process.exit(0);
   },
 );
 
@@ -54,17 +55,15 @@ function originsOf(list: string | undefined): string[] {
   return origins;
 }
 
-function untilStopped(server: Listening, queue: Queue): Promise<void> {
+/** Resolves when Ctrl-C (or TERM) came and everything under way has ended. */
+export function untilStopped(server: Listening, queue: Queue): Promise<void> {
   return new Promise((resolve) => {
     let interrupts = 0;
     const stop = (): void => {
       if (++interrupts > 1) process.exit(130);
       if (queue.length > 0) process.stdout.write(`\nfinishing ${queue.length} answer(s); Ctrl-C again to leave at once\n`); // prettier-ignore
       // Clips are made without a connection that waits for them.
-      void Promise.all([server.close(), queue.drain()]).then(() => {
-        resolve();
-        process.exit(0);
-      });
+      void Promise.all([server.close(), queue.drain()]).then(() => resolve());
     };
     process.on("SIGINT", stop);
     process.on("SIGTERM", stop);

@@ -26,6 +26,8 @@ function optionsOf(a: Args): RecipeOptions {
     sharedDir: a.shared!,
     runDir: a.run!,
     numSteps: integerOf("steps", a.steps, [1, 1e9])!,
+    // Saved, but not done: what follows in a script should not run.
+    onInterrupt: () => void (process.exitCode = 130),
     ...(a.init !== undefined && { initFrom: a.init }),
     ...(minutes !== undefined && { maxSeconds: minutes * 60 }),
   };
@@ -36,7 +38,8 @@ export const trainCommand = defineCommand({
   subCommands: {
     visual: command({ name: "visual", description: "Pictures and clips -> visual tokenizer" }, args, async (a) => {
       const options = optionsOf(a);
-      process.stdout.write(`${JSON.stringify(await runVisual(openDevice(a.device), options))}\n`);
+      const metrics = await runVisual(openDevice(a.device), options);
+      if (metrics) process.stdout.write(`${JSON.stringify(metrics)}\n`);
     }),
     language: command(
       { name: "language", description: "Text, pictures and clips in one stream -> the V4 network" },

@@ -37,6 +37,7 @@ export interface RecipeOptions {
   readonly maxSeconds?: number;
   /** A model folder whose weights a new run starts from. */
   readonly initFrom?: string;
+  readonly onInterrupt?: () => void;
 }
 
 /** Of the model that ships; sizes are `sizesOf(shippedConfig())`. */
@@ -57,8 +58,10 @@ const languageDir = (runDir: string): string => join(runDir, "language");
 const pixelsOf = ({ dataDir }: Pick<RecipeOptions, "dataDir">): Pixels =>
   openPixels(dataDir, vocabularies.mini.visual.imageSize, vocabularies.mini.visual.numFrames);
 
-export async function runVisual(device: Device, options: RecipeOptions): Promise<VisualMetrics> {
+/** Measures at the end, unless it was interrupted: who pressed Ctrl-C wants to leave. */
+export async function runVisual(device: Device, options: RecipeOptions): Promise<VisualMetrics | undefined> {
   const pixels = pixelsOf(options);
+  let isInterrupted = false;
   const model = await trainVisual(device, pixels, {
     ...options,
     dir: visualDir(options.runDir),
@@ -70,7 +73,12 @@ export async function runVisual(device: Device, options: RecipeOptions): Promise
     clipsPerStep: 5,
     peakLr: 4e-3,
     saveEvery: 100,
+    onInterrupt: () => {
+      isInterrupted = true;
+      options.onInterrupt?.();
+    },
   });
+  if (isInterrupted) return undefined;
   return measureVisual(device, model, pixels, { images: 200, clips: 24 });
 }
 

@@ -1,7 +1,6 @@
 /**
  * A training run's folder and manners: its lock, log.jsonl, progress bar, samples, and a Ctrl-C that loses
- * nothing (the loop finishes its step, saves and returns, and the process ends with 130; a second Ctrl-C leaves at
- * once). A log that cannot be written is said once and does not stop the run; a checkpoint that cannot be is an error.
+ * nothing (the loop finishes its step, saves and returns; a second Ctrl-C leaves at once). A log that cannot be written is said once and does not stop the run; a checkpoint that cannot be is an error.
  * What is trained is the caller's: train/visual.ts, train/language.ts, train/judge.ts.
  */
 import { appendFileSync, mkdirSync } from "node:fs";
@@ -24,6 +23,8 @@ export interface RunOptions {
   /** Stop (and save) after so many seconds in this process; a later call resumes. */
   readonly maxSeconds?: number;
   readonly quiet?: boolean;
+  /** Ctrl-C came: the loop will save and return early. */
+  readonly onInterrupt?: (() => void) | undefined;
 }
 
 export class Run {
@@ -36,6 +37,7 @@ export class Run {
   private isLogBroken = false;
   private readonly onSignal = (): void => {
     if (++this.interrupts > 1) process.exit(130);
+    this.options.onInterrupt?.();
     process.stderr.write(pc.yellow("\nfinishing this step, then saving; Ctrl-C again to leave at once\n"));
   };
 
@@ -95,7 +97,6 @@ export class Run {
 
   [Symbol.dispose](): void {
     this.lock[Symbol.dispose]();
-    if (this.interrupts > 0) process.exitCode = 130;
     this.bar?.stop();
     process.off("SIGINT", this.onSignal);
     process.off("SIGTERM", this.onSignal);
