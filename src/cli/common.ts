@@ -10,7 +10,6 @@ import { loadLlm } from "../engine/load.ts";
 import type { LocalLlm } from "../engine/llm.ts";
 import type { RgbImage } from "../engine/types.ts";
 import { decodeImage } from "../processor/image.ts";
-import { fail } from "./main.ts";
 
 export const packageDir = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
@@ -28,7 +27,7 @@ export const samplingArgs = {
   guidance: { type: "string", description: "Of pictures and clips; 1 is off" },
 } as const satisfies ArgsDef;
 
-/** A command that refuses flags it does not know, and whose errors are one line and exit code 1. */
+/** A command that refuses flags it does not know. Errors go to whoever runs it; main.ts makes them one line. */
 export function command<const A extends ArgsDef>(
   meta: { readonly name: string; readonly description: string },
   args: A,
@@ -38,12 +37,8 @@ export function command<const A extends ArgsDef>(
     meta,
     args,
     async run({ args: parsed, rawArgs }) {
-      try {
-        refuseUnknown(args, rawArgs);
-        await run(parsed);
-      } catch (error) {
-        fail(error);
-      }
+      refuseUnknown(args, rawArgs);
+      await run(parsed);
     },
   });
 }

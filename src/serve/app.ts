@@ -36,6 +36,7 @@ const pages: Readonly<Record<string, readonly [file: string, type: string]>> = {
   "/answer.js": ["answer.js", "text/javascript; charset=utf-8"],
   "/texts.js": ["texts.js", "text/javascript; charset=utf-8"],
   "/style.css": ["style.css", "text/css; charset=utf-8"],
+  "/turns.css": ["turns.css", "text/css; charset=utf-8"],
 };
 
 /** The page needs nothing from elsewhere, and says so: a picture or an answer cannot make it load or run anything. */
