@@ -50,7 +50,12 @@ const pageHeaders = {
 
 export function createApp(options: AppOptions): Hono {
   const { llm, queue = new Queue(), logger, webDir } = options;
-  const context: Context = { llm, queue, metrics: new Metrics() };
+  const context: Context = {
+    llm,
+    queue,
+    metrics: new Metrics(),
+    report: (error) => void (describeError(error).status >= 500 && (logger ?? console).error(error)),
+  };
   const videos = new VideoJobs(context);
   const app = new Hono();
 
@@ -66,7 +71,7 @@ export function createApp(options: AppOptions): Hono {
     const isBadJson = error instanceof SyntaxError;
     const known = isBadJson ? new HttpError(400, "invalid_json", `body: expected JSON (${error.message})`) : error;
     context.metrics.add("tessera_request_errors_total");
-    if (describeError(known).status >= 500) logger?.error(error);
+    context.report(known);
     return errorResponse(known);
   });
   app.notFound((c) => {

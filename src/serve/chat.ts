@@ -96,6 +96,7 @@ export async function chatCompletions(context: Context, c: HonoContext): Promise
       }
       await stream.writeSSE({ data: "[DONE]" });
     } catch (error) {
+      context.report(error);
       await stream.writeSSE({ data: JSON.stringify(describeError(error).body) });
     }
   });

@@ -10,6 +10,8 @@ export interface Context {
   readonly llm: Llm;
   readonly queue: Queue;
   readonly metrics: Metrics;
+  /** For the log: an error that is ours, not the caller's, is told there in full. */
+  readonly report: (error: unknown) => void;
 }
 
 export function checkModel({ llm }: Context, model: string | null | undefined): void {

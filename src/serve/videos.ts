@@ -105,6 +105,8 @@ export class VideoJobs {
       if (!job.mp4) throw new HttpError(500, "no_clip", "the model wrote no clip");
       [job.status, job.progress] = ["completed", 100];
     } catch (error) {
+      // A job that was deleted has nobody left to hear of it.
+      if (!job.abort.signal.aborted) this.context.report(error);
       job.status = "failed";
       job.error = describeError(error).body.error;
     }

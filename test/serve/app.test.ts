@@ -199,6 +199,15 @@ test("a body over the limit is refused, with or without its length said", async 
   assert.equal((await refused(whole, 413)).code, "too_large");
 });
 
+test("an error of ours says nothing of the inside to the caller, and all to the log", async (t) => {
+  const logged = t.mock.method(console, "error", () => {});
+  const broken: Llm = { ...llm, countTokens: () => 1, generate: () => { throw new Error("secret"); } }; // prettier-ignore
+  const response = await createApp({ llm: broken }).request("/v1/chat/completions", { method: "POST", body: JSON.stringify(hello) }); // prettier-ignore
+  const error = await refused(response, 500);
+  assert.doesNotMatch(error.message, /secret/);
+  assert.match(String(logged.mock.calls[0]!.arguments[0]), /secret/);
+});
+
 test("other pages may not use the server through the reader's browser, unless allowed", async () => {
   const guarded = createApp({ llm, guard: { origins: ["http://friend.test"], isLocal: true } });
   const get = (url: string, origin?: string, method = "GET") =>
