@@ -1,7 +1,6 @@
 /** `tessera eval --suite smoke`: measures a model folder on held-out prompts. Figures on stdout, progress on stderr. */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { defineCommand } from "citty";
 import { RequestError } from "../base/errors.ts";
 import { loadJudge } from "../model/picture-judge.ts";
 import { isBuilt } from "../train/data/build.ts";
@@ -9,12 +8,11 @@ import { openPixels } from "../train/data/pixels.ts";
 import { heldOutTexts } from "../train/eval/texts.ts";
 import { evaluateSmoke, listFigures, type SmokeResult } from "../train/evaluate.ts";
 import { JUDGE_FILE } from "../train/judge.ts";
-import { modelArgs, numberOf, openModel } from "./common.ts";
-import { fail } from "./main.ts";
+import { command, integerOf, modelArgs, openModel } from "./common.ts";
 
-export const evalCommand = defineCommand({
-  meta: { name: "eval", description: "Measure the model on held-out prompts" },
-  args: {
+export const evalCommand = command(
+  { name: "eval", description: "Measure the model on held-out prompts" },
+  {
     ...modelArgs,
     suite: { type: "string", description: "smoke", default: "smoke" },
     count: { type: "string", description: "Prompts per measure", default: "24" },
@@ -24,31 +22,27 @@ export const evalCommand = defineCommand({
     shared: { type: "string", description: "Folder of extra text", default: "../shared/data" },
     json: { type: "boolean", description: "Print one JSON object", default: false },
   },
-  async run({ args }) {
-    try {
-      if (args.suite !== "smoke") throw new RequestError(`--suite: expected smoke, got "${args.suite}"`, "suite");
-      const [count, seed] = [numberOf("count", args.count, [1, 10_000])!, numberOf("seed", args.seed, [0, 2 ** 32])!];
-      const llm = await openModel(args);
-      const { imageSize, numFrames } = llm.info;
-      const judgePath = join(resolve(args.model), JUDGE_FILE);
-      // Without the folder a measurement downloads nothing.
-      const packages = existsSync(args.packages) ? args.packages : undefined;
-      const result = await evaluateSmoke(
-        llm,
-        {
-          texts: await heldOutTexts(packages, args.shared),
-          pixels: isBuilt(args.data, { imageSize, numFrames }) ? openPixels(args.data, imageSize, numFrames) : undefined, // prettier-ignore
-          judge: existsSync(judgePath) ? loadJudge(judgePath, llm.parts.model.device) : undefined,
-        },
-        { count, seed, onProgress: progress },
-      );
-      if (args.json) process.stdout.write(`${JSON.stringify({ suite: args.suite, model: llm.info.id, ...result })}\n`);
-      else process.stdout.write(`${linesOf(result).join("\n")}\n`);
-    } catch (error) {
-      fail(error);
-    }
+  async (args) => {
+    if (args.suite !== "smoke") throw new RequestError(`--suite: expected smoke, got "${args.suite}"`, "suite");
+    const [count, seed] = [integerOf("count", args.count, [1, 10_000])!, integerOf("seed", args.seed, [0, 2 ** 32])!];
+    const llm = await openModel(args);
+    const { imageSize, numFrames } = llm.info;
+    const judgePath = join(resolve(args.model), JUDGE_FILE);
+    // Without the folder a measurement downloads nothing.
+    const packages = existsSync(args.packages) ? args.packages : undefined;
+    const result = await evaluateSmoke(
+      llm,
+      {
+        texts: await heldOutTexts(packages, args.shared),
+        pixels: isBuilt(args.data, { imageSize, numFrames }) ? openPixels(args.data, imageSize, numFrames) : undefined, // prettier-ignore
+        judge: existsSync(judgePath) ? loadJudge(judgePath, llm.parts.model.device) : undefined,
+      },
+      { count, seed, onProgress: progress },
+    );
+    if (args.json) process.stdout.write(`${JSON.stringify({ suite: args.suite, model: llm.info.id, ...result })}\n`);
+    else process.stdout.write(`${linesOf(result).join("\n")}\n`);
   },
-});
+);
 
 /** A line per measure; on a terminal it also counts. */
 function progress(name: string, done: number, total: number): void {

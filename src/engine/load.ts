@@ -4,10 +4,11 @@
  * field or tensor, what was expected and what was found.
  * Main functions: `loadLlm`, `saveLlm`.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
+import { writeWhole } from "../base/files.ts";
 import type { Device } from "../device/device.ts";
 import { parseConfig, type V4Config } from "../model/config.ts";
 import { V4 } from "../model/v4.ts";
@@ -73,8 +74,20 @@ export interface SaveOptions {
   readonly visualFormat?: WeightFormat;
 }
 
+/** The four files are made beside the folder and moved in at the end, so a full disk never leaves a mixed model. */
 export function saveLlm(dir: string, parts: LlmParts, options: SaveOptions): void {
-  mkdirSync(dir, { recursive: true });
+  const staging = `${dir.replace(/[/\\]+$/, "")}.${process.pid}.tmp`;
+  mkdirSync(staging, { recursive: true });
+  try {
+    writeFiles(staging, parts, options);
+    mkdirSync(dir, { recursive: true });
+    for (const file of Object.values(FILES)) renameSync(join(staging, file), join(dir, file));
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+}
+
+function writeFiles(dir: string, parts: LlmParts, options: SaveOptions): void {
   const { config } = parts.visual;
   const own: Own = {
     id: parts.id,
@@ -90,7 +103,7 @@ export function saveLlm(dir: string, parts: LlmParts, options: SaveOptions): voi
   };
   const head = { architectures: ["DeepseekV4ForCausalLM"], model_type: "deepseek_v4" };
   const json = { ...head, ...parts.model.config, tessera: own };
-  writeFileSync(join(dir, FILES.config), `${JSON.stringify(json, null, 1)}\n`);
+  writeWhole(join(dir, FILES.config), `${JSON.stringify(json, null, 1)}\n`);
   saveOfficial(join(dir, FILES.model), parts.model, { format: options.format });
   saveOfficial(join(dir, FILES.visual), parts.visual, { format: options.visualFormat ?? "bf16" });
   parts.tokenizer.save(join(dir, FILES.tokenizer));

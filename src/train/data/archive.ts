@@ -3,10 +3,11 @@
  * Main functions: `ensurePackage`, `readArchive`.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { FormatError, TesseraError } from "../../base/errors.ts";
+import { writeWhole } from "../../base/files.ts";
 
 export interface PackageSource {
   readonly name: string;
@@ -33,8 +34,7 @@ export async function ensurePackage(dir: string, source: PackageSource): Promise
   const found = createHash(algorithm).update(bytes).digest("base64");
   if (found !== expected)
     throw new TesseraError("download", `${dist.tarball}: expected ${algorithm} ${expected}, found ${found}`);
-  writeFileSync(`${path}.part`, bytes);
-  renameSync(`${path}.part`, path);
+  writeWhole(path, bytes);
   return path;
 }
 

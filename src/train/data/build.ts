@@ -2,8 +2,9 @@
  * `tessera data build`: everything training reads, from packages, into one folder, with a manifest of what it was made
  * of. Finished parts are kept on a second run. Main functions: `buildData`, `readTables`.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { writeWhole } from "../../base/files.ts";
 import type { VisualGeometry } from "../../processor/vocabulary.ts";
 import { ensurePackage, sha256OfFile, type PackageSource } from "./archive.ts";
 import { buildClips, clipPackages } from "./clips.ts";
@@ -52,7 +53,7 @@ export async function buildData(options: BuildOptions): Promise<void> {
     packages.push({ ...source, sha256: sha256OfFile(await ensurePackage(packagesDir, source)) });
   const files = Object.fromEntries(outputs.map((name) => [name, sha256OfFile(join(outDir, name))]));
   const manifest: Manifest = { ...geometry, packages, files };
-  writeFileSync(join(outDir, "manifest.json"), `${JSON.stringify(manifest, null, 1)}\n`);
+  writeWhole(join(outDir, "manifest.json"), `${JSON.stringify(manifest, null, 1)}\n`);
 }
 
 /** The text side, small enough to read from the packages each time. */

@@ -2,9 +2,10 @@
  * Animated emoji as packed clips: every second source frame (about 11 per second), two starts per animation.
  * Main function: `buildClips`. Files: clips.bin [N,frames,size,size,3] and clips.json, written last.
  */
-import { closeSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
+import { describeWriteError, writeAll, writeWhole } from "../../base/files.ts";
 import { ensurePackage, readArchive, type PackageSource } from "./archive.ts";
 import { normalizeCode, readConcepts, type BuildPartOptions, type Concept } from "./pictures.ts";
 
@@ -25,7 +26,9 @@ export async function buildClips(options: BuildPartOptions & { readonly numFrame
   const { packagesDir, outDir, imageSize, numFrames, onProgress } = options;
   const concepts = await readConcepts(packagesDir);
   const entries: ClipEntry[] = [];
-  const out = openSync(join(outDir, "clips.bin"), "w");
+  const binPath = join(outDir, "clips.bin");
+  const out = openSync(binPath, "w");
+  let numBytes = 0;
   try {
     for (const source of clipPackages) {
       const path = await ensurePackage(packagesDir, source);
@@ -38,16 +41,18 @@ export async function buildClips(options: BuildPartOptions & { readonly numFrame
         if (pages < span) continue;
         for (const start of [0, Math.floor((pages - span) / 2)]) {
           if (start === 0 && entries.at(-1)?.code === concept.code) continue;
-          writeSync(out, await readClip(input, { start, numFrames, imageSize }));
+          numBytes = writeAll(out, await readClip(input, { start, numFrames, imageSize }), numBytes);
           entries.push({ ...concept, start });
         }
         if (entries.length % 20 === 0) onProgress?.(entries.length, "clips");
       }
     }
+  } catch (error) {
+    throw describeWriteError(error, binPath, numBytes);
   } finally {
     closeSync(out);
   }
-  writeFileSync(join(outDir, "clips.json"), JSON.stringify(entries));
+  writeWhole(join(outDir, "clips.json"), JSON.stringify(entries));
   return entries;
 }
 

@@ -3,9 +3,10 @@
  * skin-tone variants left out. A concept is a code point sequence; one in twenty is held out in every style.
  * Main function: `buildPictures`. Files: images.bin [N,size,size,3] and images.json, written last.
  */
-import { closeSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
+import { describeWriteError, writeAll, writeWhole } from "../../base/files.ts";
 import type { Style } from "../../processor/vocabulary.ts";
 import { ensurePackage, readArchive, readJsonFromArchive, type PackageSource } from "./archive.ts";
 
@@ -114,7 +115,9 @@ export async function buildPictures(options: BuildPartOptions): Promise<PictureE
   const { packagesDir, outDir, imageSize, onProgress } = options;
   const concepts = await readConcepts(packagesDir);
   const entries: PictureEntry[] = [];
-  const out = openSync(join(outDir, "images.bin"), "w");
+  const binPath = join(outDir, "images.bin");
+  const out = openSync(binPath, "w");
+  let numBytes = 0;
   try {
     for (const style of ["noto", "flat", "twemoji", "3d"] as const) {
       const path = await ensurePackage(packagesDir, picturePackages[style]);
@@ -123,14 +126,16 @@ export async function buildPictures(options: BuildPartOptions): Promise<PictureE
         const concept = concepts.get(code);
         if (!concept || hasSkinTone(code) || seen.has(code)) continue;
         seen.add(code);
-        writeSync(out, await renderPicture(input, imageSize));
+        numBytes = writeAll(out, await renderPicture(input, imageSize), numBytes);
         entries.push({ ...concept, style });
         if (entries.length % 100 === 0) onProgress?.(entries.length, `${style} pictures`);
       }
     }
+  } catch (error) {
+    throw describeWriteError(error, binPath, numBytes);
   } finally {
     closeSync(out);
   }
-  writeFileSync(join(outDir, "images.json"), JSON.stringify(entries));
+  writeWhole(join(outDir, "images.json"), JSON.stringify(entries));
   return entries;
 }

@@ -2,7 +2,7 @@
  * Pixels for the visual tokenizer and pictures for the mixture: the packed files that buildPictures and buildClips
  * wrote, plus procedural scenes and motions. Main function: `openPixels`.
  */
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { randomBits } from "../../base/prng.ts";
 import { FormatError } from "../../base/errors.ts";
@@ -21,12 +21,15 @@ export type Split = keyof typeof sceneSeeds;
 class PackedFile {
   private readonly fd: number;
   private readonly itemBytes: number;
-  constructor(path: string, itemBytes: number) {
+  constructor(path: string, itemBytes: number, count: number) {
     try {
       this.fd = openSync(path, "r");
     } catch (cause) {
       throw new FormatError(`${path}: cannot be read; run \`tessera data build\` first`, { file: path, cause });
     }
+    const [expected, found] = [itemBytes * count, fstatSync(this.fd).size];
+    if (found !== expected)
+      throw new FormatError(`${path}: expected ${count} items of ${itemBytes} bytes (${expected}), found ${found} bytes; delete the folder and build it again`, { file: path }); // prettier-ignore
     this.itemBytes = itemBytes;
   }
   read(index: number): Uint8Array {
@@ -51,14 +54,13 @@ export class Pixels implements PixelSource {
   private readonly clipFile: PackedFile;
 
   constructor(dir: string, size: number, numFrames: number) {
-    const json = (name: string): string => readFileSync(join(dir, name), "utf8");
     const frameBytes = size * size * 3;
     this.size = size;
     this.numFrames = numFrames;
-    this.pictureFile = new PackedFile(join(dir, "images.bin"), frameBytes);
-    this.clipFile = new PackedFile(join(dir, "clips.bin"), frameBytes * numFrames);
-    this.pictures = JSON.parse(json("images.json")) as PictureEntry[];
-    this.clips = JSON.parse(json("clips.json")) as ClipEntry[];
+    this.pictures = readList<PictureEntry>(join(dir, "images.json"));
+    this.clips = readList<ClipEntry>(join(dir, "clips.json"));
+    this.pictureFile = new PackedFile(join(dir, "images.bin"), frameBytes, this.pictures.length);
+    this.clipFile = new PackedFile(join(dir, "clips.bin"), frameBytes * numFrames, this.clips.length);
     const splitOf = (list: readonly { readonly isHeldOut: boolean }[]): Record<Split, number[]> => ({
       train: list.flatMap((e, i) => (e.isHeldOut ? [] : [i])),
       heldOut: list.flatMap((e, i) => (e.isHeldOut ? [i] : [])),
@@ -97,6 +99,18 @@ export class Pixels implements PixelSource {
     this.pictureFile.close();
     this.clipFile.close();
   }
+}
+
+function readList<T>(path: string): T[] {
+  // prettier-ignore
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(path, "utf8"));
+  } catch (cause) {
+    throw new FormatError(`${path}: expected readable JSON (${(cause as Error).message}); run \`tessera data build\``, { file: path, cause }); // prettier-ignore
+  }
+  if (!Array.isArray(json)) throw new FormatError(`${path}: expected a list, found ${typeof json}`, { file: path });
+  return json as T[];
 }
 
 /** Moves all frames by up to 4 pixels, white coming in, and mirrors half of them. */
