@@ -89,14 +89,16 @@ const flatTile = (n: number): number => (n >= 4 * FLAT_TILE ? FLAT_TILE : (flatT
 const rowTile = (rows: number, cols: number): number =>
   rowTiles.find((r) => r <= rows && r * cols <= TILE_ELEMENTS) ?? 1;
 
+interface MapInput {
+  readonly dtype: DType;
+  /** Does it repeat along the rows of a tile? */
+  readonly rows: "each" | "same";
+  /** Does it repeat along columns, else unit or general stride? */
+  readonly cols: "unit" | "same" | "strided";
+}
 interface MapStatic {
   readonly tile: readonly [number, number];
-  /** Per input: does it repeat along the rows of a tile and along columns, else unit or general column stride. */
-  readonly inputs: readonly {
-    readonly dtype: DType;
-    readonly rows: "each" | "same";
-    readonly cols: "unit" | "same" | "strided";
-  }[];
+  readonly inputs: readonly MapInput[];
   readonly outputs: readonly DType[];
 }
 
@@ -136,6 +138,11 @@ function buildMap(name: string, p: MapStatic, body: MapBody): TileProgram {
 
 const programs = new Map<string, TileProgram>();
 
+/** Names of launch arguments, made once: this runs for every small op of every token. */
+const namesOf = (i: number) => ({ buffer: `x${i}`, at: `x${i}at`, s0: `x${i}s0`, s1: `x${i}s1`, s2: `x${i}s2`, s3: `x${i}s3` }); // prettier-ignore
+const inputNames: ReturnType<typeof namesOf>[] = [];
+const outputNames: string[] = [];
+
 /** f over strided inputs into new contiguous arrays of `shape`, or into `into`. Same key, same body. */
 export function stridedMap(
   device: Device,
@@ -152,33 +159,33 @@ export function stridedMap(
   const [o1, o2, rows, cols] = walk.shape as [number, number, number, number];
   const tc = rows * o1 * o2 === 1 ? flatTile(cols) : columnTile(cols);
   const tr = rowTile(rows, tc);
-  const p: MapStatic = {
-    tile: [tr, tc],
-    inputs: inputs.map((x, i) => {
-      const s = walk.strides[i]!;
-      return {
-        dtype: x.dtype,
-        rows: s[2] === 0 && tr > 1 ? "same" : "each",
-        cols: s[3] === 0 || cols === 1 ? "same" : s[3] === 1 ? "unit" : "strided",
-      };
-    }),
-    outputs: outDtypes,
-  };
-  const id = `${key}|${JSON.stringify(p)}`;
-  let program = programs.get(id);
-  if (!program) programs.set(id, (program = buildMap(`map_${key.replace(/\W+/g, "_")}`, p, body)));
   const args: Record<string, LaunchArg> = { s1: o2, s2: rows, s3: cols };
-  inputs.forEach((x, i) => {
+  let id = `${key}|${tr},${tc}|${outDtypes.join()}`;
+  const parts: MapInput[] = [];
+  for (let i = 0; i < inputs.length; i++) {
+    const x = inputs[i]!;
     const s = walk.strides[i]!;
-    const flags = p.inputs[i]!;
-    args[`x${i}`] = x;
-    args[`x${i}at`] = x.offset;
-    args[`x${i}s0`] = s[0]!;
-    args[`x${i}s1`] = s[1]!;
-    if (flags.rows === "each") args[`x${i}s2`] = s[2]!;
-    if (flags.cols === "strided") args[`x${i}s3`] = s[3]!;
-  });
-  outputs.forEach((y, i) => (args[`y${i}`] = y));
+    const part: MapInput = {
+      dtype: x.dtype,
+      rows: s[2] === 0 && tr > 1 ? "same" : "each",
+      cols: s[3] === 0 || cols === 1 ? "same" : s[3] === 1 ? "unit" : "strided",
+    };
+    parts.push(part);
+    id += `|${part.dtype},${part.rows},${part.cols}`;
+    const name = (inputNames[i] ??= namesOf(i));
+    args[name.buffer] = x;
+    args[name.at] = x.offset;
+    args[name.s0] = s[0]!;
+    args[name.s1] = s[1]!;
+    if (part.rows === "each") args[name.s2] = s[2]!;
+    if (part.cols === "strided") args[name.s3] = s[3]!;
+  }
+  for (let i = 0; i < outputs.length; i++) args[(outputNames[i] ??= `y${i}`)] = outputs[i]!;
+  let program = programs.get(id);
+  if (!program) {
+    const p: MapStatic = { tile: [tr, tc], inputs: parts, outputs: outDtypes };
+    programs.set(id, (program = buildMap(`map_${key.replace(/\W+/g, "_")}`, p, body)));
+  }
   run(device, program, [ceilDiv(cols, tc), ceilDiv(rows, tr), o1 * o2], args);
   return [...outputs];
 }
