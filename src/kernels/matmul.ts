@@ -76,32 +76,39 @@ const matmulKernel = specialize((p: MatmulStatic) =>
   }),
 );
 
-const tileRows = [24, 48, 96, 192];
-const tileCols = [64, 128, 256];
-/** What a program does beside its multiply-adds, in the time of one: packing an operand element, filling and storing C. */
-const PACK = 6;
-const STORE = 24;
+/** Sides that a program may have, and what it does beside its multiply-adds, counted in them: packing an element of an
+ *  operand (about 0.2 cycles) and filling and storing one of C (about 1 cycle). A core does 16 (f32) or 32 (bf16)
+ *  multiply-adds a cycle with vectors, 500 with AMX (measured peaks), so there packing costs more and tiles are larger. */
+const tilings = {
+  vector: { rows: [24, 48, 96, 192], cols: [64, 128, 256], depth: 256, pack: 6, store: 24 },
+  amx: { rows: [32, 64, 128, 256, 384], cols: [64, 128, 256, 512], depth: 512, pack: 100, store: 500 },
+};
 
 /**
  * Rows by columns by depth of a program: the pair of sides with which the busiest core is done first. Depths are powers
  * of two, so that layers of unlike width share kernels; what a tile has too many is not multiplied.
  */
 export function tilesFor(
-  m: number,
-  n: number,
-  depth: number,
-  { numThreads, batch = 1 }: { readonly numThreads: number; readonly batch?: number },
+  { properties }: Pick<Device, "properties">,
+  dtype: DType,
+  {
+    m,
+    n,
+    depth,
+    batch = 1,
+  }: { readonly m: number; readonly n: number; readonly depth: number; readonly batch?: number },
 ): { m: number; n: number; k: number } {
   if (m <= 8) return { m: m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8, n: 64, k: Math.min(512, powerOfTwo(depth)) };
+  const t = tilings[dtype === "bf16" && properties.features.includes("amx-bf16") ? "amx" : "vector"];
   const timeOf = (tm: number, tn: number): number => {
     const [numRows, numCols] = [ceilDiv(m, tm), ceilDiv(n, tn)];
     const tiles = numRows * numCols;
-    const work = depth * (m * n + PACK * (m * numCols + n * numRows)) + STORE * tm * tn * tiles;
-    return (work / tiles) * ceilDiv(tiles * batch, numThreads);
+    const work = depth * (m * n + t.pack * (m * numCols + n * numRows)) + t.store * tm * tn * tiles;
+    return (work / tiles) * ceilDiv(tiles * batch, properties.numThreads);
   };
-  const sides = tileRows.flatMap((tm) => tileCols.map((tn) => ({ m: tm, n: tn, time: timeOf(tm, tn) })));
+  const sides = t.rows.flatMap((tm) => t.cols.map((tn) => ({ m: tm, n: tn, time: timeOf(tm, tn) })));
   const best = sides.reduce((a, b) => (b.time < a.time ? b : a));
-  return { m: best.m, n: best.n, k: Math.min(256, powerOfTwo(depth)) };
+  return { m: best.m, n: best.n, k: Math.min(t.depth, powerOfTwo(depth)) };
 }
 /** At least 16. */
 const powerOfTwo = (n: number): number => 2 ** Math.max(4, Math.ceil(Math.log2(n)));
@@ -142,7 +149,7 @@ function launch(
   q: Product,
   o: { transA: boolean; transB: boolean; into: boolean; bias?: NdArray | undefined },
 ): void {
-  const tile = tilesFor(q.m, q.n, q.depth, { numThreads: device.properties.numThreads, batch: q.batch });
+  const tile = tilesFor(device, a.dtype, q);
   const program = matmulKernel({
     dtype: a.dtype,
     out: y.dtype,

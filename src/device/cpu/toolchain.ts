@@ -49,6 +49,12 @@ export interface KernelSource {
   readonly name: string;
   readonly source: string;
 }
+/** A library of ours that is not made of kernels. */
+export interface LibrarySource {
+  readonly name: string;
+  readonly source: string;
+  readonly flags: readonly string[];
+}
 /** Where a built kernel is. */
 export interface BuiltKernel {
   readonly library: string;
@@ -90,7 +96,7 @@ export class Toolchain {
   }
 
   /** Path of a library of ours that is not made of kernels. */
-  library(name: string, source: string, flags: readonly string[]): string {
+  library({ name, source, flags }: LibrarySource): string {
     const key = this.keyOf(source, flags);
     return this.cache.find(key) ?? this.compileNow([{ name, key, source, flags, kernels: [] }])[0]!;
   }
