@@ -33,6 +33,7 @@ type Dot = (
   m: number,
   n: number,
   k: number,
+  tileM: number,
   work: Uint8Array,
 ) => void;
 
@@ -128,7 +129,7 @@ function check(dot: Dot, { name, shape, a, b, want, bound }: Case): void {
   const [m, n, k] = shape;
   const c = Float32Array.from(want, (_, at) => before(at));
   const [at, bt] = [a.bits.subarray(GUARD), b.bits.subarray(GUARD)];
-  dot(c.subarray(GUARD), n + PAD, at, ...a.strides, bt, ...b.strides, m, n, k, work);
+  dot(c.subarray(GUARD), n + PAD, at, ...a.strides, bt, ...b.strides, m, n, k, m, work);
   const wrong = c.findIndex((x, i) => !(Math.abs(x - want[i]!) <= bound[i]!));
   assert.equal(wrong, -1, `${name}, element ${wrong}: expected ${want[wrong]} within ${bound[wrong]}, got ${c[wrong]}`);
 }
@@ -145,7 +146,7 @@ for (const { name, needs, defines = [] } of variants) {
     for (const dtype of ["f32", "bf16"] as const) {
       const pointer = dtype === "f32" ? "const float*" : "const uint16_t*";
       const dot = library.func(
-        `void ts_dot_${dtype}(float*, int64_t, ${pointer}, int64_t, int64_t, ${pointer}, int64_t, int64_t, int64_t, int64_t, int64_t, void*)`,
+        `void ts_dot_${dtype}(float*, int64_t, ${pointer}, int64_t, int64_t, ${pointer}, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, void*)`,
       ) as Dot;
       for (const c of cases) if (c.dtype === dtype) check(dot, c);
     }

@@ -137,9 +137,14 @@ export class Toolchain {
     await Promise.all(Array.from({ length: numJobs }, work));
   }
 
-  /** Whether the compiler knows all the flags; an older one refuses those of newer instructions. */
+  /** Whether the compiler knows all the flags; an older one refuses those of newer instructions. Asked once. */
   accepts(flags: readonly string[]): boolean {
-    return spawnSync(this.compiler.path, [...flags, "-E", "-x", "c++", "/dev/null"]).status === 0;
+    const record = `accepts-${this.keyOf("", flags)}`;
+    const known = this.cache.readJson(record) as { readonly isAccepted?: boolean } | undefined;
+    if (known?.isAccepted !== undefined) return known.isAccepted;
+    const isAccepted = spawnSync(this.compiler.path, [...flags, "-E", "-x", "c++", "/dev/null"]).status === 0;
+    this.cache.write(record, { isAccepted });
+    return isAccepted;
   }
 
   keyOf(source: string, flags: readonly string[]): string {

@@ -237,16 +237,16 @@ static void rows(float* c, i64 ldc, const T* a, i64 am, const T* b, i64 bn, i64 
 extern "C" {
 static int useAmx = 0;  // set by ts_enable_amx
 
-void ts_dot_f32(float* c, i64 ldc, const float* a, i64 am, i64 ak, const float* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, void* work) {
+void ts_dot_f32(float* c, i64 ldc, const float* a, i64 am, i64 ak, const float* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, i64 tileM, void* work) {
   if (m <= 0 || n <= 0 || k <= 0) return;
-  if (m <= 8 && ak == 1 && bk == 1) return rows(c, ldc, a, am, b, bn, m, n, k);
+  if (tileM <= 8 && ak == 1 && bk == 1) return rows(c, ldc, a, am, b, bn, m, n, k);
   panels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
 }
-void ts_dot_bf16(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, void* work) {
+void ts_dot_bf16(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, i64 tileM, void* work) {
   if (m <= 0 || n <= 0 || k <= 0) return;
-  if (m <= 8 && ak == 1 && bk == 1) return rows(c, ldc, a, am, b, bn, m, n, k);
+  if (tileM <= 8 && ak == 1 && bk == 1) return rows(c, ldc, a, am, b, bn, m, n, k);
 #if TS_AMX
-  if (useAmx && m >= 16) return amxPanels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
+  if (useAmx && tileM >= 16) return amxPanels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
 #endif
 #if TS_BF16
   return bf16Panels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
