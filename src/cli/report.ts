@@ -85,6 +85,7 @@ class LineReport implements Report {
   private name = "";
   private total = 0;
   private shownMs = 0;
+  private shownDone = 0;
 
   constructor(stream: NodeJS.WriteStream) {
     this.stream = stream;
@@ -93,12 +94,14 @@ class LineReport implements Report {
     this.name = name;
     this.total = total;
     this.shownMs = performance.now();
+    this.shownDone = 0;
     this.stream.write(total > 0 ? `${name}: 0/${total}\n` : `${name} ...\n`);
   }
   progress(done: number): void {
     const now = performance.now();
-    if (done < this.total && now - this.shownMs < LINE_EVERY_MS) return;
+    if (done === this.shownDone || (done !== this.total && now - this.shownMs < LINE_EVERY_MS)) return;
     this.shownMs = now;
+    this.shownDone = done;
     this.stream.write(`${this.name}: ${done}${this.total > 0 ? `/${this.total}` : ""}\n`);
   }
   note(line: string): void {

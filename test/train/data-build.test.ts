@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { CapacityError } from "../../src/base/errors.ts";
 import { buildData, type BuildOptions } from "../../src/train/data/build.ts";
 import { captionOf, readClipartMetadata, tagsOf } from "../../src/train/data/clipart-captions.ts";
-import { isJunk } from "../../src/train/data/clipart.ts";
+import { heldOutTest, isJunk } from "../../src/train/data/clipart.ts";
 import { CodeBook } from "../../src/train/data/codes.ts";
 import type { Manifest } from "../../src/train/data/manifest.ts";
 import { packageFileName } from "../../src/train/data/packages.ts";
@@ -232,6 +232,19 @@ test("clip art is among the training pictures, after the other codes", { skip: !
   assert.deepEqual([...book.clipart(0), ...book.clipart(1)], [14, 15, 16, 17]);
 });
 
+test(
+  "damaged clip art that cannot be made again is not kept, nor listed",
+  { skip: !hasShell && "no shell" },
+  async () => {
+    writeFileSync(join(outDir, "clipart.bin"), "damaged");
+    const { result, notes } = await build();
+    assert.equal(result["clip art"], "absent");
+    assert.match(notes.join("\n"), /clip art: clipart.bin is damaged/);
+    assert.equal(existsSync(join(outDir, "clipart.json")), false);
+    assert.ok(!manifest().packages.some((p) => p.name === "openclipart-svg") && !("clipart.bin" in manifest().files));
+  },
+);
+
 test("captions: authors, numbers and series go, black and white is said, flags are flags, foreign words are none", () => {
   const english = new Set(["cat", "hat", "dog", "spain", "sun", "flower"]);
   const caption = (file: string, title: string, isSeriesTitle = false): string | undefined =>
@@ -243,6 +256,17 @@ test("captions: authors, numbers and series go, black and white is said, flags a
   assert.equal(caption("animals/gatto.svg", "Gatto"), undefined);
   const metadata = readClipartMetadata(clipartSvg("x", "").replace("fruit", "dogs"));
   assert.deepEqual(tagsOf("hat/x.svg", metadata, { english, caption: "cat" }), ["dogs", "hat"]);
+});
+
+test("a caption that names a held-out emoji concept is held out too", () => {
+  const concept = { code: "x", zh: "", tags: [] };
+  const isHeldOut = heldOutTest([
+    { ...concept, en: "penguin", isHeldOut: true },
+    { ...concept, en: "flag: chile", isHeldOut: true },
+    { ...concept, en: "cat", isHeldOut: false },
+  ]);
+  const captions = ["baby penguin", "flag of chile", "penguins club", "fat cat"];
+  assert.deepEqual(captions.map(isHeldOut), [true, true, false, false]);
 });
 
 test("junk is what is almost blank or almost a line", () => {

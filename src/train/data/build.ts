@@ -3,7 +3,7 @@
  * of. The manifest is written after each part, so a stopped build goes on where it was; a part is kept while its files
  * have the sums it lists and its packages are the catalog's. Main functions: `buildData`, `readTables`.
  */
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { CapacityError } from "../../base/errors.ts";
 import { writeWhole } from "../../base/files.ts";
@@ -90,7 +90,8 @@ async function staleness(
   // prettier-ignore
   for (const { name, version, sha256 } of part.sources(catalog)) {
     const used = manifest.packages.find((p) => p.name === name);
-    if (used === undefined) return "not made yet";
+    // Definitions leave no file; a manifest of before they were counted has them without a count.
+    if (used === undefined || (part.files.length === 0 && used.taken === undefined)) return "not made yet";
     // A distribution carries what it carries, so an optional part keeps the version it was made of.
     if (used.sha256 !== sha256 && !part.isOptional) return `made of ${name} ${used.version}, another archive than ${version} now`; // prettier-ignore
   }
@@ -132,13 +133,17 @@ async function build(options: BuildOptions): Promise<BuildResult> {
     const made = await part.make({ packagesDir, outDir, ...geometry, catalog, report });
     const names = sources.map((s) => s.name);
     const absent = Object.fromEntries(Object.entries(manifest.absent).filter(([name]) => !names.includes(name)));
-    outcomes[part.name] = typeof made === "string" ? "absent" : "made";
+    const files = Object.fromEntries(Object.entries(manifest.files).filter(([name]) => !part.files.includes(name)));
     if (typeof made === "string") {
+      outcomes[part.name] = "absent";
       report.note(`${part.name}: skipped, no ${names.join(", ")}: ${made}`);
-      save({ absent: { ...absent, ...Object.fromEntries(names.map((name) => [name, made])) } });
+      // What is left of an earlier build was found damaged or incomplete.
+      for (const name of part.files) rmSync(join(outDir, name), { force: true });
+      const packages = manifest.packages.filter((p) => !names.includes(p.name));
+      save({ packages, files, absent: { ...absent, ...Object.fromEntries(names.map((name) => [name, made])) } });
       continue;
     }
-    const files = { ...manifest.files };
+    outcomes[part.name] = "made";
     for (const name of part.files) files[name] = await sha256OfFile(join(outDir, name));
     save({ packages: withPackages(manifest.packages, made.sources ?? sources, made.taken), absent, files });
   }

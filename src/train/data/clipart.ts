@@ -1,7 +1,7 @@
 /**
  * Clip art of the Open Clip Art Library, as Debian packages it: public domain, English captions from its metadata. Left
  * out are computer themes, generated shapes and patterns, live text (its look depends on the machine's fonts), pictures
- * without a caption, and junk by measure. One caption, one picture; one caption in twenty is held out.
+ * without a caption, and junk by measure. One caption, one picture; held out are one caption in twenty and what emoji hold out.
  * Main function: `buildClipart`. Files: clipart.bin [N,size,size,3] and clipart.json.
  */
 import sharp from "sharp";
@@ -10,7 +10,7 @@ import { captionOf, readClipartMetadata, tagsOf, type ClipartMetadata } from "./
 import { readDebian } from "./debian.ts";
 import { inOrder } from "./in-order.ts";
 import { PackedWriter } from "./packed.ts";
-import { hashText, type BuildPartOptions, type Taken } from "./pictures.ts";
+import { hashText, readConcepts, type BuildPartOptions, type Concept, type Taken } from "./pictures.ts";
 import { readEnglishWords } from "./texts.ts";
 
 export interface ClipartEntry {
@@ -61,9 +61,16 @@ function groupByCaption(candidates: readonly Candidate[], english: ReadonlySet<s
   return { byCaption, uncaptioned };
 }
 
+/** One caption in twenty, and every caption that names an emoji concept held out in all styles. */
+export function heldOutTest(concepts: Iterable<Concept>): (caption: string) => boolean {
+  const labels = [...concepts].filter((c) => c.isHeldOut).map((c) => ` ${c.en.replace(/^flag: /, "flag of ")} `);
+  return (caption) => hashText(caption) % 20 === 0 || labels.some((label) => ` ${caption} `.includes(label));
+}
+
 export async function buildClipart(options: BuildPartOptions & { readonly debPath: string }): Promise<Taken> {
   const { packagesDir, outDir, imageSize, catalog, report, debPath } = options;
   const english = await readEnglishWords(packagesDir, catalog);
+  const isHeldOut = heldOutTest((await readConcepts(packagesDir, catalog)).values());
   report.phase("clip art: unpack", 0);
   const candidates = candidatesOf(await readDebian(debPath, (name) => name.startsWith(ROOT) && name.endsWith(".svg")));
   const { byCaption, uncaptioned } = groupByCaption(candidates, english);
@@ -79,7 +86,7 @@ export async function buildClipart(options: BuildPartOptions & { readonly debPat
       else {
         count.repeated += list.length - 1 - i;
         const tags = tagsOf(path, metadata, { english, caption: en });
-        return { entry: { code: path.replace(/\.svg$/, ""), en, tags, isHeldOut: hashText(en) % 20 === 0 }, pixels };
+        return { entry: { code: path.replace(/\.svg$/, ""), en, tags, isHeldOut: isHeldOut(en) }, pixels };
       }
     }
     return undefined;

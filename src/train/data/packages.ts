@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { closeSync, createReadStream, existsSync, mkdirSync, openSync, renameSync, rmSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { TesseraError } from "../../base/errors.ts";
 import { describeWriteError, writeAll } from "../../base/files.ts";
 import type { PackageSource } from "./catalog.ts";
@@ -82,6 +82,6 @@ async function request(url: URL, { name, version }: PackageSource, part: string)
     const inner = (error as Error).cause as NodeJS.ErrnoException | undefined;
     reason = inner?.code ?? (error as Error).message;
   }
-  const file = basename(part, ".part");
-  throw new TesseraError("download", `${name} ${version}: expected it from ${url.origin}, got ${reason} (without a network: run \`npm pack ${name}@${version}\` where there is one and put ${file} into the packages folder)`, { cause }); // prettier-ignore
+  const path = part.replace(/\.part$/, "");
+  throw new TesseraError("download", `${name} ${version}: expected it from ${url.origin}, got ${reason} (without a network: run \`npm pack ${name}@${version}\` where there is one and put the file to ${path}; DATA.md lists all packages)`, { cause }); // prettier-ignore
 }
