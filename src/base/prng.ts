@@ -16,9 +16,11 @@ function mix(x: number): number {
   return (x ^ (x >>> 14)) >>> 0;
 }
 
+/** The bits of an integer above the low 32. */
+const high = (n: number): number => Math.floor(n / 4294967296) | 0;
+
 /** 32 random bits for (seed, counter); both may use up to 53 bits. */
 export function randomBits(seed: number, counter: number): number {
-  const high = (n: number): number => Math.floor(n / 4294967296) | 0;
   const key = mix((mix(seed | 0) + high(seed)) | 0);
   return mix((mix((counter ^ key) | 0) + Math.imul(high(counter), 0x9e3779b9) + key) | 0);
 }

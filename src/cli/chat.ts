@@ -1,66 +1,79 @@
-/** `tessera chat`: a conversation in the terminal. `/image`, `/video` and `/text` choose what comes next, `/quit` leaves. */
-import { writeFileSync } from "node:fs";
-import { createInterface } from "node:readline/promises";
-import { defineCommand } from "citty";
+/**
+ * `tessera chat`: a conversation in the terminal. Ctrl-C stops an answer; at the prompt it leaves. A turn that fails is
+ * said and taken back, and the conversation goes on.
+ */
+import { createInterface } from "node:readline";
 import pc from "picocolors";
-import type { Message, Modality } from "../engine/types.ts";
-import { encodePng } from "../processor/image.ts";
-import { encodeMp4 } from "../processor/video.ts";
-import { modelArgs, openModel } from "./common.ts";
-import { fail } from "./main.ts";
+import { paramsFor } from "../engine/defaults.ts";
+import type { Llm } from "../engine/types.ts";
+import type { ContentPart, Message, Modality } from "../engine/types.ts";
+import { command, modelArgs, openModel, readImage } from "./common.ts";
+import { interruptible, show } from "./output.ts";
 
-export const chatCommand = defineCommand({
-  meta: { name: "chat", description: "Talk to the model in the terminal" },
-  args: { ...modelArgs, thinking: { type: "boolean", description: "Think step by step first", default: false } },
-  async run({ args }) {
-    try {
-      const llm = openModel(args);
-      const terminal = createInterface({ input: process.stdin, output: process.stdout });
-      process.stdout.write(pc.dim("/image, /video or /text before a prompt chooses what to write; /quit leaves\n"));
-      const messages: Message[] = [];
-      for (;;) {
-        const line = await terminal.question(pc.bold("> ")).catch(() => "/quit");
-        if (line.trim() === "/quit") break;
-        if (line.trim() === "") continue;
-        const [, command, rest] = /^(?:\/(image|video|text)\s+)?([\s\S]*)$/.exec(line)!;
-        messages.push({ role: "user", content: rest! });
-        const abort = new AbortController();
-        terminal.once("SIGINT", () => abort.abort());
-        const isVisual = command === "image" || command === "video";
-        const params = {
-          maxTokens: 256,
-          temperature: isVisual ? 1 : 0.8,
-          topP: isVisual ? 1 : 0.95,
-          topK: isVisual ? 300 : 0,
-          seed: Math.floor(Math.random() * 2 ** 32),
-          stop: [],
-          guidance: 3,
-        };
-        const modality = (command ?? "auto") as Modality | "auto";
-        let answer = "";
-        for await (const delta of llm.generate({
-          messages,
-          modality,
-          thinking: args.thinking,
-          params,
-          signal: abort.signal,
-        })) {
-          // prettier-ignore
-          if (delta.kind === "reasoning") process.stdout.write(pc.dim(delta.text));
-          else if (delta.kind === "content") process.stdout.write((answer += delta.text) && delta.text);
-          else if (delta.kind === "image" || delta.kind === "video") {
-            const path = `tessera-${Date.now()}.${delta.kind === "image" ? "png" : "mp4"}`;
-            writeFileSync(path, delta.kind === "image" ? await encodePng(delta.image) : await encodeMp4(delta.frames, { fps: delta.fps })); // prettier-ignore
-            answer += `[${path}]`;
-            process.stdout.write(`wrote ${path}`);
-          }
-        }
-        process.stdout.write("\n");
-        messages.push({ role: "assistant", content: answer });
+const HELP = `/text, /image or /video before a prompt chooses what to write
+/look FILE prompt   shows a picture first
+/clear              forgets the conversation
+/quit               leaves; so does Ctrl-D
+`;
+
+export const chatCommand = command(
+  { name: "chat", description: "Talk to the model in the terminal" },
+  { ...modelArgs, thinking: { type: "boolean", description: "Think step by step first", default: false } },
+  async (args) => {
+    const llm = await openModel(args);
+    const terminal = createInterface({ input: process.stdin, output: process.stdout, prompt: pc.bold("> ") });
+    process.stdout.write(pc.dim(`${llm.info.id}; /help says what there is, Ctrl-C stops an answer\n`));
+    const messages: Message[] = [];
+    let isAnswering = false;
+    // Raw terminals hand Ctrl-C to readline, pipes to the process.
+    const onInterrupt = (): void => {
+      if (isAnswering) return;
+      process.stdout.write("\n");
+      process.exit(130);
+    };
+    terminal.on("SIGINT", () => (isAnswering ? process.kill(process.pid, "SIGINT") : onInterrupt()));
+    process.on("SIGINT", onInterrupt);
+    terminal.prompt();
+    for await (const line of terminal) {
+      const word = line.trim();
+      if (word === "/quit") break;
+      if (word === "/clear") messages.length = 0;
+      else if (word === "/help") process.stdout.write(pc.dim(HELP));
+      else if (word !== "") {
+        isAnswering = true;
+        await answer(llm, messages, word, args.thinking);
+        isAnswering = false;
       }
-      terminal.close();
-    } catch (error) {
-      fail(error);
+      terminal.prompt();
     }
+    process.off("SIGINT", onInterrupt);
+    terminal.close();
   },
-});
+);
+
+/** One turn; on an error `messages` is as it was. */
+async function answer(llm: Llm, messages: Message[], line: string, thinking: boolean): Promise<void> {
+  try {
+    const { modality, content } = await parseLine(line);
+    const all: Message[] = [...messages, { role: "user", content }];
+    const shown = await interruptible((signal) =>
+      show(llm.generate({ messages: all, modality, thinking, params: paramsFor(modality, {}), signal }), {
+        fileFor: (kind) => `tessera-${Date.now()}.${kind === "image" ? "png" : "mp4"}`,
+      }),
+    );
+    if (shown.finishReason === "abort") process.stdout.write(pc.dim("stopped\n"));
+    const said = [shown.text, ...shown.files.map((file) => `[${file}]`)].join("").trim();
+    messages.splice(0, Infinity, ...all, { role: "assistant", content: said });
+  } catch (error) {
+    process.stderr.write(`${pc.red("error")}: ${(error as Error).message}\n`);
+    if (messages.length > 0) process.stderr.write(pc.dim("(/clear forgets what was said before)\n"));
+  }
+}
+
+async function parseLine(line: string): Promise<{ modality: Modality | "auto"; content: ContentPart[] }> {
+  const look = /^\/look\s+(\S+)\s*([\s\S]*)$/.exec(line);
+  const [, name, rest] = /^(?:\/(image|video|text)\s+)?([\s\S]*)$/.exec(look ? look[2]! : line)!;
+  const content: ContentPart[] = look ? [{ kind: "image", image: await readImage(look[1]!, "look") }] : [];
+  if (rest !== "") content.push({ kind: "text", text: rest! });
+  return { modality: (name ?? "auto") as Modality | "auto", content };
+}

@@ -1,13 +1,17 @@
-/** What commands share: where the model is, how it is opened, and argument groups. */
-import { existsSync } from "node:fs";
+/** What commands share: how one is made, where the model is, how it is opened, argument groups and their checks. */
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { ArgsDef } from "citty";
+import { defineCommand, type ArgsDef, type CommandDef, type ParsedArgs } from "citty";
 import { FormatError, RequestError } from "../base/errors.ts";
-import { openCpu } from "../device/cpu/cpu-device.ts";
+import { CpuDevice } from "../device/cpu/cpu-device.ts";
 import { openDevice } from "../device/open.ts";
+import { prepareKernels } from "../engine/ahead.ts";
 import { loadLlm } from "../engine/load.ts";
 import type { LocalLlm } from "../engine/llm.ts";
+import type { RgbImage } from "../engine/types.ts";
+import { decodeImage } from "../processor/image.ts";
+import { compileProgress } from "./progress.ts";
 
 export const packageDir = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
@@ -25,6 +29,43 @@ export const samplingArgs = {
   guidance: { type: "string", description: "Of pictures and clips; 1 is off" },
 } as const satisfies ArgsDef;
 
+/** A command that refuses flags it does not know. Errors go to whoever runs it; main.ts makes them one line. */
+export function command<const A extends ArgsDef>(
+  meta: { readonly name: string; readonly description: string },
+  args: A,
+  run: (args: ParsedArgs<A>) => Promise<void>,
+): CommandDef<A> {
+  return defineCommand({
+    meta,
+    args,
+    async run({ args: parsed, rawArgs }) {
+      refuseUnknown(args, rawArgs);
+      await run(parsed);
+    },
+  });
+}
+
+const camel = (name: string): string => name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+
+function refuseUnknown(args: ArgsDef, rawArgs: readonly string[]): void {
+  const known = new Map<string, ArgsDef[string]>();
+  for (const [name, arg] of Object.entries(args)) known.set(name, arg).set(camel(name), arg);
+  const list = Object.keys(args).map((name) => `--${name}`).join(" "); // prettier-ignore
+  for (let i = 0; i < rawArgs.length; i++) {
+    const raw = rawArgs[i]!;
+    const [, no, name, value] = /^--(no-)?([^=]+)(=[\s\S]*)?$/.exec(raw) ?? [];
+    if (name === undefined)
+      throw new RequestError(`${raw}: expected flags like --name value, got "${raw}" (text with spaces needs quotes)`);
+    const arg = known.get(name);
+    if (arg === undefined || (no !== undefined && arg.type !== "boolean"))
+      throw new RequestError(`${raw.split("=")[0]}: expected one of ${list}`, name);
+    if (arg.type === "boolean") {
+      if (value !== undefined) throw new RequestError(`--${name}: expected no value, got "${value.slice(1)}"`, name);
+    } else if (value === undefined && ++i === rawArgs.length)
+      throw new RequestError(`--${name}: expected a value, got none`, name);
+  }
+}
+
 /** A number flag, checked. */
 export function numberOf(
   name: string,
@@ -39,13 +80,43 @@ export function numberOf(
   return n;
 }
 
-export function openModel(args: { readonly model: string; readonly device?: string | undefined }): LocalLlm {
+/** A whole number flag, checked. */
+export function integerOf(
+  name: string,
+  value: string | undefined,
+  range: readonly [number, number],
+): number | undefined {
+  // prettier-ignore
+  const n = numberOf(name, value, range);
+  if (n !== undefined && !Number.isInteger(n))
+    throw new RequestError(`--${name}: expected a whole number from ${range[0]} to ${range[1]}, got "${value}"`, name);
+  return n;
+}
+
+export async function readImage(path: string, param = "image"): Promise<RgbImage> {
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw new RequestError(`--${param}: cannot read ${path} (${(cause as Error).message})`, param);
+  }
+  try {
+    return await decodeImage(bytes, { param });
+  } catch (error) {
+    if (error instanceof RequestError) throw new RequestError(`--${param}: ${path}: ${error.message}`, param);
+    throw error;
+  }
+}
+
+/** A loaded model whose kernels are built; the first time, progress shows on stderr. */
+export async function openModel(
+  args: { readonly model: string; readonly device?: string | undefined },
+  onCompile: (done: number, total: number) => void = compileProgress(),
+): Promise<LocalLlm> {
   const dir = resolve(args.model);
   if (!existsSync(join(dir, "config.json")))
     throw new FormatError(`model: expected a model folder at ${dir} (config.json, model.safetensors, visual.safetensors, tokenizer.json), found none`, { file: dir }); // prettier-ignore
   const device = openDevice(args.device);
-  const cpu = openCpu();
-  if (cpu && process.stderr.isTTY)
-    cpu.onBuild = (done, total) => process.stderr.write(done < total ? `\rcompiling kernels ${done}/${total} ` : "\r\x1b[K"); // prettier-ignore
+  if (device instanceof CpuDevice) await prepareKernels(dir, device, onCompile);
   return loadLlm(dir, device);
 }

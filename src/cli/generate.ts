@@ -1,98 +1,91 @@
-/** `tessera generate`: one prompt, one answer; text to the terminal, a picture or clip to a file. */
-import { readFileSync, writeFileSync } from "node:fs";
-import { defineCommand } from "citty";
-import pc from "picocolors";
+/**
+ * `tessera generate`: one prompt, one answer; text to the terminal, a picture or clip to a file. Everything that can be
+ * wrong with the flags is said before the model is loaded.
+ */
+import { accessSync, constants, statSync } from "node:fs";
+import { dirname, extname } from "node:path";
 import { RequestError } from "../base/errors.ts";
-import type { ContentPart, Modality, RgbImage } from "../engine/types.ts";
-import { decodeImage, encodePng } from "../processor/image.ts";
-import { encodeMp4 } from "../processor/video.ts";
-import { modelArgs, numberOf, openModel, samplingArgs } from "./common.ts";
-import { fail } from "./main.ts";
+import { writeWhole } from "../base/files.ts";
+import { paramsFor } from "../engine/defaults.ts";
+import type { ContentPart, GenerateRequest } from "../engine/types.ts";
+import { command, integerOf, modelArgs, numberOf, openModel, readImage, samplingArgs } from "./common.ts";
+import { interruptible, show } from "./output.ts";
 
-const modalities = ["auto", "text", "image", "video"] as const;
+type Modality = GenerateRequest["modality"];
+const modalities = ["auto", "text", "image", "video"] as const satisfies readonly Modality[];
+const endings = { image: ".png", video: ".mp4" } as const;
+const fallbacks = { image: "picture.png", video: "clip.mp4" } as const;
 
-export const generateCommand = defineCommand({
-  meta: { name: "generate", description: "Answer one prompt with text, a picture or a clip" },
-  args: {
+export const generateCommand = command(
+  { name: "generate", description: "Answer one prompt with text, a picture or a clip" },
+  {
     ...modelArgs,
     ...samplingArgs,
     prompt: { type: "string", description: "What to answer", required: true },
-    modality: { type: "string", description: modalities.join(", "), default: "auto" },
+    modality: { type: "string", description: `${modalities.join(", ")}; by default what --out ends with, or auto` },
     image: { type: "string", description: "A picture to look at, or a clip's first frame" },
     thinking: { type: "boolean", description: "Think step by step first", default: false },
-    out: { type: "string", description: "File of the picture (.png) or clip (.mp4)" },
+    out: { type: "string", description: "File of the picture (.png), the clip (.mp4) or the text" },
     json: { type: "boolean", description: "Print one JSON object", default: false },
   },
-  async run({ args }) {
-    try {
-      if (!(modalities as readonly string[]).includes(args.modality))
-        throw new RequestError(
-          `--modality: expected one of ${modalities.join(", ")}, got "${args.modality}"`,
-          "modality",
-        );
-      const isVisual = args.modality === "image" || args.modality === "video";
-      const params = {
-        maxTokens: numberOf("max-tokens", args["max-tokens"], [1, 1e6]) ?? 256,
-        temperature: numberOf("temperature", args.temperature, [0, 2]) ?? (isVisual ? 1 : 0.8),
-        topP: numberOf("top-p", args["top-p"], [0, 1]) ?? (isVisual ? 1 : 0.95),
-        topK: numberOf("top-k", args["top-k"], [0, 1e6]) ?? (isVisual ? 300 : 0),
-        seed: numberOf("seed", args.seed, [0, 0xffffffff]) ?? Math.floor(Math.random() * 2 ** 32),
-        guidance: numberOf("guidance", args.guidance, [0, 20]) ?? 3,
-        stop: [],
-      };
-      const content: ContentPart[] = [{ kind: "text", text: args.prompt }];
-      if (args.image) content.push({ kind: "image", image: await readImage(args.image) });
-      const llm = openModel(args);
-      const show = (text: string): void => void (args.json || process.stdout.write(text));
-      const result = { text: "", reasoning: "", files: [] as string[], seed: params.seed, usage: {}, finishReason: "" };
-      const messages = [{ role: "user", content }] as const;
-      const modality = args.modality as Modality | "auto";
-      for await (const delta of llm.generate({ messages, modality, thinking: args.thinking, params })) {
-        switch (delta.kind) {
-          case "reasoning":
-            result.reasoning += delta.text;
-            show(pc.dim(delta.text));
-            break;
-          case "content":
-            if (result.text === "" && result.reasoning !== "") show("\n");
-            result.text += delta.text;
-            show(delta.text);
-            break;
-          case "progress":
-            if (process.stderr.isTTY) process.stderr.write(`\r${delta.done}/${delta.total} codes `);
-            break;
-          case "image":
-            result.files.push(save(args.out, "picture.png", await encodePng(delta.image)));
-            break;
-          case "video":
-            result.files.push(save(args.out, "clip.mp4", await encodeMp4(delta.frames, { fps: delta.fps })));
-            break;
-          case "done":
-            result.usage = delta.usage;
-            result.finishReason = delta.finishReason;
-        }
-      }
-      if (args.json) process.stdout.write(`${JSON.stringify(result)}\n`);
-      else for (const file of result.files) process.stdout.write(`\nwrote ${file} (seed ${params.seed})`);
-      if (!args.json) process.stdout.write("\n");
-    } catch (error) {
-      fail(error);
+  async (args) => {
+    const modality = modalityOf(args.modality, args.out);
+    if (args.out !== undefined) checkWritable(args.out);
+    const params = paramsFor(modality, {
+      maxTokens: integerOf("max-tokens", args["max-tokens"], [1, 1e6]),
+      temperature: numberOf("temperature", args.temperature, [0, 2]),
+      topP: numberOf("top-p", args["top-p"], [0, 1]),
+      topK: integerOf("top-k", args["top-k"], [0, 1e6]),
+      seed: integerOf("seed", args.seed, [0, 0xffffffff]),
+      guidance: numberOf("guidance", args.guidance, [0, 20]),
+    });
+    const content: ContentPart[] = [{ kind: "text", text: args.prompt }];
+    if (args.image !== undefined) content.push({ kind: "image", image: await readImage(args.image) });
+    const llm = await openModel(args);
+    const shown = await interruptible((signal) =>
+      show(llm.generate({ messages: [{ role: "user", content }], modality, thinking: args.thinking, params, signal }), {
+        fileFor: (kind) => (modality === kind ? args.out : undefined) ?? fallbacks[kind],
+        quiet: args.json,
+      }),
+    );
+    const isStopped = shown.finishReason === "abort";
+    if (args.out !== undefined && modality === "text" && !isStopped) {
+      writeWhole(args.out, `${shown.text}\n`);
+      shown.files.push(args.out);
+    }
+    if (args.json) process.stdout.write(`${JSON.stringify({ ...shown, seed: params.seed })}\n`);
+    else if (shown.files.length > 0) process.stdout.write(`seed ${params.seed}\n`);
+    if (isStopped) {
+      process.stderr.write("stopped\n");
+      process.exitCode = 130;
     }
   },
-});
+);
 
-async function readImage(path: string): Promise<RgbImage> {
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(path);
-  } catch (cause) {
-    throw new RequestError(`--image: cannot read ${path} (${(cause as Error).message})`, "image");
-  }
-  return decodeImage(bytes, { param: "image" });
+/** What is asked for, by --modality or by the ending of --out; the two must agree. */
+function modalityOf(name: string | undefined, out: string | undefined): Modality {
+  if (name !== undefined && !modalities.some((m) => m === name))
+    throw new RequestError(`--modality: expected one of ${modalities.join(", ")}, got "${name}"`, "modality");
+  if (out === undefined) return (name as Modality | undefined) ?? "auto";
+  const ending = extname(out).toLowerCase();
+  const told = ending === ".png" ? "image" : ending === ".mp4" ? "video" : "text";
+  if (name === undefined || name === "auto" || name === told) return told;
+  // A device or pipe (/dev/stdout) has no ending to go by.
+  if (statSync(out, { throwIfNoEntry: false })?.isFile() === false && ending === "") return name as Modality;
+  const expected = name === "text" ? "neither .png nor .mp4" : endings[name as "image" | "video"];
+  throw new RequestError(`--out: expected a file ending in ${expected} for --modality ${name}, got "${out}"`, "out");
 }
 
-function save(out: string | undefined, fallback: string, bytes: Uint8Array): string {
-  const path = out ?? fallback;
-  writeFileSync(path, bytes);
-  return path;
+/** Found out now, not after the work. */
+function checkWritable(path: string): void {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory()) throw new RequestError(`--out: expected a file, got the folder ${path}`, "out");
+  const folder = dirname(path);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    throw new RequestError(`--out: expected an existing folder, found none at ${folder}`, "out");
+  try {
+    accessSync(stat ? path : folder, constants.W_OK);
+  } catch {
+    throw new RequestError(`--out: expected a place that may be written, got ${path}`, "out");
+  }
 }

@@ -1,5 +1,5 @@
 /** `tessera <command>`: a table of commands, loaded when called. Errors become one line and exit code 1. */
-import { defineCommand, runMain } from "citty";
+import { defineCommand, runCommand, runMain } from "citty";
 import pc from "picocolors";
 
 const commands = {
@@ -23,13 +23,16 @@ const root = defineCommand({
 export async function main(args: string[]): Promise<void> {
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
-  await runMain(root, { rawArgs: args });
+  const wantsHelp = args.length === 0 || args.some((arg) => arg === "--help" || arg === "-h" || arg === "--version");
+  if (wantsHelp) return runMain(root, { rawArgs: args });
+  await runCommand(root, { rawArgs: args }).catch(fail);
 }
 
 /** What the user must know, without a stack, unless TESSERA_DEBUG is set. */
-export function fail(error: unknown): never {
+function fail(error: unknown): never {
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(`${pc.red("error")}: ${message}\n`);
+  if (error instanceof Error && error.name === "CLIError") process.stderr.write("`tessera --help` and `tessera <command> --help` say what there is\n"); // prettier-ignore
   if (process.env["TESSERA_DEBUG"] && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   process.exit(1);
 }

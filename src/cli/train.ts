@@ -1,10 +1,10 @@
-/** `tessera train visual | decoder | language | pack`: the runs of train/recipes.ts. All can be stopped and resumed. */
+/** `tessera train visual | decoder | language | judge | pack`: the runs of train/recipes.ts and train/run-judge.ts. All can be stopped and resumed. */
 import { join } from "node:path";
 import { defineCommand, type ArgsDef } from "citty";
 import { openDevice } from "../device/open.ts";
 import { packRun, runDecoder, runLanguage, runVisual, type RecipeOptions } from "../train/recipes.ts";
-import { numberOf, packageDir } from "./common.ts";
-import { fail } from "./main.ts";
+import { runJudge } from "../train/run-judge.ts";
+import { command, integerOf, numberOf, packageDir } from "./common.ts";
 
 const args = {
   data: { type: "string", description: "Built data", default: "data/mini" },
@@ -26,43 +26,50 @@ function optionsOf(a: Args): RecipeOptions {
     packagesDir: a.packages!,
     sharedDir: a.shared!,
     runDir: a.run!,
-    numSteps: numberOf("steps", a.steps, [1, 1e9])!,
+    numSteps: integerOf("steps", a.steps, [1, 1e9])!,
+    // Saved, but not done: what follows in a script should not run.
+    onInterrupt: () => void (process.exitCode = 130),
     ...(a.init !== undefined && { initFrom: a.init }),
     ...(minutes !== undefined && { maxSeconds: minutes * 60 }),
   };
 }
 
-const guarded =
-  (work: (a: Args) => Promise<void>) =>
-  ({ args: a }: { args: Args }) =>
-    work(a).catch(fail);
-
 export const trainCommand = defineCommand({
-  meta: { name: "train", description: "Train the visual tokenizer or the network, or pack a run into a model folder" },
+  meta: {
+    name: "train",
+    description: "Train the visual tokenizer, the network or the judge, or pack a run into a model folder",
+  },
   subCommands: {
-    visual: defineCommand({
-      meta: { name: "visual", description: "Pictures and clips -> visual tokenizer" },
+    visual: command({ name: "visual", description: "Pictures and clips -> visual tokenizer" }, args, async (a) => {
+      const options = optionsOf(a);
+      const metrics = await runVisual(openDevice(a.device), options);
+      if (metrics) process.stdout.write(`${JSON.stringify(metrics)}\n`);
+    }),
+    language: command(
+      { name: "language", description: "Text, pictures and clips in one stream -> the V4 network" },
       args,
-      run: guarded(async (a) => {
-        process.stdout.write(`${JSON.stringify(await runVisual(openDevice(a.device), optionsOf(a)))}\n`);
-      }),
-    }),
-    decoder: defineCommand({
-      meta: { name: "decoder", description: "The visual tokenizer's decoder alone, codes fixed -> sharper pictures" },
+      async (a) => {
+        const options = optionsOf(a);
+        await runLanguage(openDevice(a.device), options);
+      },
+    ),
+    decoder: command(
+      { name: "decoder", description: "The visual tokenizer's decoder alone, codes fixed -> sharper pictures" },
       args,
-      run: guarded(async (a) => {
-        process.stdout.write(`${JSON.stringify(await runDecoder(openDevice(a.device), optionsOf(a)))}\n`);
-      }),
-    }),
-    language: defineCommand({
-      meta: { name: "language", description: "Text, pictures and clips in one stream -> the V4 network" },
-      args,
-      run: guarded(async (a) => void (await runLanguage(openDevice(a.device), optionsOf(a)))),
-    }),
-    pack: defineCommand({
-      meta: { name: "pack", description: "Write the run's model folder" },
-      args: { ...args, out: { type: "string", description: "Model folder", default: join(packageDir, "assets", "model") } }, // prettier-ignore
-      run: ({ args: a }) => packRun(openDevice(a.device), optionsOf(a), a.out).catch(fail),
-    }),
+      async (a) => {
+        const metrics = await runDecoder(openDevice(a.device), optionsOf(a));
+        if (metrics) process.stdout.write(`${JSON.stringify(metrics)}\n`);
+      },
+    ),
+    judge: command(
+      { name: "judge", description: "Pictures -> the judge that names what generated pictures show" },
+      { ...args, init: { type: "string", description: "Model folder whose visual tokenizer is used; by default the run's own" } }, // prettier-ignore
+      async (a) => void process.stdout.write(`${JSON.stringify(await runJudge(openDevice(a.device), optionsOf(a)))}\n`),
+    ),
+    pack: command(
+      { name: "pack", description: "Write the run's model folder" },
+      { ...args, out: { type: "string", description: "Model folder", default: join(packageDir, "assets", "model") } },
+      async (a) => packRun(openDevice(a.device), optionsOf(a), a.out),
+    ),
   },
 });

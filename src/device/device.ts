@@ -1,6 +1,6 @@
 /**
  * What a device is: memory, and launches of built tile programs. It knows no op and no dtype policy.
- * Implementations: cpu.ts (C++ through koffi), js.ts (emitted JavaScript), interpreter.ts (the definition, slow).
+ * Implementations: cpu/ (C++ through koffi), js/ (emitted JavaScript), interpreter.ts (the definition, slow).
  * Launches run in the order they were made; `synchronize` waits for all of them.
  */
 import type { TileProgram } from "../tile/ir.ts";

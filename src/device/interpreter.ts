@@ -8,12 +8,11 @@ export const openInterpreter = (): HostDevice =>
   new HostDevice("interpreter", (program) => (grid, args) => {
     const memory: Record<string, Memory> = {};
     const numbers: Record<string, number> = {};
-    for (const p of program.params) {
-      const arg = args[p.name]!;
+    program.params.forEach((p, i) => {
       if (p.kind === "buffer") {
-        const { buffer, byteOffset } = arg as BufferArg;
+        const { buffer, byteOffset } = args[i] as BufferArg;
         memory[p.name] = memoryOf(buffer.bytes!, byteOffset, p.dtype);
-      } else numbers[p.name] = p.kind === "scalar" ? Math.fround(arg as number) : (arg as number);
-    }
-    interpret(program, grid, { memory, numbers });
+      } else numbers[p.name] = p.kind === "scalar" ? Math.fround(args[i] as number) : (args[i] as number);
+    });
+    return () => interpret(program, grid, { memory, numbers });
   });

@@ -3,22 +3,33 @@ import { DeviceError, RequestError } from "../base/errors.ts";
 import { openCpu } from "./cpu/cpu-device.ts";
 import type { Device } from "./device.ts";
 import { openInterpreter } from "./interpreter.ts";
+import { openJs } from "./js/js-device.ts";
 
-export const deviceNames = ["cpu", "interpreter"] as const;
-export type DeviceName = (typeof deviceNames)[number];
+function cpuOrFail(): Device {
+  const cpu = openCpu();
+  if (!cpu) throw new DeviceError("cpu: expected a C++ compiler (g++ or clang++, or $CXX), found none", { backend: "cpu" }); // prettier-ignore
+  return cpu;
+}
 
-/** Without a name: cpu where there is a compiler. */
+/** What the js target costs is said once per process. */
+let isTold = false;
+function cpuOrJs(): Device {
+  const cpu = openCpu();
+  if (cpu) return cpu;
+  if (!isTold)
+    process.stderr.write("no C++ compiler found: using the js target, which is slower (install g++ or clang++, or set CXX, for the cpu target)\n"); // prettier-ignore
+  isTold = true;
+  return openJs();
+}
+
+const openers = { cpu: cpuOrFail, js: openJs, interpreter: openInterpreter } as const;
+export type DeviceName = keyof typeof openers;
+export const deviceNames = Object.keys(openers) as readonly DeviceName[];
+
+/** Without a name: cpu where there is a compiler, else js. */
 export function openDevice(name: string = process.env["TESSERA_DEVICE"] ?? ""): Device {
-  switch (name) {
-    case "":
-    case "cpu": {
-      const cpu = openCpu();
-      if (!cpu) throw new DeviceError("cpu: expected a C++ compiler (g++ or clang++, or $CXX), found none", { backend: "cpu" }); // prettier-ignore
-      return cpu;
-    }
-    case "interpreter":
-      return openInterpreter();
-    default:
-      throw new RequestError(`device: expected one of ${deviceNames.join(", ")}, got "${name}"`, "device");
-  }
+  if (name === "") return cpuOrJs();
+  const open = Object.hasOwn(openers, name) ? openers[name as DeviceName] : undefined;
+  if (!open) throw new RequestError(`device: expected one of ${deviceNames.join(", ")}, got "${name}"`, "device");
+  return open();
 }

@@ -11,7 +11,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import { ModalityTracker, type Grammar, type Side } from "./modality.ts";
 
 /** Prompts run in chunks of this many tokens, which bounds the memory of one call. */
-const PREFILL_CHUNK = 256;
+export const PREFILL_CHUNK = 256;
 
 export interface IdRange {
   readonly start: number;

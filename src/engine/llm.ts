@@ -60,13 +60,20 @@ export class LocalLlm implements Llm {
       modalities: ["text", "image", "video"],
       imageSize: parts.vocabulary.visual.imageSize,
       numFrames: parts.vocabulary.visual.numFrames,
+      fps: parts.fps,
     };
   }
 
   countTokens(request: Pick<GenerateRequest, "messages" | "modality" | "thinking">): number {
     const { messages, image } = firstFrameOf(request);
     const zeros = new Int32Array(numCodesOf("image", this.parts.vocabulary));
-    return this.encode(messages, request.thinking, image !== undefined, () => zeros).length;
+    const numTokens = this.encode(messages, request.thinking, image !== undefined, () => zeros).length;
+    const { modality } = request;
+    const needed = modality === "image" || modality === "video" ? this.segmentLength(modality) : 1;
+    const limit = this.info.contextLength - needed;
+    if (numTokens > limit)
+      throw new RequestError(`messages: expected at most ${limit} tokens before the answer, got ${numTokens} (context ${this.info.contextLength})`, "messages"); // prettier-ignore
+    return numTokens;
   }
 
   async *generate(request: GenerateRequest): AsyncGenerator<Delta> {
@@ -159,13 +166,8 @@ export class LocalLlm implements Llm {
     const { messages, image } = firstFrameOf(request);
     const codes = new Map<RgbImage, Int32Array>();
     const all = [...picturesOf(messages), ...(image ? [image] : [])];
-    // Counted before any picture is read, so that an over-long request costs nothing.
-    const numTokens = this.countTokens(request);
-    const { modality } = request;
-    const needed = modality === "image" || modality === "video" ? this.segmentLength(modality) : 1;
-    const limit = this.info.contextLength - needed;
-    if (numTokens > limit)
-      throw new RequestError(`messages: expected at most ${limit} tokens before the answer, got ${numTokens} (context ${this.info.contextLength})`, "messages"); // prettier-ignore
+    // Checked before any picture is read, so that an over-long request costs nothing.
+    this.countTokens(request);
     for (const picture of all) if (!codes.has(picture)) codes.set(picture, await this.readPicture(picture));
     const prompt = this.encode(messages, request.thinking, image !== undefined, (picture) => codes.get(picture)!);
     const { startId, side } = this.parts.vocabulary.visual;

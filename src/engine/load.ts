@@ -4,10 +4,11 @@
  * field or tensor, what was expected and what was found.
  * Main functions: `loadLlm`, `saveLlm`.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
+import { writeWhole } from "../base/files.ts";
 import type { Device } from "../device/device.ts";
 import { parseConfig, type V4Config } from "../model/config.ts";
 import { V4 } from "../model/v4.ts";
@@ -43,6 +44,8 @@ type Own = z.infer<typeof ownSchema>;
 export interface LoadOptions {
   /** Of activations. */
   readonly dtype?: "f32" | "bf16";
+  /** "none" leaves them as they start: for finding out what a model of this form does. */
+  readonly weights?: "read" | "none";
 }
 
 export function loadLlm(dir: string, device: Device, options: LoadOptions = {}): LocalLlm {
@@ -54,10 +57,13 @@ export function loadLlm(dir: string, device: Device, options: LoadOptions = {}):
   const visualConfig = visualConfigOf(own);
   const vocabulary = vocabularyOf(own, tokenizer);
   checkAgreement(config, vocabulary, tokenizer, { config: path("config"), tokenizer: path("tokenizer") });
-  const model = new V4(device, config, { init: "zeros", ...options });
-  loadOfficial(path("model"), model);
+  const { weights = "read", ...activations } = options;
+  const model = new V4(device, config, { init: "zeros", ...activations });
   const visual = new VisualTokenizer(device, visualConfig);
-  loadOfficial(path("visual"), visual);
+  if (weights === "read") {
+    loadOfficial(path("model"), model);
+    loadOfficial(path("visual"), visual);
+  }
   const { id, created_unix_s: createdUnixS, fps } = own;
   return new LocalLlm({ id, createdUnixS, fps, model, visual, tokenizer, vocabulary });
 }
@@ -68,8 +74,20 @@ export interface SaveOptions {
   readonly visualFormat?: WeightFormat;
 }
 
+/** The four files are made beside the folder and moved in at the end, so a full disk never leaves a mixed model. */
 export function saveLlm(dir: string, parts: LlmParts, options: SaveOptions): void {
-  mkdirSync(dir, { recursive: true });
+  const staging = `${dir.replace(/[/\\]+$/, "")}.${process.pid}.tmp`;
+  mkdirSync(staging, { recursive: true });
+  try {
+    writeFiles(staging, parts, options);
+    mkdirSync(dir, { recursive: true });
+    for (const file of Object.values(FILES)) renameSync(join(staging, file), join(dir, file));
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+}
+
+function writeFiles(dir: string, parts: LlmParts, options: SaveOptions): void {
   const { config } = parts.visual;
   const own: Own = {
     id: parts.id,
@@ -85,7 +103,7 @@ export function saveLlm(dir: string, parts: LlmParts, options: SaveOptions): voi
   };
   const head = { architectures: ["DeepseekV4ForCausalLM"], model_type: "deepseek_v4" };
   const json = { ...head, ...parts.model.config, tessera: own };
-  writeFileSync(join(dir, FILES.config), `${JSON.stringify(json, null, 1)}\n`);
+  writeWhole(join(dir, FILES.config), `${JSON.stringify(json, null, 1)}\n`);
   saveOfficial(join(dir, FILES.model), parts.model, { format: options.format });
   saveOfficial(join(dir, FILES.visual), parts.visual, { format: options.visualFormat ?? "bf16" });
   parts.tokenizer.save(join(dir, FILES.tokenizer));

@@ -34,28 +34,45 @@ export function sample(logits: Float32Array, options: SampleOptions, firstId = 0
   if (temperature === 0 || topK === 1) return firstId + best;
   const floor = logits[best]! - NEGLIGIBLE * temperature;
   let kept: number[] = [];
-  for (let i = 0; i < logits.length; i++)
-    if (logits[i]! >= floor && (isLegal === undefined || isLegal(firstId + i))) kept.push(i);
-  const isCut = topP < 1 || (topK > 0 && topK < kept.length);
-  // Ids break ties, so the order is the same on every machine.
-  if (isCut) kept.sort((a, b) => logits[b]! - logits[a]! || a - b);
-  if (topK > 0) kept = kept.slice(0, topK);
-  const weights = kept.map((i) => Math.exp((logits[i]! - logits[best]!) / temperature));
   let total = 0;
-  for (const w of weights) total += w;
-  let count = kept.length;
+  const weights = new Float64Array(logits.length);
+  for (let i = 0; i < logits.length; i++) {
+    if (!(logits[i]! >= floor) || (isLegal !== undefined && !isLegal(firstId + i))) continue;
+    kept.push(i);
+    total += weights[i] = Math.exp((logits[i]! - logits[best]!) / temperature);
+  }
+  // Ids break ties, so the order is the same on every machine.
+  const order = (a: number, b: number): number => logits[b]! - logits[a]! || a - b;
+  if (topK > 0 && topK < kept.length) {
+    kept = kept.sort(order).slice(0, topK);
+    total = 0;
+    for (const i of kept) total += weights[i]!;
+  }
   if (topP < 1) {
+    kept = likeliest(kept, weights, topP * total).sort(order);
+    let count = 0;
     let sum = 0;
-    count = 0;
-    while (count < kept.length && (count === 0 || sum < topP * total)) sum += weights[count++]!;
+    while (count < kept.length && (count === 0 || sum < topP * total)) sum += weights[kept[count++]!]!;
+    kept = kept.slice(0, count);
     total = sum;
   }
   let left = uniform(seed, counter) * total;
-  for (let i = 0; i < count; i++) {
+  for (const i of kept) {
     left -= weights[i]!;
-    if (left < 0) return firstId + kept[i]!;
+    if (left < 0) return firstId + i;
   }
-  return firstId + kept[count - 1]!;
+  return firstId + kept[kept.length - 1]!;
+}
+
+/** Ids whose weights are above some bound and sum to `enough`: most of a vocabulary need not be sorted. */
+function likeliest(ids: readonly number[], weights: Float64Array, enough: number): number[] {
+  for (let bound = 0.1; bound > 1e-9; bound /= 4) {
+    const above = ids.filter((i) => weights[i]! >= bound);
+    let sum = 0;
+    for (const i of above) sum += weights[i]!;
+    if (sum >= enough) return above;
+  }
+  return [...ids];
 }
 
 /** Classifier-free guidance: away from what the model would do without the prompt. */

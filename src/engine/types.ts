@@ -69,6 +69,8 @@ export interface ModelInfo {
   readonly modalities: readonly Modality[];
   readonly imageSize: number;
   readonly numFrames: number;
+  /** Playing rate of clips. */
+  readonly fps: number;
 }
 
 /** The one door to the model. llm.ts implements it; tests may pass a fake. */
@@ -76,5 +78,6 @@ export interface Llm {
   readonly info: ModelInfo;
   /** Throws RequestError before the first delta when the request is empty or too long (with the counts). */
   generate(request: GenerateRequest): AsyncGenerator<Delta>;
+  /** Tokens of the prompt; throws what `generate` would. */
   countTokens(request: Pick<GenerateRequest, "messages" | "modality" | "thinking">): number;
 }

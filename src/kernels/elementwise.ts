@@ -25,13 +25,13 @@ export interface StridedInput extends BufferArg {
 }
 
 interface Walk {
-  /** [outer1, outer2, rows, cols], merged. */
-  readonly shape: readonly number[];
-  readonly strides: readonly (readonly number[])[];
+  readonly shape: number[];
+  /** Per input, in elements. */
+  readonly strides: number[][];
 }
 
-/** Drops axes of size 1 and merges neighbours that every input walks as one; pads to rank 4. */
-function mergeAxes(shape: readonly number[], inputs: readonly StridedInput[]): Walk {
+/** Drops axes of size 1 and merges neighbours that every input walks as one. */
+export function mergeAxes(shape: readonly number[], inputs: readonly Pick<StridedInput, "strides">[]): Walk {
   const dims: number[] = [];
   const strides: number[][] = inputs.map(() => []);
   for (let i = 0; i < shape.length; i++) {
@@ -47,11 +47,16 @@ function mergeAxes(shape: readonly number[], inputs: readonly StridedInput[]): W
       inputs.forEach((x, j) => strides[j]!.push(x.strides[i]!));
     }
   }
+  return { shape: dims, strides };
+}
+
+/** The merged walk as [outer1, outer2, rows, cols]. */
+function walkOf(shape: readonly number[], inputs: readonly StridedInput[]): Walk {
+  const { shape: dims, strides } = mergeAxes(shape, inputs);
   if (dims.length === 0) {
     dims.push(1);
-    inputs.forEach((_, j) => strides[j]!.push(0));
+    for (const s of strides) s.push(0);
   }
-  if (dims.length === 1) splitRow(dims, strides);
   if (dims.length > 4) throw new ShapeError(`map: expected at most 4 axes after merging, got [${shape}]`);
   while (dims.length < 4) {
     dims.unshift(1);
@@ -60,29 +65,40 @@ function mergeAxes(shape: readonly number[], inputs: readonly StridedInput[]): W
   return { shape: dims, strides };
 }
 
-/** A flat walk becomes rows of equal length where it divides, so that tiles are full. */
-function splitRow(dims: number[], strides: number[][]): void {
-  const n = dims[0]!;
-  const width = n <= 1024 ? n : [1024, 768, 512, 384, 256, 128, 64].find((w) => n % w === 0);
-  const cols = width ?? n;
-  dims.splice(0, 1, n / cols, cols);
-  for (const s of strides) s.splice(0, 1, s[0]! * cols, s[0]!);
+/**
+ * Widths and heights of tiles. Few, because each makes a kernel: arrays that grow with the sequence must not compile
+ * one per length. Widths of networks are among them or divide by a large one; others get a padded last tile, and so
+ * does a flat walk (one row), whose length is anything.
+ */
+const columnTiles = [1024, 768, 512, 384, 256, 192, 160, 128, 96, 64, 48, 32, 16];
+const rowTiles = [64, 8];
+const TILE_ELEMENTS = 8192;
+const flatTiles = [16, 64, 192, 384, 768, 1024];
+const FLAT_TILE = 4096;
+
+/** The widest tile that divides `cols` without cutting it into slivers. */
+function exactTile(cols: number): number | undefined {
+  const width = columnTiles.find((w) => cols % w === 0);
+  return width !== undefined && (width >= 128 || width * 4 >= cols) ? width : undefined;
 }
+export function columnTile(cols: number): number {
+  if (cols <= 16) return cols;
+  return exactTile(cols) ?? columnTiles.findLast((w) => w >= cols) ?? columnTiles[0]!;
+}
+const flatTile = (n: number): number => (n >= 4 * FLAT_TILE ? FLAT_TILE : (flatTiles.find((w) => w >= n) ?? 1024));
+const rowTile = (rows: number, cols: number): number =>
+  rowTiles.find((r) => r <= rows && r * cols <= TILE_ELEMENTS) ?? 1;
 
-const columnTile = (cols: number): number => {
-  if (cols <= 1024) return cols;
-  for (let w = 1024; w >= 128; w -= 64) if (cols % w === 0) return w;
-  return 1024;
-};
-
+interface MapInput {
+  readonly dtype: DType;
+  /** Does it repeat along the rows of a tile? */
+  readonly rows: "each" | "same";
+  /** Does it repeat along columns, else unit or general stride? */
+  readonly cols: "unit" | "same" | "strided";
+}
 interface MapStatic {
   readonly tile: readonly [number, number];
-  /** Per input: does it repeat along rows and along columns, else unit or general column stride. */
-  readonly inputs: readonly {
-    readonly dtype: DType;
-    readonly rows: "each" | "same";
-    readonly cols: "unit" | "same" | "strided";
-  }[];
+  readonly inputs: readonly MapInput[];
   readonly outputs: readonly DType[];
 }
 
@@ -122,6 +138,11 @@ function buildMap(name: string, p: MapStatic, body: MapBody): TileProgram {
 
 const programs = new Map<string, TileProgram>();
 
+/** Names of launch arguments, made once: this runs for every small op of every token. */
+const namesOf = (i: number) => ({ buffer: `x${i}`, at: `x${i}at`, s0: `x${i}s0`, s1: `x${i}s1`, s2: `x${i}s2`, s3: `x${i}s3` }); // prettier-ignore
+const inputNames: ReturnType<typeof namesOf>[] = [];
+const outputNames: string[] = [];
+
 /** f over strided inputs into new contiguous arrays of `shape`, or into `into`. Same key, same body. */
 export function stridedMap(
   device: Device,
@@ -134,37 +155,37 @@ export function stridedMap(
 ): NdArray[] {
   const outputs = into ?? outDtypes.map((dtype) => empty(device, shape, dtype));
   if (sizeOf(shape) === 0) return [...outputs];
-  const walk = mergeAxes(shape, [...inputs]);
+  const walk = walkOf(shape, inputs);
   const [o1, o2, rows, cols] = walk.shape as [number, number, number, number];
-  const tc = columnTile(cols);
-  const tr = Math.max(1, Math.min(64, Math.floor(4096 / tc), rows));
-  const p: MapStatic = {
-    tile: [tr, tc],
-    inputs: inputs.map((x, i) => {
-      const s = walk.strides[i]!;
-      return {
-        dtype: x.dtype,
-        rows: s[2] === 0 || rows === 1 ? "same" : "each",
-        cols: s[3] === 0 || cols === 1 ? "same" : s[3] === 1 ? "unit" : "strided",
-      };
-    }),
-    outputs: outDtypes,
-  };
-  const id = `${key}|${JSON.stringify(p)}`;
-  let program = programs.get(id);
-  if (!program) programs.set(id, (program = buildMap(`map_${key.replace(/\W+/g, "_")}`, p, body)));
+  const tc = rows * o1 * o2 === 1 ? flatTile(cols) : columnTile(cols);
+  const tr = rowTile(rows, tc);
   const args: Record<string, LaunchArg> = { s1: o2, s2: rows, s3: cols };
-  inputs.forEach((x, i) => {
+  let id = `${key}|${tr},${tc}|${outDtypes.join()}`;
+  const parts: MapInput[] = [];
+  for (let i = 0; i < inputs.length; i++) {
+    const x = inputs[i]!;
     const s = walk.strides[i]!;
-    const flags = p.inputs[i]!;
-    args[`x${i}`] = x;
-    args[`x${i}at`] = x.offset;
-    args[`x${i}s0`] = s[0]!;
-    args[`x${i}s1`] = s[1]!;
-    if (flags.rows === "each") args[`x${i}s2`] = s[2]!;
-    if (flags.cols === "strided") args[`x${i}s3`] = s[3]!;
-  });
-  outputs.forEach((y, i) => (args[`y${i}`] = y));
+    const part: MapInput = {
+      dtype: x.dtype,
+      rows: s[2] === 0 && tr > 1 ? "same" : "each",
+      cols: s[3] === 0 || cols === 1 ? "same" : s[3] === 1 ? "unit" : "strided",
+    };
+    parts.push(part);
+    id += `|${part.dtype},${part.rows},${part.cols}`;
+    const name = (inputNames[i] ??= namesOf(i));
+    args[name.buffer] = x;
+    args[name.at] = x.offset;
+    args[name.s0] = s[0]!;
+    args[name.s1] = s[1]!;
+    if (part.rows === "each") args[name.s2] = s[2]!;
+    if (part.cols === "strided") args[name.s3] = s[3]!;
+  }
+  for (let i = 0; i < outputs.length; i++) args[(outputNames[i] ??= `y${i}`)] = outputs[i]!;
+  let program = programs.get(id);
+  if (!program) {
+    const p: MapStatic = { tile: [tr, tc], inputs: parts, outputs: outDtypes };
+    programs.set(id, (program = buildMap(`map_${key.replace(/\W+/g, "_")}`, p, body)));
+  }
   run(device, program, [ceilDiv(cols, tc), ceilDiv(rows, tr), o1 * o2], args);
   return [...outputs];
 }

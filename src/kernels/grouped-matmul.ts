@@ -84,7 +84,8 @@ export function groupedMatmul(
     );
   const y = empty(device, [rows, n], x.dtype);
   // Tiles for the mean load; a busier expert takes more of them.
-  const tile = tilesFor(Math.max(1, Math.min(rows, ceilDiv(2 * rows, experts))), n, depth);
+  const m = Math.max(1, Math.min(rows, ceilDiv(2 * rows, experts)));
+  const tile = tilesFor(device, x.dtype, { m, n, depth, batch: experts });
   run(
     device,
     groupedKernel({ dtype: x.dtype, transW, ...tile }),
@@ -101,7 +102,8 @@ export function groupedMatmulGradW(device: Device, dy: NdArray, x: NdArray, offs
       `groupedMatmulGradW: expected dy [R,N] and x [R,K] of one dtype, got ${dy.dtype} [${dy.shape}] and ${x.dtype} [${x.shape}]`,
     );
   const dw = empty(device, [experts, n, depth]);
-  const tile = tilesFor(Math.max(16, n), depth, Math.max(1, ceilDiv(x.shape[0]!, experts)));
+  const meanRows = Math.max(1, ceilDiv(x.shape[0]!, experts));
+  const tile = tilesFor(device, x.dtype, { m: Math.max(16, n), n: depth, depth: meanRows, batch: experts });
   run(device, gradKernel({ dtype: x.dtype, ...tile }), [ceilDiv(depth, tile.n), ceilDiv(n, tile.m), experts], {
     dy,
     x,

@@ -125,7 +125,7 @@ export function hcSplitBackward(
   const dmix = empty(device, mix.shape);
   const [pbase, pscale] = [empty(device, [parts, (2 + n) * n]), empty(device, [parts, 3])];
   const states = empty(device, [iters * 2, n, n, rows]);
-  run(device, splitBackwardKernel({ n, eps }), [parts, 1, 1], {
+  run(device, splitBackwardKernel({ n, eps, rows: SPLIT_ROWS }), [parts, 1, 1], {
     mix,
     base,
     scale,
@@ -370,7 +370,7 @@ export const cases: OpCases = {
   cases: [splitCase(5, 4, 20), splitCase(70, 2, 3), streamCase(3, 4, 24), streamCase(20, 4, 64)],
   programs: () => [
     ...hcForwardPrograms(example),
-    splitBackwardKernel({ n: 4, eps: 1e-6 }),
+    splitBackwardKernel({ n: 4, eps: 1e-6, rows: SPLIT_ROWS }),
     preBackwardKernel(example),
     postBackwardKernel(example),
   ],

@@ -100,12 +100,14 @@ export function hcPostRef(
   });
 }
 
-/** Rows per program of the split kernels. */
+/** Rows per program of the split kernels: rows are the lanes of its loops, so a step of decoding takes few. */
 export const SPLIT_ROWS = 64;
+const FEW_ROWS = 8;
 
 export interface SplitStatic {
   readonly n: number;
   readonly eps: number;
+  readonly rows: number;
 }
 
 /** Normalises over `axis` (0: columns, 1: rows of comb [n,n,R]). */
@@ -126,20 +128,16 @@ export function loadSplit(
   const mix = k.buffer("mix", "f32");
   const base = k.buffer("base", "f32");
   const scale = k.view(k.buffer("scale", "f32"), [3]);
-  const r0 = k.programId(0).mul(SPLIT_ROWS);
+  const r0 = k.programId(0).mul(p.rows);
   const vector = (offset: number, part: number): [Tile, Tile] => {
-    const x = k.load(k.view(mix, [n, rows], { strides: [1, width], offset }), [0, r0], [n, SPLIT_ROWS]);
+    const x = k.load(k.view(mix, [n, rows], { strides: [1, width], offset }), [0, r0], [n, p.rows]);
     const b = k.load(k.view(base, [n, 1], { offset }), [0, 0], [n, 1]);
     return [x, x.mul(scales[part]!.reshape([1, 1])).add(b)];
   };
   const scales = [0, 1, 2].map((i) => k.load(scale, [i], [1])) as [Tile, Tile, Tile];
   const [pre, preAffine] = vector(0, 0);
   const [post, postAffine] = vector(n, 1);
-  const comb = k.load(
-    k.view(mix, [n, n, rows], { strides: [n, 1, width], offset: 2 * n }),
-    [0, 0, r0],
-    [n, n, SPLIT_ROWS],
-  );
+  const comb = k.load(k.view(mix, [n, n, rows], { strides: [n, 1, width], offset: 2 * n }), [0, 0, r0], [n, n, p.rows]);
   const combBase = k.load(k.view(base, [n, n, 1], { offset: 2 * n }), [0, 0, 0], [n, n, 1]);
   const combAffine = comb.mul(scales[2].reshape([1, 1, 1])).add(combBase);
   return { mix: { pre, post, comb }, affine: { pre: preAffine, post: postAffine, comb: combAffine }, scale: scales };
@@ -156,7 +154,7 @@ const splitKernel = specialize((p: SplitStatic) =>
     const { n, eps } = p;
     const [rows, iters] = [k.index("rows"), k.index("iters")];
     const { affine } = loadSplit(k, p, rows);
-    const r0 = k.programId(0).mul(SPLIT_ROWS);
+    const r0 = k.programId(0).mul(p.rows);
     const out = (name: string): View => k.view(k.buffer(name, "f32", "out"), [n, rows], { strides: [1, n] });
     k.store(out("pre"), [0, r0], affine.pre.sigmoid().add(eps));
     k.store(out("post"), [0, r0], affine.post.sigmoid().mul(2));
@@ -183,7 +181,8 @@ export function hcSplit(
   const rows = splitRows("hcSplit", mix, p);
   const { n, iters, eps, base, scale } = p;
   const [pre, post, comb] = [empty(device, [rows, n]), empty(device, [rows, n]), empty(device, [rows, n, n])];
-  run(device, splitKernel({ n, eps }), [ceilDiv(rows, SPLIT_ROWS), 1, 1], {
+  const perProgram = rows <= FEW_ROWS ? FEW_ROWS : SPLIT_ROWS;
+  run(device, splitKernel({ n, eps, rows: perProgram }), [ceilDiv(rows, perProgram), 1, 1], {
     mix,
     base,
     scale,
@@ -297,7 +296,7 @@ export function hcPost(device: Device, f: NdArray, x: NdArray, post: NdArray, co
 }
 
 export const hcForwardPrograms = (p: StreamStatic): ReturnType<typeof preKernel>[] => [
-  splitKernel({ n: p.n, eps: 1e-6 }),
+  splitKernel({ n: p.n, eps: 1e-6, rows: SPLIT_ROWS }),
   preKernel(p),
   postKernel(p),
 ];

@@ -6,7 +6,7 @@ import { ShapeError } from "../base/errors.ts";
 import { dtypes } from "../base/dtype.ts";
 import type { Device } from "../device/device.ts";
 import type { KernelCase, OpCases } from "./case.ts";
-import { stridedMap } from "./elementwise.ts";
+import { columnTile, mergeAxes, stridedMap } from "./elementwise.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 
 export interface StridedLayout {
@@ -23,6 +23,14 @@ export function copyStrided(device: Device, x: NdArray, { shape, strides, offset
     throw new ShapeError(
       `copyStrided: expected elements within [${x.shape}], got shape [${shape}], strides [${strides}], offset ${offset}`,
     );
+  const runs = runsOf({ shape, strides, offset });
+  if (runs) {
+    const y = empty(device, shape, x.dtype);
+    const { size } = dtypes[x.dtype];
+    const bytes = runs.width * size;
+    runs.starts.forEach((at, i) => device.copyWithin(y.buffer, i * bytes, x.buffer, x.byteOffset + at * size, bytes));
+    return y;
+  }
   return stridedMap(
     device,
     "copy",
@@ -31,6 +39,22 @@ export function copyStrided(device: Device, x: NdArray, { shape, strides, offset
     [x.dtype],
     (_k, t) => [t!],
   )[0]!;
+}
+
+/** Up to this many runs of bytes are copied one by one; more are a kernel. Growing arrays then need no kernel per length. */
+const FEW_COPIES = 4;
+
+/** Starts of the runs of `width` neighbouring elements a layout consists of, in order; undefined where there are many. */
+function runsOf({ shape, strides, offset }: StridedLayout): { starts: readonly number[]; width: number } | undefined {
+  const walk = mergeAxes(shape, [{ strides }]);
+  const steps = walk.strides[0]!;
+  const last = walk.shape.length - 1;
+  const isRun = last >= 0 && steps[last] === 1;
+  const outer = isRun ? walk.shape.slice(0, -1) : walk.shape;
+  if (sizeOf(outer) > FEW_COPIES) return undefined;
+  let starts = [offset];
+  outer.forEach((n, d) => (starts = starts.flatMap((at) => Array.from({ length: n }, (_, i) => at + i * steps[d]!))));
+  return { starts, width: isRun ? walk.shape[last]! : 1 };
 }
 
 /** Joins arrays that agree on every other axis. */
@@ -56,7 +80,9 @@ export function concat(device: Device, xs: readonly NdArray[], axis: number): Nd
   let at = 0;
   for (const x of xs) {
     const width = x.shape[axis]! * inner;
-    if (outer === 1) device.copyWithin(out.buffer, out.byteOffset + at * size, x.buffer, x.byteOffset, width * size);
+    if (outer <= FEW_COPIES)
+      for (let row = 0; row < outer; row++)
+        device.copyWithin(out.buffer, (row * total * inner + at) * size, x.buffer, x.byteOffset + row * width * size, width * size); // prettier-ignore
     else scatterColumns(device, x, out, { outer, width, total: total * inner, at });
     at += width;
   }
@@ -84,7 +110,7 @@ function scatterColumns(
   out: NdArray,
   p: { outer: number; width: number; total: number; at: number },
 ): void {
-  const tile = p.width <= 512 ? p.width : 512;
+  const tile = columnTile(p.width);
   run(device, columnsKernel({ dtype: x.dtype, tile }), [ceilDiv(p.width, tile), ceilDiv(p.outer, 8), 1], {
     x,
     y: out,

@@ -5,6 +5,7 @@
  * numeric  a and b share a dtype (f32 or bf16); y in outDtype, by default that of a; acc is f32 and added in place
  * source   tile sizes in `tilesFor`; twin matmulRef
  */
+import { bf16ToF32, f32ToBf16 } from "../base/bf16.ts";
 import type { DType } from "../base/dtype.ts";
 import { DTypeError, ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
@@ -75,13 +76,42 @@ const matmulKernel = specialize((p: MatmulStatic) =>
   }),
 );
 
-/** Rows by columns by depth of a program: enough programs for the cores, deep enough to stay in registers. */
-export function tilesFor(m: number, n: number, depth: number): { m: number; n: number; k: number } {
-  if (m <= 8) return { m: m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8, n: 64, k: Math.min(512, roundUp(depth, 16)) };
-  const tileM = m >= 192 ? 96 : m > 48 ? 48 : 24;
-  return { m: tileM, n: n > 64 ? 128 : 64, k: Math.min(256, roundUp(depth, 16)) };
+/** Sides that a program may have, and what it does beside its multiply-adds, counted in them: packing an element of an
+ *  operand (about 0.2 cycles) and filling and storing one of C (about 1 cycle). A core does 16 (f32) or 32 (bf16)
+ *  multiply-adds a cycle with vectors, 500 with AMX (measured peaks), so there packing costs more and tiles are larger. */
+const tilings = {
+  vector: { rows: [24, 48, 96, 192], cols: [64, 128, 256], depth: 256, pack: 6, store: 24 },
+  amx: { rows: [32, 64, 128, 256, 384], cols: [64, 128, 256, 512], depth: 512, pack: 100, store: 500 },
+};
+
+/**
+ * Rows by columns by depth of a program: the pair of sides with which the busiest core is done first. Depths are powers
+ * of two, so that layers of unlike width share kernels; what a tile has too many is not multiplied.
+ */
+export function tilesFor(
+  { properties }: Pick<Device, "properties">,
+  dtype: DType,
+  {
+    m,
+    n,
+    depth,
+    batch = 1,
+  }: { readonly m: number; readonly n: number; readonly depth: number; readonly batch?: number },
+): { m: number; n: number; k: number } {
+  if (m <= 8) return { m: m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8, n: 64, k: Math.min(512, powerOfTwo(depth)) };
+  const t = tilings[dtype === "bf16" && properties.features.includes("amx-bf16") ? "amx" : "vector"];
+  const timeOf = (tm: number, tn: number): number => {
+    const [numRows, numCols] = [ceilDiv(m, tm), ceilDiv(n, tn)];
+    const tiles = numRows * numCols;
+    const work = depth * (m * n + t.pack * (m * numCols + n * numRows)) + t.store * tm * tn * tiles;
+    return (work / tiles) * ceilDiv(tiles * batch, properties.numThreads);
+  };
+  const sides = t.rows.flatMap((tm) => t.cols.map((tn) => ({ m: tm, n: tn, time: timeOf(tm, tn) })));
+  const best = sides.reduce((a, b) => (b.time < a.time ? b : a));
+  return { m: best.m, n: best.n, k: Math.min(t.depth, powerOfTwo(depth)) };
 }
-const roundUp = (n: number, to: number): number => ceilDiv(n, to) * to;
+/** At least 16. */
+const powerOfTwo = (n: number): number => 2 ** Math.max(4, Math.ceil(Math.log2(n)));
 
 interface Product {
   readonly batch: number;
@@ -119,7 +149,7 @@ function launch(
   q: Product,
   o: { transA: boolean; transB: boolean; into: boolean; bias?: NdArray | undefined },
 ): void {
-  const tile = tilesFor(q.m, q.n, q.depth);
+  const tile = tilesFor(device, a.dtype, q);
   const program = matmulKernel({
     dtype: a.dtype,
     out: y.dtype,
@@ -206,6 +236,32 @@ function caseOf(
   };
 }
 
+/** bf16 operands, f32 result. */
+function halfCaseOf(m: number, n: number, depth: number, o: { transA?: boolean; transB?: boolean } = {}): KernelCase {
+  const [a, b] = [f32ToBf16(wave(m * depth, 0.37)), f32ToBf16(wave(n * depth, 0.73))];
+  const [wideA, wideB] = [bf16ToF32(a), bf16ToF32(b)];
+  const { transA = false, transB = false } = o;
+  const sizes = matmulRef(wideA.map(Math.abs), wideB.map(Math.abs), m, n, depth, o);
+  return {
+    name: `bf16 ${m}x${n}x${depth}${transA ? " A^T" : ""}${transB ? " B^T" : ""}`,
+    run: (device) => [
+      matmul(
+        device,
+        fromHost(device, a, transA ? [depth, m] : [m, depth], "bf16"),
+        fromHost(device, b, transB ? [n, depth] : [depth, n], "bf16"),
+        { transA, transB, outDtype: "f32" },
+      ),
+    ],
+    expected: () => [matmulRef(wideA, wideB, m, n, depth, o)],
+    tolerance: {
+      rtol: 0,
+      // depth + 2 roundings of at most 2^-24 each: one per product added, one for the reference, one of second order.
+      atol: (depth + 2) * 2 ** -24 * sizes.reduce((x, y) => Math.max(x, y), 0),
+      why: "products are exact in f32; every sum of them is at most the sum of their sizes and rounds to 2^-24 of itself",
+    },
+  };
+}
+
 export const cases: OpCases = {
   op: "matmul",
   cases: [
@@ -214,6 +270,11 @@ export const cases: OpCases = {
     caseOf(30, 20, 17, { transA: true }),
     caseOf(50, 70, 300, { transB: true, into: true }),
     caseOf(100, 130, 40),
+    halfCaseOf(3, 33, 50, { transB: true }),
+    halfCaseOf(30, 20, 17, { transA: true }),
+    halfCaseOf(50, 70, 301, { transB: true }),
+    halfCaseOf(29, 45, 39, { transA: true, transB: true }),
+    halfCaseOf(100, 130, 40),
     {
       name: "batched and shared, with bias",
       run: (device) => {

@@ -227,7 +227,9 @@ export function attentionShape(op: string, x: AttentionInputs): AttentionShape {
 /** Tiles of about 64 rows by 64 keys; smaller for wide heads so that all live tiles fit a 192 KB scratch memory. */
 export function attentionStatic(x: AttentionInputs, s: AttentionShape): AttentionStatic {
   const wide = s.d > 128;
-  const tokens = Math.max(1, Math.min(s.t, Math.floor((wide ? 16 : 64) / s.h) || 1));
+  const most = Math.max(1, Math.floor((wide ? 16 : 64) / s.h));
+  // Few heights, because each makes a kernel; rows past the last token are masked.
+  const tokens = Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, s.t))));
   const hasCkv = s.tc > 0;
   return {
     dtype: x.q.dtype,

@@ -1,14 +1,14 @@
 /**
  * safetensors files: named arrays behind a JSON header. Reading checks everything before a byte of
  * data is trusted (lengths, duplicate names, dtype, shape, offsets that tile the data exactly);
- * writing goes to a temporary file, is synced, and then takes the name in one rename.
+ * writing replaces the file whole (base/files.ts).
  * Main functions: `openSafetensors`, `writeSafetensors`. Bytes only; checkpoint.ts and module.ts add meaning.
  * Source: the safetensors format description (github.com/huggingface/safetensors).
  */
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, unlinkSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { dtypes, type DType, type TypedArray } from "../base/dtype.ts";
-import { FormatError, TesseraError } from "../base/errors.ts";
+import { FormatError } from "../base/errors.ts";
+import { replaceFile, writeAll } from "../base/files.ts";
 
 /** Every dtype name a file may carry, with its size in bytes; ours are in `dtypeNames`. */
 const fileDTypes: Readonly<Record<string, number>> = {
@@ -31,7 +31,7 @@ const dtypeOf = new Map(Object.entries(dtypeNames).map(([dtype, name]) => [name,
 
 /** The format's own limit, against headers that would fill memory. */
 const MAX_HEADER_BYTES = 100_000_000;
-/** One read or write call moves at most this; Node refuses 2 GiB and more. */
+/** One read call moves at most this; Node refuses 2 GiB and more. */
 const IO_CHUNK_BYTES = 1 << 28;
 
 export interface TensorInfo {
@@ -75,13 +75,13 @@ export function openSafetensors(path: string): SafetensorsFile {
   try {
     const fileBytes = fstatSync(fd).size;
     if (fileBytes < 8) fail(`expected at least 8 bytes, got ${fileBytes}`);
-    const head = readAt(fd, 0, 8);
+    const head = readAt(fd, 0, 8, fail);
     const headerBytes = Number(new DataView(head.buffer, head.byteOffset, 8).getBigUint64(0, true));
     if (headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > fileBytes)
       fail(
         `expected a header of at most ${Math.min(MAX_HEADER_BYTES, fileBytes - 8)} bytes, got length ${headerBytes}`,
       );
-    const text = readText(readAt(fd, 8, headerBytes), fail);
+    const text = readText(readAt(fd, 8, headerBytes, fail), fail);
     const dataOffset = 8 + headerBytes;
     const { tensors, metadata } = parseHeader(text, fileBytes - dataOffset, fail);
     const info = (name: string): TensorInfo => tensors.get(name) ?? fail(`expected tensor "${name}", found none`, name);
@@ -92,7 +92,7 @@ export function openSafetensors(path: string): SafetensorsFile {
     };
     const readBytes = (name: string): Uint8Array => {
       const { begin, end } = info(name);
-      return readAt(fd, dataOffset + begin, end - begin);
+      return readAt(fd, dataOffset + begin, end - begin, fail);
     };
     const dtype = (name: string): DType =>
       dtypeOf.get(info(name).fileDType) ??
@@ -213,16 +213,12 @@ function topLevelKeys(text: string): string[] {
   return keys;
 }
 
-function readAt(fd: number, position: number, sizeBytes: number): Uint8Array {
+function readAt(fd: number, position: number, sizeBytes: number, fail: Fail): Uint8Array {
   const out = new Uint8Array(sizeBytes);
   let done = 0;
   while (done < sizeBytes) {
     const n = readSync(fd, out, done, Math.min(IO_CHUNK_BYTES, sizeBytes - done), position + done);
-    if (n === 0)
-      throw new TesseraError(
-        "format",
-        `safetensors: file ended ${sizeBytes - done} bytes early (changed while reading?)`,
-      );
+    if (n === 0) fail(`ended ${sizeBytes - done} bytes early (changed while reading?)`);
     done += n;
   }
   return out;
@@ -258,13 +254,11 @@ export function writeSafetensors(path: string, tensors: readonly TensorSource[],
   // Data starts at a multiple of 8, as readers that map the file expect.
   const text = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(0x20);
   text.set(json);
-  const temporary = `${path}.${process.pid}.tmp`;
-  const fd = openSync(temporary, "w");
-  try {
+  replaceFile(path, 8 + text.length + at, (fd) => {
     const length = new Uint8Array(8);
     new DataView(length.buffer).setBigUint64(0, BigInt(text.length), true);
-    let position = writeAt(fd, 0, length);
-    position = writeAt(fd, position, text);
+    let position = writeAll(fd, length, 0);
+    position = writeAll(fd, text, position);
     for (const t of tensors) {
       const data = t.data();
       const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -275,26 +269,10 @@ export function writeSafetensors(path: string, tensors: readonly TensorSource[],
           key: t.name,
         });
       options.seal?.update(bytes);
-      position = writeAt(fd, position, bytes);
+      position = writeAll(fd, bytes, position);
     }
-    if (options.seal) writeAt(fd, 8, sealed(text, options.metadata ?? {}, options.seal));
-    fsyncSync(fd);
-    closeSync(fd);
-    renameSync(temporary, path);
-    syncDirectory(dirname(path));
-  } catch (error) {
-    try {
-      closeSync(fd);
-    } catch {
-      // Already closed: the rename failed.
-    }
-    try {
-      unlinkSync(temporary);
-    } catch {
-      // Never made, or already renamed.
-    }
-    throw error;
-  }
+    if (options.seal) writeAll(fd, sealed(text, options.metadata ?? {}, options.seal), 8);
+  });
 }
 
 function sealed(
@@ -312,22 +290,4 @@ function sealed(
       { file: seal.key },
     );
   return new TextEncoder().encode(header.replace(find, JSON.stringify(seal.key) + ":" + JSON.stringify(after)));
-}
-
-function writeAt(fd: number, position: number, bytes: Uint8Array): number {
-  let done = 0;
-  while (done < bytes.length)
-    done += writeSync(fd, bytes, done, Math.min(IO_CHUNK_BYTES, bytes.length - done), position + done);
-  return position + done;
-}
-
-/** Makes the rename itself durable; some file systems do not allow it, which is harmless. */
-function syncDirectory(path: string): void {
-  try {
-    const fd = openSync(path, "r");
-    fsyncSync(fd);
-    closeSync(fd);
-  } catch {
-    // Windows and some network file systems.
-  }
 }

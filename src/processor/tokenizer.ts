@@ -5,9 +5,10 @@
  * Text never becomes a special token by itself: specials are asked for by name (`encode(text, {specials: true})`
  * reads a file's own markup). Main class: `Tokenizer`; training is bpe-train.ts.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
+import { writeWhole } from "../base/files.ts";
 import { byteToChar, charToByte, mergeWord, pairKey, type Merge } from "./bpe.ts";
 
 /** The word pattern; valid in JavaScript (u flag), Oniguruma and Rust's fancy-regex alike. */
@@ -171,7 +172,7 @@ export class Tokenizer {
   }
 
   save(path: string): void {
-    writeFileSync(path, JSON.stringify(this.toJSON()) + "\n");
+    writeWhole(path, JSON.stringify(this.toJSON()) + "\n");
   }
 
   static load(path: string): Tokenizer {
@@ -179,7 +180,10 @@ export class Tokenizer {
     try {
       json = JSON.parse(readFileSync(path, "utf8"));
     } catch (cause) {
-      throw new FormatError(`tokenizer: ${path}: expected a readable JSON file`, { file: path, cause });
+      throw new FormatError(`tokenizer: ${path}: expected a readable JSON file (${(cause as Error).message})`, {
+        file: path,
+        cause,
+      });
     }
     return Tokenizer.fromJSON(json, path);
   }

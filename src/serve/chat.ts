@@ -6,10 +6,11 @@
 import { randomUUID } from "node:crypto";
 import type { Context as HonoContext } from "hono";
 import { streamSSE } from "hono/streaming";
+import { paramsFor } from "../engine/defaults.ts";
 import type { ContentPart, Delta, GenerateRequest, Message, Usage } from "../engine/types.ts";
 import { encodePng } from "../processor/image.ts";
 import { encodeMp4 } from "../processor/video.ts";
-import { base64, checkModel, defaultParams, generate, given, imageFromUrl, randomSeed, type Context } from "./context.ts"; // prettier-ignore
+import { base64, checkModel, generate, imageFromUrl, type Context } from "./context.ts";
 import { describeError } from "./errors.ts";
 import { chatSchema, parseBody, type ChatBody } from "./schemas.ts";
 
@@ -29,24 +30,21 @@ async function toMessage(message: ChatBody["messages"][number], at: number): Pro
 }
 
 async function toRequest(body: ChatBody, signal: AbortSignal): Promise<GenerateRequest> {
+  const modality = body.modality ?? "auto";
   const isThinking = body.thinking?.type === "enabled" || (body.reasoning_effort ?? "none") !== "none";
   return {
     messages: await Promise.all(body.messages.map(toMessage)),
-    modality: body.modality ?? "auto",
+    modality,
     thinking: isThinking,
-    params: {
-      ...defaultParams,
-      seed: randomSeed(),
-      ...given({
-        maxTokens: body.max_completion_tokens ?? body.max_tokens,
-        temperature: body.temperature,
-        topP: body.top_p,
-        topK: body.top_k,
-        seed: body.seed,
-        guidance: body.guidance,
-        stop: typeof body.stop === "string" ? [body.stop] : body.stop,
-      }),
-    },
+    params: paramsFor(modality, {
+      maxTokens: body.max_completion_tokens ?? body.max_tokens,
+      temperature: body.temperature,
+      topP: body.top_p,
+      topK: body.top_k,
+      seed: body.seed,
+      guidance: body.guidance,
+      stop: typeof body.stop === "string" ? [body.stop] : body.stop,
+    }),
     signal,
   };
 }
@@ -98,6 +96,7 @@ export async function chatCompletions(context: Context, c: HonoContext): Promise
       }
       await stream.writeSSE({ data: "[DONE]" });
     } catch (error) {
+      context.report(error);
       await stream.writeSSE({ data: JSON.stringify(describeError(error).body) });
     }
   });

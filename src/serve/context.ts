@@ -1,7 +1,7 @@
 /** What every endpoint shares: the model, the queue, the counters, and how a request becomes deltas. */
-import type { Delta, GenerateRequest, Llm, SamplingParams } from "../engine/types.ts";
+import { RequestError } from "../base/errors.ts";
+import type { Delta, GenerateRequest, Llm, RgbImage } from "../engine/types.ts";
 import { decodeImage } from "../processor/image.ts";
-import type { RgbImage } from "../engine/types.ts";
 import { HttpError } from "./errors.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Queue } from "./queue.ts";
@@ -10,30 +10,23 @@ export interface Context {
   readonly llm: Llm;
   readonly queue: Queue;
   readonly metrics: Metrics;
+  /** For the log: an error that is ours, not the caller's, is told there in full. */
+  readonly report: (error: unknown) => void;
 }
-
-export const defaultParams: SamplingParams = {
-  maxTokens: 256,
-  temperature: 0.8,
-  topP: 0.95,
-  topK: 0,
-  seed: 0,
-  stop: [],
-  guidance: 3,
-};
-
-/** Drops null and undefined, so that defaults survive. */
-export const given = <T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } =>
-  Object.fromEntries(Object.entries(fields).filter(([, v]) => v !== null && v !== undefined)) as {
-    [K in keyof T]?: NonNullable<T[K]>;
-  };
-
-/** A seed of its own for requests that name none. */
-export const randomSeed = (): number => Math.floor(Math.random() * 0x1_0000_0000);
 
 export function checkModel({ llm }: Context, model: string | null | undefined): void {
   if (model === null || model === undefined || model === llm.info.id) return;
   throw new HttpError(404, "model_not_found", `model: expected "${llm.info.id}", got "${model}"`, "model");
+}
+
+/** For endpoints whose field is `prompt`: the same complaints under that name. */
+export function checkPrompt({ llm }: Context, request: Parameters<Llm["countTokens"]>[0]): void {
+  try {
+    llm.countTokens(request);
+  } catch (error) {
+    if (!(error instanceof RequestError) || error.param !== "messages") throw error;
+    throw new RequestError(error.message.replace(/^messages:/, "prompt:"), "prompt");
+  }
 }
 
 /** Generation through the queue, counted. Request errors surface before the first delta. */

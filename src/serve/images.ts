@@ -1,7 +1,8 @@
 /** POST /v1/images/generations: `n` pictures as base64 PNG, with seeds `seed`, `seed + 1`, ... */
 import type { Context as HonoContext } from "hono";
+import { paramsFor, randomSeed } from "../engine/defaults.ts";
 import { encodePng } from "../processor/image.ts";
-import { base64, checkModel, defaultParams, generate, given, randomSeed, type Context } from "./context.ts";
+import { base64, checkModel, checkPrompt, generate, type Context } from "./context.ts";
 import { HttpError } from "./errors.ts";
 import { imagesSchema, parseBody } from "./schemas.ts";
 
@@ -18,12 +19,14 @@ export async function imageGenerations(context: Context, c: HonoContext): Promis
   checkSize(context, body.size);
   const seed = body.seed ?? randomSeed();
   const data: { b64_json: string }[] = [];
+  const messages = [{ role: "user", content: body.prompt }] as const;
+  checkPrompt(context, { messages, modality: "image", thinking: false });
   for (let i = 0; i < (body.n ?? 1); i++) {
     const deltas = generate(context, {
-      messages: [{ role: "user", content: body.prompt }],
+      messages,
       modality: "image",
       thinking: false,
-      params: { ...defaultParams, temperature: 1, topP: 1, topK: 300, ...given({ guidance: body.guidance }), seed: (seed + i) >>> 0 }, // prettier-ignore
+      params: paramsFor("image", { guidance: body.guidance, seed: (seed + i) >>> 0 }),
       signal: c.req.raw.signal,
     });
     for await (const delta of deltas)

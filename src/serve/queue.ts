@@ -24,6 +24,6 @@ export class Queue {
 
   /** Resolves when nothing is running or waiting. */
   async drain(): Promise<void> {
-    await this.tail;
+    while (this.numWaiting > 0) await this.tail;
   }
 }

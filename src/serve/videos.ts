@@ -4,10 +4,11 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Context as HonoContext } from "hono";
-import type { ContentPart, RgbImage } from "../engine/types.ts";
+import { paramsFor } from "../engine/defaults.ts";
+import type { ContentPart, ModelInfo, RgbImage } from "../engine/types.ts";
 import { decodeImage } from "../processor/image.ts";
 import { encodeMp4 } from "../processor/video.ts";
-import { checkModel, defaultParams, generate, given, imageFromUrl, randomSeed, type Context } from "./context.ts";
+import { checkModel, checkPrompt, generate, imageFromUrl, type Context } from "./context.ts";
 import { describeError, HttpError, type ErrorBody } from "./errors.ts";
 import { checkSize } from "./images.ts";
 import { parseBody, videosSchema } from "./schemas.ts";
@@ -16,9 +17,9 @@ interface Job {
   readonly id: string;
   readonly prompt: string;
   readonly createdUnixS: number;
+  readonly abort: AbortController;
   status: "queued" | "in_progress" | "completed" | "failed";
   progress: number;
-  seconds: number;
   error?: ErrorBody["error"];
   mp4?: Uint8Array;
 }
@@ -38,26 +39,29 @@ export class VideoJobs {
     const { context } = this;
     checkModel(context, body.model);
     checkSize(context, body.size);
+    checkSeconds(context, body.seconds);
     const image = file ?? (body.input_reference ? await imageFromUrl(body.input_reference, "input_reference") : undefined); // prettier-ignore
     const content: ContentPart[] = [{ kind: "text", text: body.prompt }];
     if (image) content.push({ kind: "image", image });
+    const abort = new AbortController();
     const request = {
       messages: [{ role: "user", content }],
       modality: "video",
       thinking: false,
-      params: { ...defaultParams, temperature: 1, topP: 1, topK: 300, ...given({ guidance: body.guidance }), seed: body.seed ?? randomSeed() }, // prettier-ignore
+      params: paramsFor("video", { guidance: body.guidance, seed: body.seed }),
+      signal: abort.signal,
     } as const;
-    context.llm.countTokens(request);
+    checkPrompt(context, request);
     const job: Job = {
       id: `video_${randomUUID()}`,
       prompt: body.prompt,
       createdUnixS: Math.floor(Date.now() / 1000),
+      abort,
       status: "queued",
       progress: 0,
-      seconds: 0,
     };
     this.jobs.set(job.id, job);
-    if (this.jobs.size > MAX_JOBS) this.jobs.delete(this.jobs.keys().next().value!);
+    if (this.jobs.size > MAX_JOBS) this.drop(this.jobs.keys().next().value!);
     void this.work(job, request);
     return Response.json(this.describe(job));
   }
@@ -68,7 +72,7 @@ export class VideoJobs {
 
   remove(id: string): Response {
     this.find(id);
-    this.jobs.delete(id);
+    this.drop(id);
     return Response.json({ id, object: "video.deleted", deleted: true });
   }
 
@@ -76,6 +80,12 @@ export class VideoJobs {
     const job = this.find(id);
     if (!job.mp4) throw new HttpError(409, "not_ready", `video ${id}: expected status completed, got ${job.status}`);
     return new Response(job.mp4 as Uint8Array<ArrayBuffer>, { headers: { "content-type": "video/mp4" } });
+  }
+
+  /** A job nobody can fetch any more need not be finished. */
+  private drop(id: string): void {
+    this.jobs.get(id)?.abort.abort();
+    this.jobs.delete(id);
   }
 
   private find(id: string): Job {
@@ -90,12 +100,13 @@ export class VideoJobs {
         job.status = "in_progress";
         if (delta.kind === "progress") job.progress = Math.floor((100 * delta.done) / delta.total);
         if (delta.kind !== "video") continue;
-        job.seconds = delta.frames.length / delta.fps;
         job.mp4 = await encodeMp4(delta.frames, { fps: delta.fps });
       }
       if (!job.mp4) throw new HttpError(500, "no_clip", "the model wrote no clip");
       [job.status, job.progress] = ["completed", 100];
     } catch (error) {
+      // A job that was deleted has nobody left to hear of it.
+      if (!job.abort.signal.aborted) this.context.report(error);
       job.status = "failed";
       job.error = describeError(error).body.error;
     }
@@ -111,12 +122,21 @@ export class VideoJobs {
       prompt: job.prompt,
       status: job.status,
       progress: job.progress,
-      seconds: job.seconds.toFixed(1),
+      seconds: secondsOf(info),
       size: `${info.imageSize}x${info.imageSize}`,
       error: job.error ?? null,
     };
   }
 }
+
+/** Clips have one length; another one is refused with the one that there is. */
+function checkSeconds({ llm }: Context, seconds: string | null | undefined): void {
+  const own = secondsOf(llm.info);
+  if (seconds === null || seconds === undefined || Number(seconds) === Number(own)) return;
+  throw new HttpError(400, "invalid_value", `seconds: expected "${own}" or none, got "${seconds}"`, "seconds");
+}
+
+const secondsOf = ({ numFrames, fps }: Pick<ModelInfo, "numFrames" | "fps">): string => (numFrames / fps).toFixed(1);
 
 /** JSON, or a form whose `input_reference` is a file; numbers of a form arrive as text. */
 async function readFields(c: HonoContext): Promise<{ fields: unknown; file: RgbImage | undefined }> {
@@ -126,7 +146,9 @@ async function readFields(c: HonoContext): Promise<{ fields: unknown; file: RgbI
   for (const [name, value] of Object.entries(await c.req.parseBody())) {
     if (name === "input_reference" && value instanceof File)
       file = await decodeImage(new Uint8Array(await value.arrayBuffer()), { param: name });
-    else fields[name] = name === "seed" || name === "guidance" ? Number(value) : value;
+    else
+      fields[name] =
+        (name === "seed" || name === "guidance") && Number.isFinite(Number(value || NaN)) ? Number(value) : value;
   }
   return { fields, file };
 }

@@ -3,9 +3,9 @@
  * over tiles; a plain number joins as a one-element tensor, so constants never make new kernels.
  * Mixed f32 and bf16 give f32, as in torch; a number keeps the tensor's dtype.
  */
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { map, type MapBody as Body } from "../kernels/elementwise.ts";
-import type { NdArray } from "../kernels/nd-array.ts";
+import { empty, type NdArray } from "../kernels/nd-array.ts";
 import { needsGrad, noGrad, record } from "./tape.ts";
 import { full, Tensor, wrap } from "./tensor.ts";
 
@@ -127,7 +127,11 @@ export const round = (x: Tensor): Tensor => fused("round", [x], x.dtype, (_k, t)
 export const roundStraightThrough = (x: Tensor): Tensor => straightThrough(x, round);
 
 /** A fresh copy, unrecorded. */
-export const cloneTensor = (x: Tensor): Tensor => fused("cast", [x], x.dtype, identity);
+export function cloneTensor(x: Tensor): Tensor {
+  const y = wrap(empty(x.device, x.shape, x.dtype));
+  x.device.copyWithin(y.data.buffer, 0, x.data.buffer, x.data.byteOffset, x.size * dtypes[x.dtype].size);
+  return y;
+}
 
 /** Overwrites `dst`, which may be an input, by a fused elementwise kernel of equally sized inputs (one-element ones repeat). Unrecorded. */
 export function assign(dst: Tensor, key: string, inputs: readonly Tensor[], body: Body): void {

@@ -66,7 +66,8 @@ const binaryOps: Record<BinaryOp, (a: number, b: number, isInt: boolean) => numb
   or: (a, b) => a | b,
   xor: (a, b) => a ^ b,
   shl: (a, b) => a << b,
-  shr: (a, b) => a >> b,
+  // A u32 above 2^31 is a positive number here and takes zeros from the left; a negative i32 takes its sign.
+  shr: (a, b) => (a < 0 ? a >> b : a >>> b),
 };
 
 const compareOps: Record<CompareOp, (a: number, b: number) => boolean> = {

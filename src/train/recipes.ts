@@ -3,9 +3,10 @@
  *   visual    pictures and clips -> visual tokenizer
  *   decoder   the same, its codes fixed -> a sharper decoder
  *   language  everything, as ids of that tokenizer -> V4
- *   pack      both and the vocabulary -> a model folder
+ *   judge     pictures -> the judge of generated pictures (run-judge.ts)
+ *   pack      all of them and the vocabulary -> a model folder
  */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Device } from "../device/device.ts";
 import { LocalLlm } from "../engine/llm.ts";
@@ -16,6 +17,7 @@ import { VisualTokenizer, visualTokenizerConfigs } from "../model/visual-tokeniz
 import { loadOfficial } from "../model/weights.ts";
 import { loadCheckpoint } from "../nn/checkpoint.ts";
 import { FormatError } from "../base/errors.ts";
+import { writeWhole } from "../base/files.ts";
 import { encodePng, pictureSheet } from "../processor/image.ts";
 import { encodeMp4 } from "../processor/video.ts";
 import { Tokenizer } from "../processor/tokenizer.ts";
@@ -25,9 +27,11 @@ import { buildCodes, type PoolSizes } from "./data/codes.ts";
 import { Mixture } from "./data/mixture.ts";
 import { openPixels, type Pixels } from "./data/pixels.ts";
 import { trainTokenizer } from "./data/tokenizer-train.ts";
+import { JUDGE_FILE, judgeFile } from "./judge.ts";
+import { refuseIfLocked } from "./lock.ts";
 import { trainLanguage } from "./language.ts";
 import { Trainee } from "./trainee.ts";
-import { measureVisual, trainVisual, type VisualMetrics } from "./visual.ts";
+import { measureVisual, trainVisual, type VisualMetrics, type VisualTrainOptions } from "./visual.ts";
 
 export interface RecipeOptions {
   readonly dataDir: string;
@@ -38,6 +42,7 @@ export interface RecipeOptions {
   readonly maxSeconds?: number;
   /** A model folder whose weights a new run starts from. */
   readonly initFrom?: string;
+  readonly onInterrupt?: () => void;
 }
 
 /** Of the model that ships; sizes are `sizesOf(shippedConfig())`. */
@@ -58,34 +63,40 @@ const visualDir = (runDir: string): string => join(runDir, "visual");
 const decoderDir = (runDir: string): string => join(runDir, "decoder");
 const languageDir = (runDir: string): string => join(runDir, "language");
 
-const pixelsOf = ({ dataDir }: Pick<RecipeOptions, "dataDir">): Pixels =>
+export const pixelsOf = ({ dataDir }: Pick<RecipeOptions, "dataDir">): Pixels =>
   openPixels(dataDir, vocabularies.mini.visual.imageSize, vocabularies.mini.visual.numFrames);
 
-export async function runVisual(device: Device, options: RecipeOptions): Promise<VisualMetrics> {
-  const pixels = pixelsOf(options);
-  const model = await trainVisual(device, pixels, {
-    ...options,
-    dir: visualDir(options.runDir),
-    ...visualBatches,
+export const runVisual = (device: Device, options: RecipeOptions): Promise<VisualMetrics | undefined> =>
+  visualRun(device, options, {
     part: "all",
+    dir: visualDir(options.runDir),
     start: (own) => options.initFrom && loadOfficial(join(options.initFrom, "visual.safetensors"), own),
     peakLr: 4e-3,
   });
-  return measureVisual(device, model, pixels, visualCounts);
-}
 
 /** After `runVisual`: sharpens the decoder for the codes as they are. */
-export async function runDecoder(device: Device, options: RecipeOptions): Promise<VisualMetrics> {
-  const pixels = pixelsOf(options);
-  const model = await trainVisual(device, pixels, {
-    ...options,
-    dir: decoderDir(options.runDir),
-    ...visualBatches,
+export const runDecoder = (device: Device, options: RecipeOptions): Promise<VisualMetrics | undefined> =>
+  visualRun(device, options, {
     part: "decoder",
+    dir: decoderDir(options.runDir),
     start: (own) => loadVisual(own, visualDir(options.runDir)),
     peakLr: 1e-3,
   });
-  return measureVisual(device, model, pixels, visualCounts);
+
+/** Measures at the end, unless it was interrupted: who pressed Ctrl-C wants to leave. */
+async function visualRun(
+  device: Device,
+  options: RecipeOptions,
+  phase: Pick<VisualTrainOptions, "part" | "dir" | "start" | "peakLr">,
+): Promise<VisualMetrics | undefined> {
+  const pixels = pixelsOf(options);
+  let isInterrupted = false;
+  const onInterrupt = (): void => {
+    isInterrupted = true;
+    options.onInterrupt?.();
+  };
+  const model = await trainVisual(device, pixels, { ...options, ...visualBatches, ...phase, onInterrupt });
+  return isInterrupted ? undefined : measureVisual(model, pixels, visualCounts);
 }
 
 function loadVisual(visual: VisualTokenizer, dir: string): void {
@@ -94,7 +105,7 @@ function loadVisual(visual: VisualTokenizer, dir: string): void {
 }
 
 /** The trained visual tokenizer of a run, with its sharpened decoder where there is one. */
-function trainedVisual(device: Device, runDir: string): VisualTokenizer {
+export function trainedVisual(device: Device, runDir: string): VisualTokenizer {
   const visual = new VisualTokenizer(device, visualTokenizerConfigs.mini, 0);
   loadVisual(visual, existsSync(decoderDir(runDir)) ? decoderDir(runDir) : visualDir(runDir));
   return visual;
@@ -110,6 +121,7 @@ export async function vocabularyOfRun(options: RecipeOptions): Promise<Tokenizer
 }
 
 export async function runLanguage(device: Device, options: RecipeOptions): Promise<V4> {
+  refuseIfLocked(languageDir(options.runDir));
   const vocabulary: Vocabulary = vocabularies.mini;
   const tokenizer = await vocabularyOfRun(options);
   const visual = trainedVisual(device, options.runDir);
@@ -134,7 +146,7 @@ export async function runLanguage(device: Device, options: RecipeOptions): Promi
     maxLength,
     peakLr: 4e-3,
     saveEvery: 50,
-    sampleEvery: 100,
+    sampleEvery: 250,
     onSample: (m, step) => writeSamples(new LocalLlm({ ...parts, model: m }), languageDir(options.runDir), step), // prettier-ignore
   });
 }
@@ -171,9 +183,9 @@ export async function writeSamples(llm: LocalLlm, dir: string, step: number): Pr
     for await (const delta of ask(prompt, "image")) if (delta.kind === "image") pictures.push(delta.image);
   const name = join(dir, "samples", String(step).padStart(6, "0"));
   for await (const delta of ask("a red circle moves to the left", "video"))
-    if (delta.kind === "video") writeFileSync(`${name}.mp4`, await encodeMp4(delta.frames, { fps: delta.fps }));
-  writeFileSync(`${name}.txt`, lines.join("\n"));
-  if (pictures.length > 0) writeFileSync(`${name}.png`, await encodePng(pictureSheet(pictures, 6)));
+    if (delta.kind === "video") writeWhole(`${name}.mp4`, await encodeMp4(delta.frames, { fps: delta.fps }));
+  writeWhole(`${name}.txt`, lines.join("\n"));
+  if (pictures.length > 0) writeWhole(`${name}.png`, await encodePng(pictureSheet(pictures, 6)));
 }
 
 export async function packRun(device: Device, options: RecipeOptions, outDir: string): Promise<void> {
@@ -188,4 +200,5 @@ export async function packRun(device: Device, options: RecipeOptions, outDir: st
   const createdUnixS = Math.floor(Date.now() / 1000);
   const parts = { id: "tessera-nano-64", createdUnixS, fps: CLIP_FPS, model, visual, tokenizer, vocabulary: vocabularies.mini }; // prettier-ignore
   saveLlm(outDir, parts, { format: "bf16", visualFormat: "bf16" });
+  if (existsSync(judgeFile(options.runDir))) copyFileSync(judgeFile(options.runDir), join(outDir, JUDGE_FILE));
 }

@@ -3,9 +3,9 @@
  * The loop is `trainVisual`; the loss is visual-loss.ts, the network model/visual-tokenizer.ts.
  * Resumable to the bit: batches depend on (seed, step) only.
  */
-import { join } from "node:path";
 import type { Device } from "../device/device.ts";
 import {
+  codesToIds,
   isDecoderParameter,
   visualTokenizerConfigs,
   VisualTokenizer,
@@ -16,7 +16,7 @@ import { clipGradNorm, makeOptimizer } from "../nn/optim.ts";
 import { learningRate } from "../nn/schedule.ts";
 import * as t from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { psnrFromMse, reconstructionLoss, squaredError } from "./visual-loss.ts";
+import { mse, psnrFromMse, reconstructionLoss, squaredError } from "./visual-loss.ts";
 import { Run, type RunOptions } from "./run.ts";
 
 /** Where pixels come from; implemented over the built data set and the generators. Deterministic by (split, index). */
@@ -145,42 +145,52 @@ export interface VisualMetrics {
   readonly usedCodes: number;
 }
 
+/** Pictures (frames = 1) or clips through the codes and back, in batches; `ids` of all of them in order. */
+export function roundTrip(
+  model: VisualTokenizer,
+  items: readonly Uint8Array[],
+  frames: number,
+): { readonly pixels: Uint8Array[]; readonly ids: number[] } {
+  const { imageSize: size, levels } = model.config;
+  const batch = Math.max(1, Math.floor(64 / frames));
+  const pixels: Uint8Array[] = [];
+  const ids: number[] = [];
+  for (let start = 0; start < items.length; start += batch) {
+    using _scope = t.tensorScope();
+    const some = items.slice(start, start + batch);
+    const codes = t.noGrad(() => model.quantize(model.encodeLatents(toUnitPixels(model.device, some, [frames, size, size, 3])))); // prettier-ignore
+    for (const id of codesToIds(codes.toArray(), levels)) ids.push(id);
+    const bytes = toBytes(t.noGrad(() => model.decodeLatents(codes)).toArray());
+    some.forEach((_, i) => pixels.push(bytes.slice(i * some[0]!.length, (i + 1) * some[0]!.length)));
+  }
+  return { pixels, ids };
+}
+
+/** The first frame throughout. */
+export function stillOf(clip: Uint8Array, frames: number): Uint8Array {
+  const still = new Uint8Array(clip.length);
+  for (let f = 0; f < frames; f++) still.set(clip.subarray(0, clip.length / frames), (f * clip.length) / frames);
+  return still;
+}
+
+export const meanPsnr = (got: readonly Uint8Array[], want: readonly Uint8Array[]): number =>
+  got.reduce((sum, g, i) => sum + psnrFromMse(mse(g, want[i]!)), 0) / got.length;
+
 /** On held-out concepts; PSNRs are means of per-item decibels. */
 export function measureVisual(
-  device: Device,
   model: VisualTokenizer,
   source: PixelSource,
   counts: { readonly images: number; readonly clips: number },
 ): VisualMetrics {
-  const size = model.config.imageSize;
-  const used = new Set<number>();
-  const psnrOf = (got: Uint8Array, want: Uint8Array): number => {
-    let sum = 0;
-    for (let i = 0; i < want.length; i++) sum += (got[i]! - want[i]!) ** 2;
-    return psnrFromMse(sum / want.length);
+  const images = Array.from({ length: counts.images }, (_, i) => source.image("heldOut", i));
+  const clips = Array.from({ length: counts.clips }, (_, i) => source.clip("heldOut", i));
+  const { numFrames } = source;
+  const [seenImages, seenClips] = [roundTrip(model, images, 1), roundTrip(model, clips, numFrames)];
+  const stills = clips.map((clip) => stillOf(clip, numFrames));
+  return {
+    imagePsnr: meanPsnr(seenImages.pixels, images),
+    clipPsnr: meanPsnr(seenClips.pixels, clips),
+    staticPsnr: meanPsnr(stills, clips),
+    usedCodes: new Set([...seenImages.ids, ...seenClips.ids]).size,
   };
-  const roundTrip = (pixels: Uint8Array, frames: number): Uint8Array => {
-    using _scope = t.tensorScope();
-    const ids = model.encode(toUnitPixels(device, [pixels], [frames, size, size, 3]));
-    for (const id of ids) used.add(id);
-    return toBytes(model.decode(ids, 1 + (frames - 1) / 4).toArray());
-  };
-  let imagePsnr = 0;
-  for (let i = 0; i < counts.images; i++) {
-    const pixels = source.image("heldOut", i);
-    imagePsnr += psnrOf(roundTrip(pixels, 1), pixels) / counts.images;
-  }
-  let clipPsnr = 0;
-  let staticPsnr = 0;
-  for (let i = 0; i < counts.clips; i++) {
-    const pixels = source.clip("heldOut", i);
-    clipPsnr += psnrOf(roundTrip(pixels, source.numFrames), pixels) / counts.clips;
-    const still = new Uint8Array(pixels.length);
-    const frame = size * size * 3;
-    for (let f = 0; f < source.numFrames; f++) still.set(pixels.subarray(0, frame), f * frame);
-    staticPsnr += psnrOf(still, pixels) / counts.clips;
-  }
-  return { imagePsnr, clipPsnr, staticPsnr, usedCodes: used.size };
 }
-
-export const visualCheckpointDir = (runsDir: string, name: string): string => join(runsDir, `visual-${name}`);

@@ -1,180 +1,68 @@
-// The chat page: reads the stream of /v1/chat/completions and shows text, thinking as steps, pictures and clips.
-const texts = {
-  en: {
-    title: "Write, draw, animate",
-    subtitle: "A small open model that runs on this machine. It is young: expect simple words and simple pictures.",
-    placeholder: "Ask, or describe a picture or a clip",
-    auto: "Auto",
-    text: "Text",
-    image: "Picture",
-    video: "Clip",
-    think: "Think",
-    clear: "New chat",
-    send: "Send",
-    attach: "Attach a picture",
-    detach: "Remove the picture",
-    thoughts: "Thinking",
-    drawing: "drawing",
-    animating: "animating",
-    stopped: "stopped",
-    other: "中文",
-    ideas: [
-      ["What is 347 + 85?", "text", true, "thinks in steps"],
-      ["a red circle left of a blue square", "image", false, "draws"],
-      ["a green square moves to the right", "video", false, "animates"],
-      ["Tell me a story.", "text", false, "writes"],
-    ],
-  },
-  zh: {
-    title: "写字，画画，做动画",
-    subtitle: "在这台机器上运行的小型开放模型。它还很年轻，只会简单的话和简单的画。",
-    placeholder: "提问，或描述一张图、一段动画",
-    auto: "自动",
-    text: "文字",
-    image: "图片",
-    video: "动画",
-    think: "思考",
-    clear: "新对话",
-    send: "发送",
-    attach: "添加图片",
-    detach: "移除图片",
-    thoughts: "思考过程",
-    drawing: "正在画",
-    animating: "正在制作动画",
-    stopped: "已停止",
-    other: "English",
-    ideas: [
-      ["347加85等于多少？", "text", true, "分步思考"],
-      ["一个红色的圆形", "image", false, "画图"],
-      ["一个绿色的正方形向右移动", "video", false, "做动画"],
-      ["你会做什么？", "text", false, "聊天"],
-    ],
-  },
-};
+// The chat page: sends the conversation to /v1/chat/completions and shows the stream. Words are in texts.js, an answer
+// is answer.js.
+import { Answer, make } from "./answer.js";
+import { texts } from "./texts.js";
 
 const $ = (id) => document.getElementById(id);
-const make = (tag, props = {}, ...children) => {
-  const node = Object.assign(document.createElement(tag), props);
-  node.append(...children);
-  return node;
-};
+const prompt = $("prompt");
+const log = $("log");
 
 let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 let model = "";
 let messages = [];
 let attached;
 let abort;
+let lastPrompt = "";
+let isAtEnd = true;
+
+const words = () => texts[language];
 
 function applyLanguage() {
-  const t = texts[language];
-  document.documentElement.lang = language;
+  const t = words();
+  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   for (const node of document.querySelectorAll("[data-text]")) node.textContent = t[node.dataset.text];
-  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t[node.dataset.label]);
-  $("prompt").placeholder = t.placeholder;
+  for (const node of document.querySelectorAll("[data-label]")) {
+    node.setAttribute("aria-label", t[node.dataset.label]);
+    if (node.tagName === "BUTTON") node.title = t[node.dataset.label];
+  }
+  prompt.placeholder = t.placeholder;
   $("language").textContent = t.other;
+  $("language").lang = language === "zh" ? "en" : "zh-CN";
   $("ideas").replaceChildren(
-    ...t.ideas.map(([prompt, modality, thinking, what]) =>
-      make(
-        "button",
-        { type: "button", onclick: () => ask(prompt, modality, thinking) },
-        prompt,
-        make("small", { textContent: what }),
-      ),
+    ...t.ideas.map(
+      ([text, modality, thinking, what]) =>
+      make("button", { type: "button", onclick: () => ask(text, { modality, thinking }) }, make("small", { textContent: what }), text), // prettier-ignore
     ),
   );
+  showBusy();
+}
+
+function showBusy() {
+  document.body.classList.toggle("busy", abort !== undefined);
+  const label = words()[abort ? "stop" : "send"];
+  $("send").setAttribute("aria-label", label);
+  $("send").title = label;
+  $("send").disabled = !abort && prompt.value.trim() === "" && !attached;
 }
 
 function toast(text) {
   $("toast").textContent = text;
   $("toast").hidden = false;
   clearTimeout(toast.timer);
-  toast.timer = setTimeout(() => ($("toast").hidden = true), 7000);
+  toast.timer = setTimeout(() => ($("toast").hidden = true), 8000);
 }
 
-const chosen = () => document.querySelector("input[name=modality]:checked").value;
+// The log follows the answer while its end is in view; who scrolls up to read is left alone.
+const toEnd = () => (log.scrollTop = log.scrollHeight);
+log.addEventListener("scroll", () => (isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60));
+new ResizeObserver(() => isAtEnd && toEnd()).observe($("turns"));
+new ResizeObserver(() => isAtEnd && toEnd()).observe(log);
 
-function addTurn(role, ...children) {
+function addTurn(turn) {
   $("welcome").hidden = true;
-  const turn = make("div", { className: `turn ${role}` }, ...children);
-  $("log").append(turn);
-  turn.scrollIntoView({ block: "end" });
-  return turn;
-}
-
-/** Shows an answer as it grows. Markdown pictures in the text become elements. */
-class Answer {
-  constructor(modality) {
-    this.turn = addTurn("assistant");
-    this.modality = modality;
-    this.bubble = make("div", { className: "bubble waiting" });
-    this.turn.append(this.bubble);
-    this.text = "";
-    this.reasoning = "";
-  }
-  think(text) {
-    this.reasoning += text;
-    if (!this.details) {
-      this.steps = make("ol");
-      this.details = make(
-        "details",
-        { open: true },
-        make("summary", { textContent: texts[language].thoughts }),
-        this.steps,
-      );
-      this.turn.prepend(this.details);
-    }
-    const lines = this.reasoning.split("\n").filter((line) => line.trim() !== "");
-    this.steps.replaceChildren(...lines.map((line) => make("li", { textContent: line })));
-  }
-  progress({ done, total }) {
-    if (!this.frame) {
-      const t = texts[language];
-      this.meter = make("progress", { max: total });
-      this.frame = make(
-        "div",
-        { className: "frame" },
-        make("div", { textContent: this.modality === "video" || total > 64 ? t.animating : t.drawing }),
-        this.meter,
-      );
-      this.bubble.classList.remove("waiting");
-      this.turn.append(this.frame);
-      this.frame.scrollIntoView({ block: "end" });
-    }
-    this.meter.value = done;
-  }
-  write(text) {
-    this.bubble.classList.remove("waiting");
-    const media = /^!\[(picture|clip)\]\((data:[^)]+)\)$/.exec(text);
-    this.text += text;
-    if (!media) {
-      this.bubble.textContent += text;
-    } else {
-      this.frame?.remove();
-      this.frame = undefined;
-      const [, kind, src] = media;
-      const node =
-        kind === "picture"
-          ? make("img", { className: "media", src, alt: "" })
-          : make("video", {
-              className: "media",
-              src,
-              autoplay: true,
-              loop: true,
-              muted: true,
-              controls: true,
-              playsInline: true,
-            });
-      this.turn.append(node);
-    }
-    this.turn.scrollIntoView({ block: "end" });
-  }
-  end(note) {
-    this.bubble.classList.remove("waiting");
-    this.frame?.remove();
-    if (this.details && this.text !== "") this.details.open = false;
-    if (note) this.turn.append(make("small", { className: "muted", textContent: note }));
-    if (this.bubble.textContent === "") this.bubble.remove();
-  }
+  $("turns").append(turn);
+  isAtEnd = true;
+  toEnd();
 }
 
 async function* readEvents(response) {
@@ -182,7 +70,7 @@ async function* readEvents(response) {
   let rest = "";
   for (;;) {
     const { value, done } = await reader.read();
-    if (done) return;
+    if (done) throw new Error(words().lost);
     const events = (rest + value).split("\n\n");
     rest = events.pop();
     for (const event of events) {
@@ -193,94 +81,154 @@ async function* readEvents(response) {
   }
 }
 
-async function ask(prompt, modality = chosen(), thinking = $("thinking").checked) {
+/** Streams one answer into `answer`; returns a note for its end, if any. */
+async function stream(body, answer) {
+  const response = await fetch("/v1/chat/completions", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model, stream: true, ...body }),
+    signal: abort.signal,
+  }).catch((error) => {
+    throw error.name === "AbortError" ? error : new Error(words().offline);
+  });
+  if (!response.ok) throw new Error((await response.json()).error.message);
+  let finish;
+  for await (const chunk of readEvents(response)) {
+    if (chunk.error) throw new Error(chunk.error.message);
+    const choice = chunk.choices[0] ?? {};
+    const delta = choice.delta ?? {};
+    if (delta.reasoning_content) answer.think(delta.reasoning_content);
+    if (delta.progress) answer.progress(delta.progress);
+    if (delta.content) answer.write(delta.content);
+    finish = choice.finish_reason ?? finish;
+  }
+  if (finish === "length") return words().cut;
+  return answer.text.trim() === "" && !answer.hasMedia ? words().empty : undefined;
+}
+
+async function ask(text, options = {}) {
+  if (abort) return;
+  const { modality = document.querySelector("input[name=modality]:checked").value, thinking = $("thinking").checked } = options; // prettier-ignore
   const image = attached;
   attach(undefined);
-  const bubble = prompt ? [make("div", { className: "bubble", textContent: prompt })] : [];
-  addTurn("user", ...(image ? [make("img", { src: image, alt: "" })] : []), ...bubble);
+  lastPrompt = text || lastPrompt;
+  const shown = [];
+  if (image) shown.push(make("img", { src: image, alt: words().yourPicture }));
+  if (text) shown.push(make("div", { className: "bubble", textContent: text }));
+  addTurn(make("div", { className: "turn user" }, ...shown));
+  const asked = text || (modality === "video" ? "" : words().describe);
   const content = image
     ? [
         { type: "image_url", image_url: { url: image } },
-        { type: "text", text: prompt },
+        { type: "text", text: asked },
       ]
-    : prompt;
-  // The model is small and its context short: what was drawn before is not sent again.
-  const history = messages.slice(-4);
+    : asked;
   const user = { role: "user", content };
-  const answer = new Answer(modality);
+  // The model is small and its context short: pictures are described alone, and little is sent again.
+  const history = image || modality === "image" || modality === "video" ? [] : messages.slice(-4);
+  const answer = new Answer(words(), modality, text);
+  addTurn(answer.turn);
   abort = new AbortController();
-  document.body.classList.add("busy");
+  showBusy();
   let note;
   try {
-    const response = await fetch("/v1/chat/completions", {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({
-        model,
-        stream: true,
-        modality,
-        messages: modality === "image" || modality === "video" ? [user] : [...history, user],
-        thinking: { type: thinking ? "enabled" : "disabled" },
-      }),
-      signal: abort.signal,
-    });
-    if (!response.ok) throw new Error((await response.json()).error.message);
-    for await (const chunk of readEvents(response)) {
-      if (chunk.error) throw new Error(chunk.error.message);
-      const delta = chunk.choices[0]?.delta ?? {};
-      if (delta.reasoning_content) answer.think(delta.reasoning_content);
-      if (delta.progress) answer.progress(delta.progress);
-      if (delta.content) answer.write(delta.content);
-    }
-    if (!answer.text.includes("](data:"))
-      messages.push({ role: "user", content: prompt || "?" }, { role: "assistant", content: answer.text });
+    note = await stream(
+      { modality, messages: [...history, user], thinking: { type: thinking ? "enabled" : "disabled" } },
+      answer,
+    );
+    if (!answer.hasMedia && answer.text.trim() !== "") messages.push({ role: "user", content: asked }, { role: "assistant", content: answer.text }); // prettier-ignore
   } catch (error) {
-    if (error.name === "AbortError") note = texts[language].stopped;
-    else toast(error.message);
+    if (error.name === "AbortError") note = words().stopped;
+    else {
+      note = error.message;
+      toast(error.message);
+      // Nothing typed is lost.
+      if (prompt.value === "") setPrompt(text);
+      if (image && !attached) attach(image);
+    }
   } finally {
-    answer.end(note);
-    document.body.classList.remove("busy");
     abort = undefined;
+    answer.end(note);
+    showBusy();
   }
+}
+
+function setPrompt(text) {
+  prompt.value = text;
+  prompt.style.height = "auto";
+  prompt.style.height = `${prompt.scrollHeight}px`;
+  showBusy();
 }
 
 function attach(url) {
   attached = url;
   $("attached").hidden = !url;
   if (url) $("attached").querySelector("img").src = url;
+  showBusy();
 }
+
+/** Any picture the browser reads, made small before it is sent. */
+async function attachFile(file) {
+  try {
+    const bitmap = await createImageBitmap(file);
+    const scale = Math.min(1, 512 / Math.max(bitmap.width, bitmap.height));
+    const canvas = make("canvas", { width: Math.max(1, Math.round(bitmap.width * scale)), height: Math.max(1, Math.round(bitmap.height * scale)) }); // prettier-ignore
+    canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    attach(canvas.toDataURL("image/png"));
+    prompt.focus();
+  } catch {
+    toast(words().notPicture);
+  }
+}
+
+const pictureIn = (items) => [...(items ?? [])].find((file) => file.type.startsWith("image/"));
 
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   if (abort) return abort.abort();
-  const prompt = $("prompt").value.trim();
-  if (prompt === "" && !attached) return;
-  $("prompt").value = "";
-  $("prompt").style.height = "";
-  void ask(prompt);
+  const text = prompt.value.trim();
+  if (text === "" && !attached) return;
+  setPrompt("");
+  void ask(text);
 });
-$("prompt").addEventListener("keydown", (event) => {
+prompt.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
     if (!abort) $("form").requestSubmit();
+  } else if (event.key === "ArrowUp" && prompt.value === "" && lastPrompt !== "") {
+    event.preventDefault();
+    setPrompt(lastPrompt);
   }
 });
-$("prompt").addEventListener("input", ({ target }) => {
-  target.style.height = "auto";
-  target.style.height = `${target.scrollHeight}px`;
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") abort?.abort();
 });
+prompt.addEventListener("input", () => setPrompt(prompt.value));
+prompt.addEventListener("paste", (event) => {
+  const file = pictureIn(event.clipboardData?.files);
+  if (!file) return;
+  event.preventDefault();
+  void attachFile(file);
+});
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  const file = event.dataTransfer?.files[0];
+  if (file) void attachFile(file);
+});
+$("attach").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", ({ target }) => {
-  const reader = new FileReader();
-  reader.onload = () => attach(reader.result);
-  if (target.files[0]) reader.readAsDataURL(target.files[0]);
+  if (target.files[0]) void attachFile(target.files[0]);
   target.value = "";
 });
 $("detach").addEventListener("click", () => attach(undefined));
+$("toast").addEventListener("click", () => ($("toast").hidden = true));
 $("clear").addEventListener("click", () => {
   abort?.abort();
   messages = [];
-  for (const turn of document.querySelectorAll(".turn")) turn.remove();
+  $("turns").replaceChildren();
   $("welcome").hidden = false;
+  prompt.focus();
 });
 $("language").addEventListener("click", () => {
   language = language === "en" ? "zh" : "en";
@@ -289,9 +237,11 @@ $("language").addEventListener("click", () => {
 });
 
 applyLanguage();
+// On a phone the keyboard would cover the examples.
+if (matchMedia("(pointer: fine)").matches) prompt.focus();
 try {
   model = (await (await fetch("/v1/models")).json()).data[0].id;
   $("model").textContent = model;
 } catch {
-  toast("The server does not answer.");
+  toast(words().offline);
 }

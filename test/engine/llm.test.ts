@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"; // prettier-ignore
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { FormatError, RequestError } from "../../src/base/errors.ts";
+import { CapacityError, FormatError, RequestError } from "../../src/base/errors.ts";
 import { loadLlm, saveLlm } from "../../src/engine/load.ts";
 import type { LocalLlm } from "../../src/engine/llm.ts";
 import type { Delta, GenerateRequest, RgbImage } from "../../src/engine/types.ts";
+import { VisualTokenizer } from "../../src/model/visual-tokenizer.ts";
 import { openTestDevice } from "../tensor/device.ts";
 import { byte, chain, scripted, scriptedParts } from "./scripted.ts";
 
@@ -198,8 +199,47 @@ test("a saved folder answers the same, and broken folders say what is wrong", as
     edit((j) => void delete j["tessera"]),
     /field "tessera/,
   );
-  refused("model.safetensors", (path) => truncateSync(path, 5000), /./);
+  refused(
+    "model.safetensors",
+    (path) => truncateSync(path, 5000),
+    /model\.safetensors: expected a header of at most 4992 bytes, got length \d+/,
+  );
+  refused(
+    "model.safetensors",
+    (path) => truncateSync(path, statSync(path).size - 1),
+    /tensor "[\w.]+": offsets [\d.]+ lie outside the \d+ bytes of data \(truncated\?\)/,
+  );
   refused("model.safetensors", (path) => writeFileSync(path, readFileSync(join(dir, "visual.safetensors"))), /tensor "embed\.weight": expected \[384,32\], found none/); // prettier-ignore
+  const other = { ...parts, visual: new VisualTokenizer(device, { ...parts.visual.config, channels: [4, 8] }, 3) };
+  saveLlm(join(root, "other"), other, { format: "bf16" });
+  refused(
+    "visual.safetensors",
+    (path) => writeFileSync(path, readFileSync(join(root, "other", "visual.safetensors"))),
+    /visual\.safetensors: tensor "[\w.]+": expected \[[\d,]+\], found BF16 \[[\d,]+\]/,
+  );
+  refused("visual.safetensors", (path) => rmSync(path), /cannot be opened \(ENOENT/);
   refused("tokenizer.json", (path) => writeFileSync(path, "{}"), /tokenizer/);
+  refused("tokenizer.json", (path) => rmSync(path), /tokenizer\.json: expected a readable JSON file \(ENOENT/);
   assert.doesNotThrow(() => loadLlm(dir, device));
 });
+
+test(
+  "a model that does not fit on the disk leaves the folder as it was",
+  { skip: existsSync("/dev/full") ? false : "no /dev/full" },
+  () => {
+    const parts = scriptedParts(device, chain("</think>", byte("h"), EOS));
+    const dir = join(root, "full");
+    saveLlm(dir, parts, { format: "bf16" });
+    const read = (): Buffer[] =>
+      readdirSync(dir)
+        .sort()
+        .map((name) => readFileSync(join(dir, name)));
+    const before = read();
+    const staging = `${dir}.${process.pid}.tmp`;
+    mkdirSync(staging);
+    symlinkSync("/dev/full", join(staging, `visual.safetensors.${process.pid}.tmp`));
+    assert.throws(() => saveLlm(dir, { ...parts, id: "new" }, { format: "bf16" }), (e) => e instanceof CapacityError && /visual\.safetensors: expected room for \d+ bytes/.test(e.message)); // prettier-ignore
+    assert.deepEqual(read(), before);
+    assert.equal(existsSync(staging), false);
+  },
+);

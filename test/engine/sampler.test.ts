@@ -55,3 +55,25 @@ test("guidance extrapolates from the unconditional logits", () => {
   assert.deepEqual([...guide(Float32Array.of(1, 2), Float32Array.of(0, 4), 3)], [3, -2]);
   assert.deepEqual([...guide(Float32Array.of(1, 2), Float32Array.of(0, 4), 1)], [1, 2]);
 });
+
+test("the nucleus found without sorting everything is the one that sorting everything finds", () => {
+  const n = 400;
+  for (let round = 0; round < 40; round++) {
+    const spread = [0.01, 1, 4, 12][round % 4]!;
+    const logits = Float32Array.from({ length: n }, (_, i) => spread * Math.sin(i * 12.9898 + round) * Math.cos(i * 0.37)); // prettier-ignore
+    const topP = [0.05, 0.5, 0.95, 0.9999][(round >> 2) % 4]!;
+    const ids = [...logits.keys()].sort((a, b) => logits[b]! - logits[a]! || a - b);
+    const weights = ids.map((i) => Math.exp(logits[i]! - logits[ids[0]!]!));
+    const enough = topP * weights.reduce((s, w) => s + w, 0);
+    let count = 0;
+    for (let sum = 0; count < n && (count === 0 || sum < enough);) sum += weights[count++]!;
+    const nucleus = new Set(ids.slice(0, count));
+    for (let counter = 0; counter < 20; counter++)
+      assert.ok(nucleus.has(sample(logits, { temperature: 1, topP, topK: 0, seed: round, counter })));
+    // The rarest member can be drawn: a nucleus cut too small would never give the ids at its end.
+    if (count > 1 && count <= 60) {
+      const drawn = new Set(Array.from({ length: 1500 }, (_, counter) => sample(logits, { temperature: 1, topP, topK: 0, seed: round, counter }))); // prettier-ignore
+      assert.ok(drawn.size > count / 2, `${drawn.size} of ${count} ids drawn`);
+    }
+  }
+});

@@ -2,6 +2,7 @@
 import type { Device } from "../../src/device/device.ts";
 import { openCpu } from "../../src/device/cpu/cpu-device.ts";
 import { openInterpreter } from "../../src/device/interpreter.ts";
+import { openJs } from "../../src/device/js/js-device.ts";
 
 export interface TestDevice {
   readonly name: string;
@@ -12,6 +13,7 @@ export interface TestDevice {
 export function availableDevices(): TestDevice[] {
   return [
     { name: "interpreter", device: openInterpreter() },
+    { name: "js", device: openJs() },
     { name: "cpu", device: openCpu(), reason: "no C++ compiler" },
   ];
 }

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"; // prettier-ignore
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { CapacityError } from "../../src/base/errors.ts";
 import { Prng } from "../../src/base/prng.ts";
 import { loadCheckpoint, loadWeights, saveCheckpoint, saveWeights } from "../../src/nn/checkpoint.ts";
 import { LayerNorm, Linear } from "../../src/nn/layers.ts";
@@ -161,3 +162,22 @@ test("parameter names are field paths; a shared weight counts once", () => {
   }
   assert.deepEqual(new Tied().namedParameters().map(([name]) => name), ["a.weight", "a.bias"]); // prettier-ignore
 });
+
+test(
+  "a checkpoint that does not fit on the disk leaves the ones before whole",
+  { skip: existsSync("/dev/full") ? false : "no /dev/full" },
+  () => {
+    const dir = join(root, "full-disk");
+    const model = new Xor();
+    const first = saveCheckpoint(dir, { model }, { step: 1 });
+    const before = readFileSync(first);
+    symlinkSync("/dev/full", join(dir, `checkpoint-0000000002.safetensors.${process.pid}.tmp`));
+    assert.throws(() => saveCheckpoint(dir, { model }, { step: 2 }), (error) => {
+    assert.ok(error instanceof CapacityError);
+    assert.match(error.message, /checkpoint-0000000002\.safetensors: expected room for \d+ bytes, got a full disk/);
+    return true;
+  }); // prettier-ignore
+    assert.deepEqual(readFileSync(first), before);
+    assert.equal(loadCheckpoint(dir, { model })!.step, 1);
+  },
+);

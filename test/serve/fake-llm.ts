@@ -10,6 +10,14 @@ export const picture = (shade: number): RgbImage => ({
 });
 const CONTEXT = 100;
 
+/** What it saw of a picture; a long tale for "long"; else a greeting. */
+function wordsFor({ messages }: GenerateRequest): string[] {
+  const content = messages.at(-1)!.content;
+  const seen = typeof content === "string" ? [] : content.flatMap((p) => (p.kind === "image" ? [`I see ${p.image.width}x${p.image.height}`] : [])); // prettier-ignore
+  if (seen.length > 0) return seen;
+  return content === "long" ? Array.from({ length: 5000 }, () => "word ") : ["Hello", " world", "!"];
+}
+
 export const fakeLlm: Llm = {
   info: {
     id: "fake",
@@ -20,10 +28,13 @@ export const fakeLlm: Llm = {
     modalities: ["text", "image", "video"],
     imageSize: SIZE,
     numFrames: 5,
+    fps: 11,
   },
   countTokens({ messages }) {
     const text = messages.map((m) => (typeof m.content === "string" ? m.content : m.content.map((p) => (p.kind === "text" ? p.text : "")).join(""))).join(""); // prettier-ignore
-    if (text.trim() === "") throw new RequestError("messages: expected text, got 0 characters", "messages");
+    const hasPicture = messages.some((m) => typeof m.content !== "string" && m.content.some((p) => p.kind === "image"));
+    if (text.trim() === "" && !hasPicture)
+      throw new RequestError("messages: expected text, got 0 characters", "messages");
     if (text.length > CONTEXT) throw new RequestError(`messages: expected at most ${CONTEXT} tokens, got ${text.length}`, "messages"); // prettier-ignore
     return text.length;
   },
@@ -37,7 +48,7 @@ export const fakeLlm: Llm = {
       yield { kind: "progress", done: 1, total: 2 };
       yield { kind: "video", frames: [0, 60, 120, 180, 240].map(picture), fps: 11 };
     } else {
-      for (const word of ["Hello", " world", "!"]) {
+      for (const word of wordsFor(request)) {
         await new Promise((resolve) => setTimeout(resolve, 1));
         if (request.signal?.aborted) break;
         yield { kind: "content", text: word };

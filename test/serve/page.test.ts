@@ -1,57 +1,151 @@
 /** The chat page in a real headless Chromium; skipped by name where there is none. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { test } from "node:test";
-import { chromium } from "playwright-core";
+import { after, before, describe, test } from "node:test";
+import { chromium, type Browser, type Page } from "playwright-core";
+import sharp from "sharp";
 import { createApp } from "../../src/serve/app.ts";
-import { listen } from "../../src/serve/listen.ts";
+import { listen, type Listening } from "../../src/serve/listen.ts";
 import { fakeLlm } from "./fake-llm.ts";
 
 const paths = [process.env["CHROMIUM"], "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const executablePath = paths.find((path) => path !== undefined && existsSync(path));
+// prettier-ignore
+const args = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-test(
-  "the page streams text, shows thinking as steps, a picture and a playing clip",
-  {
-    skip: executablePath ? false : "no Chromium",
-  },
-  async () => {
-    const server = await listen(createApp({ llm: fakeLlm, webDir: "src/web" }), { host: "127.0.0.1", port: 0 });
-    const browser = await chromium.launch({ executablePath: executablePath!, args: ["--no-sandbox"] });
-    try {
-      const page = await browser.newPage({ viewport: { width: 390, height: 844 }, locale: "en-US" });
-      const problems: string[] = [];
-      page.on("pageerror", (error) => problems.push(error.message));
-      await page.goto(server.url);
-      await page.getByText("Think", { exact: true }).click();
-      await page.locator("#prompt").fill("hi");
-      await page.locator("#prompt").press("Enter");
-      await page.getByText("Hello world!").waitFor();
-      assert.deepEqual(await page.locator("details li").allTextContents(), ["first", "then"]);
+describe("the page", { skip: executablePath ? false : "no Chromium" }, () => {
+  let server: Listening;
+  let browser: Browser;
+  const problems: string[] = [];
+  before(async () => {
+    server = await listen(createApp({ llm: fakeLlm, webDir: "src/web" }), { host: "127.0.0.1", port: 0 });
+    browser = await chromium.launch({ executablePath: executablePath!, args });
+  });
+  after(async () => {
+    await browser.close();
+    await server.close();
+  });
+  const open = async (options: { width: number; height: number; locale: string }): Promise<Page> => {
+    const { width, height, locale } = options;
+    const page = await browser.newPage({ viewport: { width, height }, locale });
+    page.on("pageerror", (error) => problems.push(error.message));
+    await page.goto(server.url);
+    return page;
+  };
+  const phone = { width: 390, height: 844, locale: "en-US" };
+  const desktop = { width: 1280, height: 800, locale: "en-US" };
+  const choose = (page: Page, modality: string) => page.locator(`input[value=${modality}] + span`).click();
+  const say = async (page: Page, text: string): Promise<void> => {
+    await page.locator("#prompt").fill(text);
+    await page.locator("#prompt").press("Enter");
+  };
+  const idle = (page: Page) => page.locator("body:not(.busy)").waitFor();
+  const fits = (page: Page) => page.evaluate("document.documentElement.scrollWidth <= innerWidth && document.getElementById('form').scrollWidth <= document.getElementById('form').clientWidth"); // prettier-ignore
 
-      await page.getByText("Picture", { exact: true }).click();
-      await page.locator("#prompt").fill("sun");
-      await page.locator("#send").click();
-      await page.locator("img.media").waitFor();
+  test("streams text and shows the thinking as a list of steps", async () => {
+    const page = await open(phone);
+    await page.locator("#thinking + span").click();
+    await say(page, "hi");
+    await page.getByText("Hello world!").waitFor();
+    await idle(page);
+    assert.deepEqual(await page.locator("details li").allTextContents(), ["first", "then"]);
+    assert.equal(await page.locator("summary").textContent(), "Thought in 2 steps");
+    assert.equal(await page.locator(".turn.assistant").getAttribute("aria-busy"), "false");
+    assert.equal(await fits(page), true, "nothing sticks out");
+    await page.close();
+  });
 
-      await page.getByText("Clip", { exact: true }).click();
-      await page.locator("#prompt").fill("ball");
-      await page.locator("#send").click();
-      await page.locator("video.media").waitFor();
+  test("a picture takes the place that its tiles held, with a name and a download", async () => {
+    const page = await open(desktop);
+    await choose(page, "image");
+    await say(page, "sun");
+    const before = await page.locator("figure").boundingBox();
+    await page.locator("img.media").waitFor();
+    assert.deepEqual(await page.locator("figure").boundingBox(), before, "no layout shift");
+    assert.equal(await page.getByAltText("Picture: sun").count(), 1);
+    assert.equal(await page.locator("figcaption a").getAttribute("download"), "tessera.png");
+    await page.close();
+  });
 
-      await page.locator("#language").click();
-      assert.equal(await page.locator("#clear").textContent(), "新对话");
-      await page.getByText("文字", { exact: true }).click();
-      await page.locator("body:not(.busy)").waitFor();
-      await page.locator("#prompt").fill("x".repeat(200));
-      await page.locator("#prompt").press("Enter");
-      await page.getByText(/at most 100 tokens, got 2\d\d/).waitFor();
-      const isTooWide = await page.evaluate("document.documentElement.scrollWidth > innerWidth");
-      assert.equal(isTooWide, false, "nothing sticks out on a phone");
-      assert.deepEqual(problems, []);
-    } finally {
-      await browser.close();
-      await server.close();
+  test("a clip plays by itself, in a loop, and stops on a click", async () => {
+    const page = await open(phone);
+    await choose(page, "video");
+    await say(page, "ball");
+    const clip = page.locator("video.media");
+    await clip.waitFor();
+    await page.waitForFunction("document.querySelector('video').currentTime > 0");
+    const state = (): Promise<unknown> => page.evaluate("(({ paused, loop, muted, videoWidth }) => [paused, loop, muted, videoWidth])(document.querySelector('video'))"); // prettier-ignore
+    assert.deepEqual(await state(), [false, true, true, 256]);
+    await clip.click();
+    assert.deepEqual(await state(), [true, true, true, 256]);
+    assert.equal(await page.locator("figcaption a").getAttribute("download"), "tessera.mp4");
+    await page.close();
+  });
+
+  test("examples can be clicked, in English and Chinese", async () => {
+    const page = await open({ ...phone, locale: "zh-CN" });
+    assert.equal(await page.locator("html").getAttribute("lang"), "zh-CN");
+    assert.equal(await page.locator("#clear").textContent(), "新对话");
+    assert.equal(await fits(page), true);
+    await page.locator("#ideas button").first().click();
+    await page.getByText("思考了 2 步").waitFor();
+    await idle(page);
+    await page.locator("#language").click();
+    assert.equal(await page.locator("#clear").textContent(), "New chat");
+    await page.locator("#clear").click();
+    assert.equal(await page.locator("h1").textContent(), "Write, draw, animate");
+    assert.match(await page.locator("#ideas").innerText(), /一个红色的圆形/);
+    await page.close();
+  });
+
+  test("Escape and the button stop an answer; what was said stays", async () => {
+    const page = await open(desktop);
+    for (const stop of [
+      () => page.keyboard.press("Escape"),
+      () => page.getByRole("button", { name: "Stop" }).click(),
+    ]) {
+      await say(page, "long");
+      await page.locator(".turn.assistant").last().getByText("word word").waitFor();
+      await stop();
+      await idle(page);
+      assert.match(await page.locator(".turn.assistant").last().innerText(), /^word [\s\S]*Stopped\.$/);
     }
-  },
-);
+    await page.close();
+  });
+
+  test("an error is said in a toast and in place, and the prompt comes back", async () => {
+    const page = await open(phone);
+    const long = "x".repeat(200);
+    await say(page, long);
+    await page.locator("#toast").getByText("at most 100 tokens, got 200").waitFor();
+    await idle(page);
+    assert.equal(await page.locator("#prompt").inputValue(), long);
+    assert.match(await page.locator(".turn.assistant .note").innerText(), /got 200/);
+    assert.equal(await fits(page), true);
+    await page.close();
+  });
+
+  test("a picture is attached, seen, and one that is none is refused", async () => {
+    const page = await open(desktop);
+    const buffer = await sharp({ create: { width: 1024, height: 512, channels: 3, background: "red" } }).png().toBuffer(); // prettier-ignore
+    await page
+      .locator("#file")
+      .setInputFiles({ name: "a.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+    await page.locator("#toast").getByText("not a picture").waitFor();
+    await page.locator("#file").setInputFiles({ name: "a.png", mimeType: "image/png", buffer });
+    await page.locator("#attached img").waitFor();
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.getByText("I see 512x256").waitFor();
+    assert.equal(await page.locator("#attached").isVisible(), false);
+    await page.close();
+  });
+
+  test("every control has a name, and no script failed", async () => {
+    const page = await open(phone);
+    const nameless = await page.evaluate(`[...document.querySelectorAll("button, textarea, [role=radiogroup]")]
+      .filter((n) => !(n.textContent.trim() || n.getAttribute("aria-label"))).map((n) => n.id)`);
+    assert.deepEqual(nameless, []);
+    assert.deepEqual(problems, []);
+    await page.close();
+  });
+});

@@ -1,19 +1,19 @@
 /**
- * The device that tensor, nn and model tests run on: cpu where there is a compiler, else the interpreter, made
+ * The device that tensor, nn and model tests run on: cpu where there is a compiler, else js, made
  * watchful. It knows every live buffer, refuses a second free, and fills freed memory with NaN bits so that a late
  * read shows. Kernels themselves are compared across devices in test/kernels.
  */
 import { DeviceError } from "../../src/base/errors.ts";
 import { openCpu } from "../../src/device/cpu/cpu-device.ts";
 import type { Device, DeviceBuffer } from "../../src/device/device.ts";
-import { openInterpreter } from "../../src/device/interpreter.ts";
+import { openJs } from "../../src/device/js/js-device.ts";
 
 export interface TestDevice extends Device {
   readonly live: ReadonlySet<DeviceBuffer>;
 }
 
 export function openTestDevice(): TestDevice {
-  const inner: Device = openCpu() ?? openInterpreter();
+  const inner: Device = openCpu() ?? openJs();
   const live = new Set<DeviceBuffer>();
   // Everything else comes from the device itself; buffers name the watchful one as theirs.
   const watchful: TestDevice = Object.assign(Object.create(inner) as Device, {

@@ -51,7 +51,7 @@ test("nano is trained, resumed, saved, loaded, and answers in every modality", {
     numSteps: 60,
     quiet: true,
   });
-  const metrics = measureVisual(device!, visual, source, { images: 16, clips: 4 });
+  const metrics = measureVisual(visual, source, { images: 16, clips: 4 });
   // A white picture, the best answer that knows nothing, scores about 11 dB on these scenes.
   assert.ok(metrics.imagePsnr > 13, `expected more than 13 dB, got ${metrics.imagePsnr}`);
 

@@ -6,11 +6,13 @@
  */
 import { availableParallelism } from "node:os";
 import { CapacityError, DeviceError } from "../../base/errors.ts";
-import { emitCpp } from "../../tile/emit/cpp.ts";
+import { emitCpp, type CppKernel } from "../../tile/emit/cpp.ts";
 import type { TileProgram } from "../../tile/ir.ts";
 import { verify } from "../../tile/verify.ts";
 import type { BufferArg, Device, DeviceBuffer, DeviceProperties, Executable, LaunchArg, LaunchGraph } from "../device.ts"; // prettier-ignore
+import { sizeClass } from "../size-class.ts";
 import { openRuntime, type Runtime } from "./runtime.ts";
+import type { KernelSource, OnProgress } from "./toolchain.ts";
 
 interface CpuExecutable extends Executable {
   readonly address: number;
@@ -26,7 +28,7 @@ const HEADER = 7;
 const MAX_ARGS = 64;
 /** Below this the caller runs the grid alone: waking a worker costs about as much. */
 const SERIAL_NS = 12_000;
-/** Node 20 cannot view more than 4 GiB of foreign memory as one ArrayBuffer. */
+/** Node 20 aborts when foreign memory of more than 4 GiB becomes one ArrayBuffer, and its Uint8Array ends there too. */
 const MAX_VIEW_BYTES = 2 ** 32 - 1;
 
 class CpuBuffer implements DeviceBuffer {
@@ -40,17 +42,10 @@ class CpuBuffer implements DeviceBuffer {
     this.handle = handle;
   }
   get bytes(): Uint8Array | undefined {
-    if (this.sizeBytes > MAX_VIEW_BYTES) return undefined;
+    if (this.sizeBytes > this.device.maxViewBytes) return undefined;
     this.view ??= this.device.view(this);
     return this.view;
   }
-}
-
-/** Rounds up to one of four steps per power of two, so that the pool has few sizes. */
-function sizeClass(sizeBytes: number): number {
-  if (sizeBytes <= 256) return 256;
-  const step = 2 ** Math.max(6, Math.floor(Math.log2(sizeBytes - 1)) - 2);
-  return Math.ceil(sizeBytes / step) * step;
 }
 
 export class CpuDevice implements Device {
@@ -61,11 +56,13 @@ export class CpuDevice implements Device {
   private readonly blockAddress: number;
   private recording: number[] | undefined;
   private numRecorded = 0;
-  /** Called while kernels are compiled; the CLI shows a bar. */
-  onBuild: ((done: number, total: number) => void) | undefined;
 
-  constructor(runtime: Runtime, numThreads: number) {
+  /** A larger buffer has no `bytes` and is copied in windows of this size. */
+  readonly maxViewBytes: number;
+
+  constructor(runtime: Runtime, numThreads: number, maxViewBytes = MAX_VIEW_BYTES) {
     this.runtime = runtime;
+    this.maxViewBytes = maxViewBytes;
     const started = runtime.start(numThreads);
     this.properties = { name: "cpu", target: "cpu", numThreads: started, features: runtime.features };
     const bytes = (HEADER + MAX_ARGS) * 8;
@@ -101,11 +98,21 @@ export class CpuDevice implements Device {
 
   copyIn(dst: DeviceBuffer, dstOffset: number, src: ArrayBufferView): void {
     checkRange("copyIn", dst, dstOffset, src.byteLength);
-    this.runtime.copyIn(dst.handle + dstOffset, new Uint8Array(src.buffer, src.byteOffset, src.byteLength), src.byteLength); // prettier-ignore
+    for (const { bytes, at } of this.windows(src))
+      this.runtime.copyIn(dst.handle + dstOffset + at, bytes, bytes.length);
   }
   copyOut(src: DeviceBuffer, srcOffset: number, dst: ArrayBufferView): void {
     checkRange("copyOut", src, srcOffset, dst.byteLength);
-    this.runtime.copyOut(new Uint8Array(dst.buffer, dst.byteOffset, dst.byteLength), src.handle + srcOffset, dst.byteLength); // prettier-ignore
+    for (const { bytes, at } of this.windows(dst))
+      this.runtime.copyOut(bytes, src.handle + srcOffset + at, bytes.length);
+  }
+  private windows({ buffer, byteOffset, byteLength }: ArrayBufferView): { bytes: Uint8Array; at: number }[] {
+    const max = this.maxViewBytes;
+    if (byteLength <= max) return [{ bytes: new Uint8Array(buffer, byteOffset, byteLength), at: 0 }];
+    return Array.from({ length: Math.ceil(byteLength / max) }, (_, i) => {
+      const at = i * max;
+      return { bytes: new Uint8Array(buffer, byteOffset + at, Math.min(max, byteLength - at)), at };
+    });
   }
   copyWithin(dst: DeviceBuffer, dstOffset: number, src: DeviceBuffer, srcOffset: number, sizeBytes: number): void {
     checkRange("copyWithin", dst, dstOffset, sizeBytes);
@@ -117,20 +124,28 @@ export class CpuDevice implements Device {
   }
 
   build(programs: readonly TileProgram[]): CpuExecutable[] {
-    for (const program of programs) verify(program);
-    const kernels = programs.map((program) => ({ program, ...emitCpp(program, "ts_kernel") }));
-    const sources = kernels.map((k) => ({
-      name: k.program.name,
-      source: `#include "tessera.h"\n${k.source}`,
-      flags: this.runtime.isaFlags,
-    }));
-    const paths = this.runtime.toolchain.libraries(sources, this.properties.numThreads, this.onBuild);
-    return kernels.map(({ program, scratchBytes, costNs }, i) => ({
-      program,
-      scratchBytes,
-      costNs,
-      address: this.runtime.load(paths[i]!, "ts_kernel"),
-    }));
+    const { toolchain, isaFlags } = this.runtime;
+    const kernels = programs.map(emit);
+    const built = toolchain.kernels(kernels, isaFlags, this.properties.numThreads);
+    return kernels.map(({ program, scratchBytes, costNs }, i) => {
+      const { library, symbol } = built[i]!;
+      return { program, scratchBytes, costNs, address: this.runtime.load(library, symbol) };
+    });
+  }
+
+  /**
+   * Compiles what `plan` lists before anything needs it, in few translation units, without holding up this thread.
+   * What was planned under `name` is remembered beside the cache: the next start finds it built and does not plan.
+   */
+  async prepare(name: string, plan: () => TileProgram[], onProgress: OnProgress): Promise<void> {
+    const { toolchain, isaFlags } = this.runtime;
+    const { cache } = toolchain;
+    const record = `plan-${toolchain.keyOf(name, isaFlags)}`;
+    const known = (cache.readJson(record) as { kernels?: unknown } | undefined)?.kernels;
+    if (Array.isArray(known) && known.every((key) => cache.findKernel(String(key)))) return;
+    const kernels = plan().map(emit);
+    await toolchain.compileAhead(kernels, isaFlags, this.properties.numThreads, onProgress);
+    cache.write(record, { kernels: kernels.map((k) => toolchain.keyOf(k.source, isaFlags)) });
   }
 
   launch(executable: Executable, grid: readonly number[], args: Readonly<Record<string, LaunchArg>>): void {
@@ -182,6 +197,11 @@ export class CpuDevice implements Device {
     this.emptyPool();
     this.runtime.free(this.blockAddress);
   }
+}
+
+function emit(program: TileProgram): KernelSource & CppKernel & { readonly program: TileProgram } {
+  verify(program);
+  return { name: program.name, program, ...emitCpp(program, "ts_kernel") };
 }
 
 const addressOf = ({ buffer, byteOffset }: BufferArg): number => buffer.handle + byteOffset;

@@ -7,12 +7,13 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import koffi from "koffi";
 import { DeviceError } from "../../base/errors.ts";
-import { findCompiler, Toolchain } from "./toolchain.ts";
+import { findCompiler, Toolchain, type LibrarySource } from "./toolchain.ts";
 
-const nativeDir = join(dirname(fileURLToPath(import.meta.url)), "native");
+export const nativeDir = join(dirname(fileURLToPath(import.meta.url)), "native");
 
 export interface Runtime {
   readonly toolchain: Toolchain;
+  /** What the CPU has, the system allows and the compiler knows; amx only after its self-test. */
   readonly features: readonly string[];
   /** For everything that may use the probed instructions. */
   readonly isaFlags: readonly string[];
@@ -46,10 +47,27 @@ const flagOf: Readonly<Record<string, string>> = {
   avx512bw: "-mavx512bw",
   avx512vl: "-mavx512vl",
 };
-/** What only dot.cpp uses, each row where the compiler takes all its flags. */
-const dotFlags: Readonly<Record<string, readonly string[]>> = {
-  avx512bf16: ["-mavx512bf16"],
+/** What only dot.cpp uses; a feature whose flag the compiler does not know counts as absent. */
+const dotFlagOf: Readonly<Record<string, string>> = {
+  avx512bf16: "-mavx512bf16",
+  "amx-tile": "-mamx-tile",
+  "amx-bf16": "-mamx-bf16",
 };
+
+/** Flags for every kernel. */
+export function isaFlagsFor(features: readonly string[]): string[] {
+  const flags = features.flatMap((name) => flagOf[name] ?? []);
+  return features.includes("avx512f") ? [...flags, "-mprefer-vector-width=512"] : flags;
+}
+
+/** The matrix library for a set of features, and what else to define. */
+export function dotLibrary(features: readonly string[], defines: readonly string[] = []): LibrarySource {
+  return {
+    name: "dot",
+    source: readFileSync(join(nativeDir, "dot.cpp"), "utf8"),
+    flags: [...isaFlagsFor(features), ...features.flatMap((name) => dotFlagOf[name] ?? []), ...defines],
+  };
+}
 
 let opened: Runtime | undefined;
 
@@ -59,10 +77,10 @@ export function openRuntime(): Runtime | undefined {
   const compiler = findCompiler();
   if (!compiler) return undefined;
   const toolchain = new Toolchain(compiler, nativeDir);
-  const source = (name: string): string => readFileSync(join(nativeDir, name), "utf8");
-  const links = ["-lpthread", ...(process.platform === "linux" ? ["-ldl"] : [])];
-  const [path] = toolchain.libraries([{ name: "runtime", source: source("runtime.cpp"), flags: links }], 1);
-  const lib = koffi.load(path!);
+  // Never unloaded: at exit koffi closes its libraries while the pool's threads may still run in this one.
+  const links = ["-lpthread", ...(process.platform === "linux" ? ["-ldl", "-Wl,-z,nodelete"] : [])];
+  const runtime = { name: "runtime", source: readFileSync(join(nativeDir, "runtime.cpp"), "utf8"), flags: links };
+  const lib = koffi.load(toolchain.library(runtime));
   const f = {
     start: lib.func("int ts_start(int)") as (n: number) => number,
     stop: lib.func("void ts_stop()") as () => void,
@@ -79,23 +97,25 @@ export function openRuntime(): Runtime | undefined {
     probe: lib.func("str ts_probe()") as () => string,
     copyKernel: lib.func("uintptr_t ts_copy_kernel()") as () => number | bigint,
   };
-  const features = f.probe().split(" ").filter((name) => name !== ""); // prettier-ignore
-  const isaFlags = features.flatMap((name) => flagOf[name] ?? []);
-  if (features.includes("avx512f")) isaFlags.push("-mprefer-vector-width=512");
+  const isKnown = (name: string): boolean => !dotFlagOf[name] || toolchain.accepts([dotFlagOf[name]]);
+  const probed = f.probe().split(" ").filter((name) => name !== "" && isKnown(name)); // prettier-ignore
+  const handles = new Map<string, number>();
   const openLibrary = (file: string, global: boolean): number => {
-    const handle = Number(f.open(file, global ? 1 : 0));
+    const handle = handles.get(file) ?? Number(f.open(file, global ? 1 : 0));
     if (handle === 0) throw new DeviceError(`cannot load ${file}: ${f.error()}`, { backend: "cpu" });
+    handles.set(file, handle);
     return handle;
   };
-  const known = features.flatMap((name) => (dotFlags[name] && toolchain.accepts(dotFlags[name]) ? dotFlags[name] : []));
-  const flags = [...isaFlags, ...known];
-  const [dot] = toolchain.libraries([{ name: "dot", source: source("dot.cpp"), flags, headers: ["bf16.h"] }], 1);
-  openLibrary(dot!, true);
+  const dot = toolchain.library(dotLibrary(probed));
+  openLibrary(dot, true);
+  // The probe says that the unit may be used; the library, that its products are right.
+  const hasAmx = (koffi.load(dot).func("int ts_enable_amx()") as () => number)() === 1;
+  const features = probed.filter((name) => hasAmx || !name.startsWith("amx"));
   opened = {
     ...f,
     toolchain,
     features,
-    isaFlags,
+    isaFlags: isaFlagsFor(features),
     alloc: (size) => Number(f.alloc(size)),
     load: (file, symbol) => {
       const address = Number(f.symbol(openLibrary(file, false), symbol));

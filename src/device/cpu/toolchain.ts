@@ -1,14 +1,14 @@
 /**
- * The C++ compiler of the cpu device and the cache of what it built.
- * A shared library is found by the hash of everything that made it (source, header, flags, compiler version); beside
- * it lies the hash of its own bytes, so a damaged file is rebuilt instead of loaded. Main function: `Toolchain.library`.
+ * The C++ compiler of the cpu device. A kernel's key is the hash of everything that makes it (source, header, flags,
+ * compiler); kernels that are missing from the cache are compiled many to a translation unit, because the header
+ * and the start of the compiler cost as much as a small kernel.
+ * Main functions: `kernels` (now, what is missing), `compileAhead` (in the background, with progress), `library`.
  */
-import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CompileError } from "../../base/errors.ts";
+import { cacheDir, LibraryCache, libraryKey, sha256 } from "./library-cache.ts";
 
 export interface Compiler {
   readonly path: string;
@@ -25,26 +25,6 @@ export function findCompiler(): Compiler | undefined {
   return undefined;
 }
 
-/** $TESSERA_CACHE_DIR, else the user's cache folder; a folder that cannot be written falls back to the temporary one. */
-export function cacheDir(): string {
-  const home = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
-  for (const root of [process.env["TESSERA_CACHE_DIR"], join(home, "tessera"), join(tmpdir(), "tessera-cache")]) {
-    if (!root) continue;
-    const dir = join(root, "kernels");
-    try {
-      mkdirSync(dir, { recursive: true });
-      writeFileSync(join(dir, `.probe-${process.pid}`), "");
-      rmSync(join(dir, `.probe-${process.pid}`));
-      return dir;
-    } catch {
-      continue;
-    }
-  }
-  throw new CompileError("kernel cache: expected a writable folder, set TESSERA_CACHE_DIR", { pass: "cache", target: "cpu" }); // prettier-ignore
-}
-
-const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
-
 /** Strict IEEE except for what cannot change results that we test: no errno, no traps; contraction to FMA is allowed. */
 const baseFlags = [
   "-std=c++17",
@@ -59,41 +39,102 @@ const baseFlags = [
   "-w",
 ];
 
+/** Kernels of one translation unit at most: few compiler starts, yet enough units for a bar that moves. */
+const KERNELS_PER_UNIT = 12;
+/** The name every emitted kernel has in its source; a unit of many renames it. */
+const SYMBOL = "ts_kernel";
+
+/** One kernel of `emitCpp`, which was told to name it `ts_kernel`. */
+export interface KernelSource {
+  readonly name: string;
+  readonly source: string;
+}
+/** A library of ours that is not made of kernels. */
 export interface LibrarySource {
   readonly name: string;
   readonly source: string;
   readonly flags: readonly string[];
-  /** Headers beside tessera.h that the source includes; their text is part of the key. */
-  readonly headers?: readonly string[];
 }
+/** Where a built kernel is. */
+export interface BuiltKernel {
+  readonly library: string;
+  readonly symbol: string;
+}
+export type OnProgress = (done: number, total: number) => void;
+
+interface Unit {
+  /** For messages. */
+  readonly name: string;
+  readonly key: string;
+  readonly source: string;
+  readonly flags: readonly string[];
+  /** Keys of the kernels inside. */
+  readonly kernels: readonly string[];
+}
+interface Job {
+  readonly unit: Unit;
+  readonly folder: string;
+  readonly command: string;
+}
+
+const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+const symbolOf = (key: string): string => `ts_${key}`;
 
 export class Toolchain {
   readonly compiler: Compiler;
-  readonly dir: string;
-  /** Hash of tessera.h, part of every key. */
+  readonly cache: LibraryCache;
+  /** Hash of the headers, part of every key. */
   private readonly headerHash: string;
   private readonly includeDir: string;
 
   constructor(compiler: Compiler, includeDir: string) {
     this.compiler = compiler;
-    this.dir = cacheDir();
     this.includeDir = includeDir;
-    this.headerHash = sha256(readFileSync(join(includeDir, "tessera.h")));
+    this.cache = new LibraryCache(cacheDir());
+    const headers = readdirSync(includeDir).filter((f) => f.endsWith(".h")).sort(); // prettier-ignore
+    this.headerHash = sha256(headers.map((f) => readFileSync(join(includeDir, f), "utf8")).join("\0"));
   }
 
-  /** Paths of the built libraries, in order; what the cache lacks is compiled, `numJobs` at a time. */
-  libraries(
-    wanted: readonly LibrarySource[],
+  /** Path of a library of ours that is not made of kernels. */
+  library({ name, source, flags }: LibrarySource): string {
+    const key = this.keyOf(source, flags);
+    return this.cache.find(key) ?? this.compileNow([{ name, key, source, flags, kernels: [] }])[0]!;
+  }
+
+  /** Built kernels, in order; what the cache lacks is compiled first, `numJobs` units at a time. */
+  kernels(wanted: readonly KernelSource[], flags: readonly string[], numJobs: number): BuiltKernel[] {
+    const units = this.missingUnits(wanted, flags, numJobs);
+    for (let i = 0; i < units.length; i += numJobs) this.compileNow(units.slice(i, i + numJobs));
+    return wanted.map((w) => {
+      const key = this.keyOf(w.source, flags);
+      return { library: this.cache.findKernel(key)!, symbol: symbolOf(key) };
+    });
+  }
+
+  /**
+   * Compiles what is missing while this thread does other things. Never fails: a unit that does not compile is left
+   * to the first launch of its kernels, which says what is wrong.
+   */
+  async compileAhead(
+    wanted: readonly KernelSource[],
+    flags: readonly string[],
     numJobs: number,
-    onBuilt?: (done: number, total: number) => void,
-  ): string[] {
-    const paths = wanted.map((w) => join(this.dir, `${this.key(w)}.so`));
-    const missing = wanted.map((w, i) => ({ ...w, path: paths[i]! })).filter((w) => !isIntact(w.path));
-    for (let i = 0; i < missing.length; i += numJobs) {
-      this.compile(missing.slice(i, i + numJobs));
-      onBuilt?.(Math.min(i + numJobs, missing.length), missing.length);
-    }
-    return paths;
+    onProgress: OnProgress,
+  ): Promise<void> {
+    const units = this.missingUnits(wanted, flags, numJobs);
+    const total = units.reduce((n, u) => n + u.kernels.length, 0);
+    let done = 0;
+    const queue = [...units];
+    const work = async (): Promise<void> => {
+      for (let unit = queue.shift(); unit; unit = queue.shift()) {
+        const job = this.prepare(unit);
+        await new Promise((resolve) => spawn("sh", ["-c", job.command], { stdio: "ignore" }).on("close", resolve).on("error", resolve)); // prettier-ignore
+        this.collect(job);
+        onProgress((done += unit.kernels.length), total);
+      }
+    };
+    if (total > 0) onProgress(0, total);
+    await Promise.all(Array.from({ length: numJobs }, work));
   }
 
   /** Whether the compiler knows all the flags; an older one refuses those of newer instructions. */
@@ -101,47 +142,64 @@ export class Toolchain {
     return spawnSync(this.compiler.path, [...flags, "-E", "-x", "c++", "/dev/null"]).status === 0;
   }
 
-  private key({ source, flags, headers = [] }: LibrarySource): string {
-    const texts = headers.map((name) => readFileSync(join(this.includeDir, name), "utf8"));
-    return sha256([this.compiler.version, ...baseFlags, ...flags, this.headerHash, ...texts, source].join("\0")).slice(0, 32); // prettier-ignore
+  keyOf(source: string, flags: readonly string[]): string {
+    return sha256([this.compiler.version, ...baseFlags, ...flags, this.headerHash, source].join("\0")).slice(0, 32);
   }
 
-  /** One compiler process per library, all at once; the shell waits for them. */
-  private compile(jobs: readonly (LibrarySource & { readonly path: string })[]): void {
-    const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-    const temporary = jobs.map((job) => `${job.path}.${process.pid}`);
-    const commands = jobs.map((job, i) => {
-      writeFileSync(`${temporary[i]}.cpp`, job.source);
-      const args = [
-        ...baseFlags,
-        ...job.flags,
-        "-I",
-        this.includeDir,
-        "-o",
-        `${temporary[i]}.so`,
-        `${temporary[i]}.cpp`,
-      ];
-      return `${[this.compiler.path, ...args].map(quote).join(" ")} 2>${quote(`${temporary[i]}.err`)} &`;
-    });
-    spawnSync("sh", ["-c", `${commands.join("\n")}\nwait`]);
-    jobs.forEach((job, i) => {
-      const built = `${temporary[i]}.so`;
-      if (!existsSync(built)) {
-        const log = existsSync(`${temporary[i]}.err`) ? readFileSync(`${temporary[i]}.err`, "utf8") : "";
-        throw new CompileError(`${job.name}: ${this.compiler.path} failed; source kept at ${temporary[i]}.cpp\n${log.slice(0, 2000)}`, { pass: "compile", target: "cpu" }); // prettier-ignore
-      }
-      // The hash is written first: a library without one counts as damaged, one with a wrong one too.
-      writeFileSync(`${job.path}.sha256`, sha256(readFileSync(built)));
-      renameSync(built, job.path);
-      for (const end of [".cpp", ".err"]) rmSync(temporary[i] + end, { force: true });
+  /** Translation units of about equal size for the kernels that the cache lacks. */
+  private missingUnits(wanted: readonly KernelSource[], flags: readonly string[], numJobs: number): Unit[] {
+    const missing = new Map<string, KernelSource>();
+    for (const w of wanted) {
+      const key = this.keyOf(w.source, flags);
+      if (!this.cache.findKernel(key)) missing.set(key, w);
+    }
+    const numUnits = Math.min(missing.size, Math.max(numJobs, Math.ceil(missing.size / KERNELS_PER_UNIT)));
+    // Dealt like cards from the longest down: source length is a fair guess of compile time.
+    const bySize = [...missing].sort(([, a], [, b]) => b.source.length - a.source.length);
+    return Array.from({ length: numUnits }, (_, u) => {
+      const members = bySize.filter((_m, i) => i % numUnits === u);
+      const kernels = members.map(([key]) => key);
+      const bodies = members.map(([key, k]) => `#define ${SYMBOL} ${symbolOf(key)}\n${k.source}#undef ${SYMBOL}\n`);
+      const name = members.map(([, k]) => k.name).join(", ");
+      return { name, key: libraryKey(kernels), source: `#include "tessera.h"\n${bodies.join("")}`, flags, kernels };
     });
   }
-}
 
-function isIntact(path: string): boolean {
-  try {
-    return sha256(readFileSync(path)) === readFileSync(`${path}.sha256`, "utf8");
-  } catch {
-    return false;
+  /** All units at once, one process each; the shell waits for them. Returns the libraries' paths. */
+  private compileNow(units: readonly Unit[]): string[] {
+    const attempt = (list: readonly Unit[]): (string | CompileError)[] => {
+      const jobs = list.map((unit) => this.prepare(unit));
+      spawnSync("sh", ["-c", `${jobs.map((job) => `( ${job.command} ) &`).join("\n")}\nwait`]);
+      return jobs.map((job) => this.collect(job));
+    };
+    return attempt(units).map((first, i) => {
+      // A compiler that was killed (memory, a signal) says nothing about the source: once more, alone.
+      const result = first instanceof CompileError ? attempt([units[i]!])[0]! : first;
+      if (result instanceof CompileError) throw result;
+      return result;
+    });
+  }
+
+  private prepare(unit: Unit): Job {
+    const folder = this.cache.openBuildFolder();
+    const [source, part, out] = [join(folder, "unit.cpp"), join(folder, "part.so"), join(folder, "unit.so")];
+    writeFileSync(source, unit.source);
+    const args = [...baseFlags, ...unit.flags, "-I", this.includeDir, "-o", part, source];
+    const compile = [this.compiler.path, ...args].map(quote).join(" ");
+    // Renamed only after success, so that a killed linker leaves nothing that looks done.
+    return { unit, folder, command: `${compile} 2>${quote(join(folder, "err"))} && mv ${quote(part)} ${quote(out)}` };
+  }
+
+  /** Takes a finished job's library into the cache. */
+  private collect({ unit, folder }: Job): string | CompileError {
+    const out = join(folder, "unit.so");
+    if (existsSync(out)) {
+      const path = this.cache.add(unit.key, out, unit.kernels);
+      rmSync(folder, { recursive: true, force: true });
+      return path;
+    }
+    const log = existsSync(join(folder, "err")) ? readFileSync(join(folder, "err"), "utf8") : "";
+    rmSync(folder, { recursive: true, force: true });
+    return new CompileError(`${unit.name}: ${this.compiler.path} failed\n${log.slice(0, 2000)}`, { pass: "compile", target: "cpu" }); // prettier-ignore
   }
 }

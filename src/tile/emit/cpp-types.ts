@@ -1,27 +1,18 @@
 /** The C++ side of dtypes and scalar ops, as tables. Elements of narrow floats are computed as f32 and rounded after each op. */
 import type { DType } from "../../base/dtype.ts";
-import type { BinaryOp, CompareOp, ReduceOp, UnaryOp } from "../ir.ts";
-
-interface CppType {
-  /** What memory holds. */
-  readonly storage: string;
-  /** What expressions compute with. */
-  readonly compute: string;
-  readonly load: (x: string) => string;
-  readonly store: (x: string) => string;
-  /** After arithmetic; identity where compute and storage agree. */
-  readonly round: (x: string) => string;
-}
+import type { BinaryOp, CompareOp, UnaryOp } from "../ir.ts";
+import { paren, type IndexForms } from "./c-like/index-text.ts";
+import type { CLikeTarget, ElementType } from "./c-like/target.ts";
 
 const same = (x: string): string => x;
 const call =
   (f: string) =>
   (x: string): string =>
     `${f}(${x})`;
-const native = (t: string): CppType => ({ storage: t, compute: t, load: same, store: same, round: same });
-const small = (t: string): CppType => ({ ...native(t), round: call(`(${t})`) });
+const native = (t: string): ElementType => ({ storage: t, compute: t, load: same, store: same, round: same });
+const small = (t: string): ElementType => ({ ...native(t), round: call(`(${t})`) });
 
-export const cppTypes: Record<DType, CppType> = {
+export const cppTypes: Record<DType, ElementType> = {
   f32: native("float"),
   i32: native("i32"),
   u32: native("u32"),
@@ -33,7 +24,7 @@ export const cppTypes: Record<DType, CppType> = {
   e4m3: narrow("e4m3", "u8"),
 };
 
-function narrow(name: string, storage: string): CppType {
+function narrow(name: string, storage: string): ElementType {
   return {
     storage,
     compute: "float",
@@ -46,7 +37,7 @@ function narrow(name: string, storage: string): CppType {
 const isFloatType = (t: DType): boolean => cppTypes[t].compute === "float";
 
 /** Operand text to result text, before rounding. */
-export const cppUnary: Record<UnaryOp, (x: string, t: DType) => string> = {
+const plainUnary: Record<UnaryOp, (x: string, t: DType) => string> = {
   neg: (x) => `-${x}`,
   abs: (x, t) => (isFloatType(t) ? `ts_abs(${x})` : `(${x} < 0 ? -${x} : ${x})`),
   exp: call("ts_exp"),
@@ -68,7 +59,7 @@ const infix =
   (a: string, b: string): string =>
     `${a} ${op} ${b}`;
 
-export const cppBinary: Record<BinaryOp, (a: string, b: string, t: DType) => string> = {
+const plainBinary: Record<BinaryOp, (a: string, b: string, t: DType) => string> = {
   add: infix("+"),
   sub: infix("-"),
   mul: infix("*"),
@@ -84,6 +75,14 @@ export const cppBinary: Record<BinaryOp, (a: string, b: string, t: DType) => str
   shr: (a, b) => `${a} >> (${b} & 31)`,
 };
 
+const mapValues = <K extends string, A, B>(table: Readonly<Record<K, A>>, f: (x: A) => B): Record<K, B> =>
+  Object.fromEntries(Object.entries(table).map(([k, x]) => [k, f(x as A)])) as Record<K, B>;
+export const cppUnary: CLikeTarget["unary"] = mapValues(plainUnary, (f) => (x, t) => cppTypes[t].round(f(x, t)));
+export const cppBinary: CLikeTarget["binary"] = mapValues(
+  plainBinary,
+  (f) => (a, b, t) => cppTypes[t].round(f(a, b, t)),
+);
+
 const compareSigns: Record<CompareOp, string> = { lt: "<", le: "<=", gt: ">", ge: ">=", eq: "==", ne: "!=" };
 export const cppCompare = (op: CompareOp, a: string, b: string): string => `${a} ${compareSigns[op]} ${b}`;
 
@@ -98,13 +97,7 @@ export function cppCast(x: string, from: DType, to: DType): string {
   return `(${compute})${x}`;
 }
 
-interface Reduction {
-  readonly start: (t: DType) => string;
-  readonly join: (a: string, b: string, t: DType) => string;
-  /** OpenMP's name, so that partial results may stay in vector lanes. */
-  readonly clause: string;
-}
-export const cppReduce: Record<Exclude<ReduceOp, "argmax">, Reduction> = {
+export const cppReduce: CLikeTarget["reduce"] = {
   sum: { start: () => "0", join: (a, b) => `${a} + ${b}`, clause: "+" },
   max: {
     start: (t) => (isFloatType(t) ? "-TS_INF" : lowest[t]),
@@ -145,3 +138,18 @@ export function cppLiteral(value: number, t: DType): string {
   const literal = `${/[.e]/.test(text) ? text : `${text}.0`}f`;
   return t === "f32" ? literal : cppTypes[t].round(literal);
 }
+
+export const cppIndex: IndexForms = {
+  literal: (value) => (value < 0 ? `(${value}LL)` : `${value}LL`),
+  add: (a, b) => `(${a} + ${b})`,
+  sub: (a, b) => `(${a} - ${b})`,
+  mul: (a, b) => `${a} * ${b}`,
+  div: (a, b) => `(${a} / ${paren(b)})`,
+  mod: (a, b) => `(${a} % ${paren(b)})`,
+  min: (a, b) => `ts_min(${a}, ${b})`,
+  max: (a, b) => `ts_max(${a}, ${b})`,
+  lt: (a, b) => `(i64)(${a} < ${b})`,
+  le: (a, b) => `(i64)(${a} <= ${b})`,
+  eq: (a, b) => `(i64)(${a} == ${b})`,
+  and: (a, b) => `(i64)((${a} != 0) & (${b} != 0))`,
+};

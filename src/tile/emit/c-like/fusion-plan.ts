@@ -1,9 +1,9 @@
 /**
- * Decides, before C++ is printed, how each tile of a program lives: recomputed inside the loops that use it
+ * Decides, before text is printed, how each tile of a program lives: recomputed inside the loops that use it
  * ("virtual"), or held in memory, and until when. One pass from the last statement to the first, so that a tile's
- * readers are decided before the tile. Main function: `planCpp`.
+ * readers are decided before the tile. Main function: `planFusion`.
  */
-import type { Stmt, TileProgram, TileValue } from "../ir.ts";
+import type { Stmt, TileProgram, TileValue } from "../../ir.ts";
 
 export type Life = "virtual" | "memory";
 
@@ -16,7 +16,7 @@ export interface TilePlan {
   dotOnly: boolean;
 }
 
-export interface CppPlan {
+export interface FusionPlan {
   readonly tiles: ReadonlyMap<number, TilePlan>;
   /** Statement positions, in text order. */
   readonly positions: ReadonlyMap<Stmt, { readonly at: number; readonly end: number }>;
@@ -67,7 +67,7 @@ export const isUnitReshape = (from: readonly number[], to: readonly number[]): b
   return a.length === b.length && a.every((n, i) => n === b[i]);
 };
 
-export function planCpp(program: TileProgram): CppPlan {
+export function planFusion(program: TileProgram): FusionPlan {
   const tiles = new Map<number, TilePlan>();
   const positions = new Map<Stmt, { at: number; end: number }>();
   const written = new Set<string>();

@@ -1,0 +1,25 @@
+/** How an answer is sampled when the caller does not say: one table for the command line and the server. */
+import type { GenerateRequest, SamplingParams } from "./types.ts";
+
+const text = { maxTokens: 256, temperature: 0.8, topP: 0.95, topK: 0, stop: [], guidance: 3 } as const;
+/** Codes are drawn from the likeliest 300 of thousands; the temperature stays, or pictures turn flat. */
+const visual = { ...text, temperature: 1, topP: 1, topK: 300 } as const;
+
+const defaults: Record<GenerateRequest["modality"], Omit<SamplingParams, "seed">> = {
+  auto: text,
+  text,
+  image: visual,
+  video: visual,
+};
+
+/** A seed of its own for a request that names none. */
+export const randomSeed = (): number => Math.floor(Math.random() * 0x1_0000_0000);
+
+/** `given` wins where it says something. */
+export function paramsFor(
+  modality: GenerateRequest["modality"],
+  given: { readonly [K in keyof SamplingParams]?: SamplingParams[K] | null | undefined },
+): SamplingParams {
+  const said = Object.entries(given).filter(([, value]) => value !== null && value !== undefined);
+  return { ...defaults[modality], seed: randomSeed(), ...Object.fromEntries(said) };
+}

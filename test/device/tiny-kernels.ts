@@ -1,0 +1,22 @@
+/** Small kernels for tests of devices: each has one buffer to read and one to write. */
+import { kernel } from "../../src/tile/builder.ts";
+import type { TileProgram } from "../../src/tile/ir.ts";
+
+/** y[i] = x[i] * factor, `width` elements a program. A factor of its own makes a kernel of its own. */
+export const scaleKernel = (factor: number, width = 16): TileProgram =>
+  kernel(`scale_${String(factor).replace(/\W/g, "_")}`, (k) => {
+    const n = k.index("n");
+    const at = [k.programId(0).mul(width)];
+    const x = k.view(k.buffer("x", "f32"), [n]);
+    const y = k.view(k.buffer("y", "f32", "out"), [n]);
+    k.store(y, at, k.load(x, at, [width]).mul(factor));
+  });
+
+/** count[p] += 1 for every program p of a three-dimensional grid. */
+export const countKernel = (): TileProgram =>
+  kernel("count", (k) => {
+    const [nx, ny, nz] = [k.index("nx"), k.index("ny"), k.index("nz")];
+    const view = k.view(k.buffer("count", "i32", "inout"), [nz, ny, nx]);
+    const at = [k.programId(2), k.programId(1), k.programId(0)];
+    k.store(view, at, k.load(view, at, [1, 1, 1]).add(1));
+  });
