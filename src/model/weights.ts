@@ -97,6 +97,9 @@ function readWide(file: SafetensorsFile, name: string, p: Parameter): Float32Arr
       file: file.path,
       key: name,
     });
+  const broken = out.findIndex((v) => !Number.isFinite(v));
+  if (broken >= 0)
+    throw new FormatError(`${file.path}: tensor "${name}": expected finite numbers, found ${out[broken]} at element ${broken}`, { file: file.path, key: name }); // prettier-ignore
   return out;
 }
 

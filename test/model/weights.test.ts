@@ -95,6 +95,20 @@ test("a file that does not fit names the tensor, what was expected and what was 
   assert.throws(() => loadOfficial(path, shallower), /"mtp\.0\.\S+": expected no such tensor/);
 });
 
+test("weights that are not numbers are named", () => {
+  const path = join(root, "nan.safetensors");
+  const model = new V4(device, tinyConfig(), { seed: 4 });
+  const { weight } = model.layers[1]!.attn.wkv;
+  const values = weight.toArray() as Float32Array;
+  values[7] = NaN;
+  weight.copyFrom(values);
+  saveOfficial(path, model, { format: "bf16" });
+  assert.throws(
+    () => loadOfficial(path, new V4(device, tinyConfig(), { init: "zeros" })),
+    /nan.safetensors: tensor "layers.1.attn.wkv.weight": expected finite numbers, found NaN at element 7/,
+  );
+});
+
 test("sizes are the network's", () => {
   const trained = (model: V4): number => model.parameters().reduce((n, p) => n + p.size, 0);
   for (const config of [tinyConfig(), makeConfig("nano", { vocab_size: 300 })])
