@@ -34,7 +34,7 @@ export const evalCommand = command(
       llm,
       {
         texts: await heldOutTexts(packages, args.shared),
-        pixels: isBuilt(args.data, { imageSize, numFrames }) ? openPixels(args.data, imageSize, numFrames) : undefined, // prettier-ignore
+        pixels: (await isBuilt(args.data, { imageSize, numFrames })) ? openPixels(args.data, imageSize, numFrames) : undefined, // prettier-ignore
         judge: existsSync(judgePath) ? loadJudge(judgePath, llm.parts.model.device) : undefined,
       },
       { count, seed, onProgress: progress },

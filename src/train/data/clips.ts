@@ -1,19 +1,13 @@
 /**
  * Animated emoji as packed clips: every second source frame (about 11 per second), two starts per animation.
- * Main function: `buildClips`. Files: clips.bin [N,frames,size,size,3] and clips.json, written last.
+ * Main function: `buildClips`. Files: clips.bin [N,frames,size,size,3] and clips.json.
  */
-import { closeSync, openSync } from "node:fs";
-import { join } from "node:path";
 import sharp from "sharp";
-import { describeWriteError, writeAll, writeWhole } from "../../base/files.ts";
-import { ensurePackage, readArchive, type PackageSource } from "./archive.ts";
-import { normalizeCode, readConcepts, type BuildPartOptions, type Concept } from "./pictures.ts";
-
-export const clipPackages: readonly PackageSource[] = [1, 2, 3, 4].map((part) => ({
-  name: `@lobehub/fluent-emoji-anim-${part}`,
-  version: "1.0.0",
-  license: "MIT",
-}));
+import { readArchive, type ArchiveFile } from "./archive.ts";
+import { inOrder } from "./in-order.ts";
+import { PackedWriter } from "./packed.ts";
+import { ensurePackage } from "./packages.ts";
+import { normalizeCode, readConcepts, type BuildPartOptions, type Concept, type Taken } from "./pictures.ts";
 
 const FRAME_STEP = 2;
 
@@ -22,38 +16,38 @@ export interface ClipEntry extends Concept {
   readonly start: number;
 }
 
-export async function buildClips(options: BuildPartOptions & { readonly numFrames: number }): Promise<ClipEntry[]> {
-  const { packagesDir, outDir, imageSize, numFrames, onProgress } = options;
-  const concepts = await readConcepts(packagesDir);
-  const entries: ClipEntry[] = [];
-  const binPath = join(outDir, "clips.bin");
-  const out = openSync(binPath, "w");
-  let numBytes = 0;
-  try {
-    for (const source of clipPackages) {
-      const path = await ensurePackage(packagesDir, source);
-      for (const { name, data } of readArchive(path, (n) => n.startsWith("assets/") && n.endsWith(".webp"))) {
-        const concept = concepts.get(normalizeCode(name.slice("assets/".length, -".webp".length)));
-        if (!concept) continue;
-        const input = Buffer.from(data);
-        const { pages = 1 } = await sharp(input, { animated: true }).metadata();
-        const span = (numFrames - 1) * FRAME_STEP + 1;
-        if (pages < span) continue;
-        for (const start of [0, Math.floor((pages - span) / 2)]) {
-          if (start === 0 && entries.at(-1)?.code === concept.code) continue;
-          numBytes = writeAll(out, await readClip(input, { start, numFrames, imageSize }), numBytes);
-          entries.push({ ...concept, start });
-        }
-        if (entries.length % 20 === 0) onProgress?.(entries.length, "clips");
-      }
+export async function buildClips(options: BuildPartOptions): Promise<Taken> {
+  const { packagesDir, outDir, imageSize, numFrames, catalog, report } = options;
+  const concepts = await readConcepts(packagesDir, catalog);
+  const conceptOf = (name: string): Concept | undefined =>
+    /^assets\/.*\.webp$/.test(name) ? concepts.get(normalizeCode(name.slice("assets/".length, -".webp".length))) : undefined; // prettier-ignore
+  const taken: Record<string, number> = {};
+  const span = (numFrames - 1) * FRAME_STEP + 1;
+  using out = new PackedWriter<ClipEntry>(outDir, "clips");
+  for (const source of catalog.clips) {
+    const path = await ensurePackage(packagesDir, source, report);
+    const before = out.entries.length;
+    const files = [...readArchive(path, (name) => conceptOf(name) !== undefined)];
+    report.phase(`clips: ${source.name}`, files.length);
+    let done = 0;
+    const cut = async ({ name, data }: ArchiveFile) => {
+      const input = Buffer.from(data);
+      const { pages = 1 } = await sharp(input, { animated: true }).metadata();
+      const starts = pages < span ? [] : [...new Set([0, Math.floor((pages - span) / 2)])];
+      const clips = starts.map((start) => readClip(input, { start, numFrames, imageSize }));
+      return { concept: conceptOf(name)!, starts, clips: await Promise.all(clips) };
+    };
+    for await (const { concept, starts, clips } of inOrder(files, cut)) {
+      report.progress(++done);
+      const isRepeated = out.entries.at(-1)?.code === concept.code;
+      starts.forEach((start, i) => {
+        if (start > 0 || !isRepeated) out.add({ ...concept, start }, clips[i]!);
+      });
     }
-  } catch (error) {
-    throw describeWriteError(error, binPath, numBytes);
-  } finally {
-    closeSync(out);
+    taken[source.name] = out.entries.length - before;
   }
-  writeWhole(join(outDir, "clips.json"), JSON.stringify(entries));
-  return entries;
+  out.finish();
+  return taken;
 }
 
 /** 8-bit RGB [frames,size,size,3] on white. */

@@ -32,6 +32,7 @@ export const sourceWeights = {
   wordProblem: 4,
   schoolProblem: 3,
   picture: 20,
+  clipart: 3,
   scene: 20,
   clip: 1,
   motion: 7,
@@ -106,6 +107,14 @@ export class Mixture {
         if (source === "pictureCaption") return this.caption(visual, label, language);
         const described = random.int(6) === 0 && tags.length > 0 ? `${en}, ${tags.slice(0, 3).join(", ")}` : label;
         return this.drawing("image", visual, random.int(4) === 0 ? `${described}, ${style} style` : described, random);
+      }
+      case "clipart": {
+        if (pixels.clipart.length === 0) return this.make("picture", random, index);
+        const i = pick(pixels.clipartSplit.train);
+        const { en, tags } = pixels.clipart[i]!;
+        const described = random.int(6) === 0 && tags.length > 0 ? `${en}, ${tags.slice(0, 3).join(", ")}` : en;
+        const text = random.int(4) === 0 ? `${described}, clip art` : described;
+        return this.drawing("image", { codes: codes.clipart(i), style: "clipart" }, text, random);
       }
       case "scene":
       case "sceneCaption": {

@@ -1,22 +1,16 @@
 /**
  * Emoji pictures with English and Chinese captions, as packed 8-bit RGB: three vector sets and one rendered set,
  * skin-tone variants left out. A concept is a code point sequence; one in twenty is held out in every style.
- * Main function: `buildPictures`. Files: images.bin [N,size,size,3] and images.json, written last.
+ * Main function: `buildPictures`. Files: images.bin [N,size,size,3] and images.json.
  */
-import { closeSync, openSync } from "node:fs";
-import { join } from "node:path";
 import sharp from "sharp";
-import { describeWriteError, writeAll, writeWhole } from "../../base/files.ts";
 import type { Style } from "../../processor/vocabulary.ts";
-import { ensurePackage, readArchive, readJsonFromArchive, type PackageSource } from "./archive.ts";
-
-export const picturePackages = {
-  labels: { name: "emojibase-data", version: "17.0.0", license: "MIT" },
-  noto: { name: "@iconify-json/noto", version: "1.2.9", license: "Apache-2.0" },
-  flat: { name: "@iconify-json/fluent-emoji-flat", version: "1.2.6", license: "MIT" },
-  twemoji: { name: "@iconify-json/twemoji", version: "1.2.5", license: "CC-BY-4.0" },
-  "3d": { name: "@lobehub/fluent-emoji-3d", version: "1.1.0", license: "MIT" },
-} as const satisfies Record<string, PackageSource>;
+import { readArchive, readJsonFromArchive } from "./archive.ts";
+import { shippedCatalog, type Catalog } from "./catalog.ts";
+import { inOrder } from "./in-order.ts";
+import { PackedWriter } from "./packed.ts";
+import { ensurePackage } from "./packages.ts";
+import type { Report } from "./report.ts";
 
 export interface Concept {
   /** Code points in hex, joined by "-", without variation selectors. */
@@ -51,8 +45,11 @@ export function hashText(text: string): number {
 }
 
 /** Labels by normalised code; single letters of flags (regional indicators) are left out. */
-export async function readConcepts(packagesDir: string): Promise<Map<string, Concept>> {
-  const path = await ensurePackage(packagesDir, picturePackages.labels);
+export async function readConcepts(
+  packagesDir: string,
+  { labels }: Pick<Catalog, "labels"> = shippedCatalog,
+): Promise<Map<string, Concept>> {
+  const path = await ensurePackage(packagesDir, labels);
   const english = readJsonFromArchive<EmojibaseEntry[]>(path, "en/data.json");
   const chinese = new Map(readJsonFromArchive<EmojibaseEntry[]>(path, "zh/data.json").map((e) => [e.hexcode, e.label]));
   const concepts = new Map<string, Concept>();
@@ -76,8 +73,11 @@ interface IconSet {
   readonly height?: number;
 }
 
+export const pictureStyles = ["noto", "flat", "twemoji", "3d"] as const satisfies readonly (Style & keyof Catalog)[];
+type PictureStyle = (typeof pictureStyles)[number];
+
 /** The sources of one style as (code, what sharp reads). */
-function* sourcesOf(style: keyof typeof picturePackages, path: string): Generator<[code: string, input: Buffer]> {
+function* sourcesOf(style: PictureStyle, path: string): Generator<[code: string, input: Buffer]> {
   if (style === "3d") {
     for (const { name, data } of readArchive(path, (n) => n.startsWith("assets/") && n.endsWith(".webp")))
       yield [normalizeCode(name.slice("assets/".length, -".webp".length)), Buffer.from(data)];
@@ -108,34 +108,34 @@ export interface BuildPartOptions {
   readonly packagesDir: string;
   readonly outDir: string;
   readonly imageSize: number;
-  readonly onProgress?: (done: number, message: string) => void;
+  readonly numFrames: number;
+  readonly catalog: Catalog;
+  readonly report: Report;
 }
 
-export async function buildPictures(options: BuildPartOptions): Promise<PictureEntry[]> {
-  const { packagesDir, outDir, imageSize, onProgress } = options;
-  const concepts = await readConcepts(packagesDir);
-  const entries: PictureEntry[] = [];
-  const binPath = join(outDir, "images.bin");
-  const out = openSync(binPath, "w");
-  let numBytes = 0;
-  try {
-    for (const style of ["noto", "flat", "twemoji", "3d"] as const) {
-      const path = await ensurePackage(packagesDir, picturePackages[style]);
-      const seen = new Set<string>();
-      for (const [code, input] of sourcesOf(style, path)) {
-        const concept = concepts.get(code);
-        if (!concept || hasSkinTone(code) || seen.has(code)) continue;
-        seen.add(code);
-        numBytes = writeAll(out, await renderPicture(input, imageSize), numBytes);
-        entries.push({ ...concept, style });
-        if (entries.length % 100 === 0) onProgress?.(entries.length, `${style} pictures`);
-      }
+/** Items taken, by package name. */
+export type Taken = Readonly<Record<string, number>>;
+
+export async function buildPictures(options: BuildPartOptions): Promise<Taken> {
+  const { packagesDir, outDir, imageSize, catalog, report } = options;
+  const concepts = await readConcepts(packagesDir, catalog);
+  const taken: Record<string, number> = { [catalog.labels.name]: concepts.size };
+  using out = new PackedWriter<PictureEntry>(outDir, "images");
+  for (const style of pictureStyles) {
+    const source = catalog[style];
+    const path = await ensurePackage(packagesDir, source, report);
+    const inputs = new Map<string, Buffer>();
+    for (const [code, input] of sourcesOf(style, path))
+      if (concepts.has(code) && !hasSkinTone(code) && !inputs.has(code)) inputs.set(code, input);
+    report.phase(`pictures: ${style}`, inputs.size);
+    let done = 0;
+    const render = async ([code, input]: [string, Buffer]) => ({ code, pixels: await renderPicture(input, imageSize) });
+    for await (const { code, pixels } of inOrder(inputs, render)) {
+      out.add({ ...concepts.get(code)!, style }, pixels);
+      report.progress(++done);
     }
-  } catch (error) {
-    throw describeWriteError(error, binPath, numBytes);
-  } finally {
-    closeSync(out);
+    taken[source.name] = inputs.size;
   }
-  writeWhole(join(outDir, "images.json"), JSON.stringify(entries));
-  return entries;
+  out.finish();
+  return taken;
 }

@@ -1,12 +1,13 @@
 /**
- * Pixels for the visual tokenizer and pictures for the mixture: the packed files that buildPictures and buildClips
- * wrote, plus procedural scenes and motions. Main function: `openPixels`.
+ * Pixels for the visual tokenizer and pictures for the mixture: the packed files that buildPictures, buildClips
+ * and (where Debian's tools were) buildClipart wrote, plus procedural scenes and motions. Main function: `openPixels`.
  */
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { randomBits } from "../../base/prng.ts";
 import { FormatError } from "../../base/errors.ts";
 import type { PixelSource } from "../visual.ts";
+import type { ClipartEntry } from "./clipart.ts";
 import type { ClipEntry } from "./clips.ts";
 import { drawMotion, makeMotion } from "./motions.ts";
 import type { PictureEntry } from "./pictures.ts";
@@ -45,13 +46,17 @@ class PackedFile {
 export class Pixels implements PixelSource {
   readonly pictures: readonly PictureEntry[];
   readonly clips: readonly ClipEntry[];
+  /** Empty when the data were built without. */
+  readonly clipart: readonly ClipartEntry[];
   readonly size: number;
   readonly numFrames: number;
-  /** Indices of `pictures` and `clips` by split. */
+  /** Indices of `pictures`, `clips` and `clipart` by split. */
   readonly pictureSplit: Readonly<Record<Split, readonly number[]>>;
   readonly clipSplit: Readonly<Record<Split, readonly number[]>>;
+  readonly clipartSplit: Readonly<Record<Split, readonly number[]>>;
   private readonly pictureFile: PackedFile;
   private readonly clipFile: PackedFile;
+  private readonly clipartFile: PackedFile | undefined;
 
   constructor(dir: string, size: number, numFrames: number) {
     const frameBytes = size * size * 3;
@@ -61,28 +66,42 @@ export class Pixels implements PixelSource {
     this.clips = readList<ClipEntry>(join(dir, "clips.json"));
     this.pictureFile = new PackedFile(join(dir, "images.bin"), frameBytes, this.pictures.length);
     this.clipFile = new PackedFile(join(dir, "clips.bin"), frameBytes * numFrames, this.clips.length);
+    const hasClipart = existsSync(join(dir, "clipart.json"));
+    this.clipart = hasClipart ? readList<ClipartEntry>(join(dir, "clipart.json")) : [];
+    this.clipartFile = hasClipart ? new PackedFile(join(dir, "clipart.bin"), frameBytes, this.clipart.length) : undefined; // prettier-ignore
     const splitOf = (list: readonly { readonly isHeldOut: boolean }[]): Record<Split, number[]> => ({
       train: list.flatMap((e, i) => (e.isHeldOut ? [] : [i])),
       heldOut: list.flatMap((e, i) => (e.isHeldOut ? [i] : [])),
     });
     this.pictureSplit = splitOf(this.pictures);
     this.clipSplit = splitOf(this.clips);
+    this.clipartSplit = splitOf(this.clipart);
   }
 
   picture(index: number): Uint8Array {
     return this.pictureFile.read(index);
   }
+  clipartPicture(index: number): Uint8Array {
+    return this.clipartFile!.read(index);
+  }
   emojiClip(index: number): Uint8Array {
     return this.clipFile.read(index);
   }
 
-  /** Training: 3 of 4 emoji, mirrored and shifted, the rest scenes. Held out: emoji concepts only, as they are. */
+  /**
+   * Training: one of four a scene, one of eight clip art where there is any, the rest emoji; all but scenes mirrored and
+   * shifted. Held out: emoji concepts only, as they are.
+   */
   image(split: Split, index: number): Uint8Array {
     const list = this.pictureSplit[split];
     if (split === "heldOut") return this.picture(list[index % list.length]!);
     const bits = randomBits(71, index);
     if (bits % 4 === 0) return drawScene(makeScene(sceneSeeds.train, index), this.size);
-    const picture = this.picture(list[(bits >>> 2) % list.length]!);
+    const isClipart = bits % 8 === 1 && this.clipart.length > 0;
+    const clipart = this.clipartSplit.train;
+    const picture = isClipart
+      ? this.clipartPicture(clipart[(bits >>> 3) % clipart.length]!)
+      : this.picture(list[(bits >>> 2) % list.length]!);
     return shifted(picture, this.size, 1, randomBits(72, index));
   }
 
@@ -98,6 +117,7 @@ export class Pixels implements PixelSource {
   close(): void {
     this.pictureFile.close();
     this.clipFile.close();
+    this.clipartFile?.close();
   }
 }
 
