@@ -13,7 +13,8 @@ const run = (...args: string[]) => spawnSync(process.execPath, [bin, ...args], {
 test("--help lists the commands, from any folder", () => {
   const { status, stdout } = run("--help");
   assert.equal(status, 0);
-  for (const command of ["serve", "chat", "generate", "data", "train"]) assert.match(stdout, new RegExp(command));
+  for (const command of ["serve", "chat", "generate", "data", "train", "bench"])
+    assert.match(stdout, new RegExp(command));
 });
 
 test("wrong flags are named with what was expected", () => {

@@ -98,7 +98,7 @@ export class Toolchain {
 
   /** Whether the compiler knows all the flags; an older one refuses those of newer instructions. */
   accepts(flags: readonly string[]): boolean {
-    return spawnSync(this.compiler.path, [...flags, "-E", "-x", "c++", "/dev/null"]).status === 0;
+    return spawnSync(this.compiler.path, [...flags, "-fsyntax-only", "-x", "c++", "/dev/null"]).status === 0;
   }
 
   private key({ source, flags, headers = [] }: LibrarySource): string {
