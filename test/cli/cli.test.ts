@@ -25,7 +25,7 @@ const run = (...args: string[]) => spawnSync(process.execPath, [bin, ...args], {
 test("--help lists the commands, from any folder", () => {
   const { status, stdout } = run("--help");
   assert.equal(status, 0);
-  for (const command of ["serve", "chat", "generate", "data", "eval", "train"])
+  for (const command of ["serve", "chat", "generate", "data", "eval", "train", "bench"])
     assert.match(stdout, new RegExp(command));
 });
 

@@ -97,7 +97,7 @@ export function openRuntime(): Runtime | undefined {
     probe: lib.func("str ts_probe()") as () => string,
     copyKernel: lib.func("uintptr_t ts_copy_kernel()") as () => number | bigint,
   };
-  const isKnown = (name: string): boolean => !dotFlagOf[name] || toolchain.accepts([dotFlagOf[name]]);
+  const isKnown = (name: string): boolean => !dotFlagOf[name] || toolchain.knows([dotFlagOf[name]]);
   const probed = f.probe().split(" ").filter((name) => name !== "" && isKnown(name)); // prettier-ignore
   const handles = new Map<string, number>();
   const openLibrary = (file: string, global: boolean): number => {

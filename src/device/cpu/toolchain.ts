@@ -137,14 +137,19 @@ export class Toolchain {
     await Promise.all(Array.from({ length: numJobs }, work));
   }
 
-  /** Whether the compiler knows all the flags; an older one refuses those of newer instructions. Asked once. */
+  /** Whether the compiler knows all the flags; an older one refuses those of newer instructions. Asked once and kept. */
+  knows(flags: readonly string[]): boolean {
+    const record = `knows-${this.keyOf("", flags)}`;
+    const kept = this.cache.readJson(record) as { readonly isKnown?: boolean } | undefined;
+    if (kept?.isKnown !== undefined) return kept.isKnown;
+    const isKnown = this.accepts(flags);
+    this.cache.write(record, { isKnown });
+    return isKnown;
+  }
+
+  /** Whether an empty source compiles with these flags now: `-include` asks for a header. */
   accepts(flags: readonly string[]): boolean {
-    const record = `accepts-${this.keyOf("", flags)}`;
-    const known = this.cache.readJson(record) as { readonly isAccepted?: boolean } | undefined;
-    if (known?.isAccepted !== undefined) return known.isAccepted;
-    const isAccepted = spawnSync(this.compiler.path, [...flags, "-E", "-x", "c++", "/dev/null"]).status === 0;
-    this.cache.write(record, { isAccepted });
-    return isAccepted;
+    return spawnSync(this.compiler.path, [...flags, "-fsyntax-only", "-x", "c++", "/dev/null"]).status === 0;
   }
 
   keyOf(source: string, flags: readonly string[]): string {
