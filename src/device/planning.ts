@@ -27,6 +27,7 @@ export class PlanningDevice extends HostDevice {
   override alloc(sizeBytes: number): DeviceBuffer {
     return { device: this, sizeBytes, bytes: undefined, handle: 0 };
   }
+  override free(): void {}
   override copyIn(): void {}
   override copyOut(_src: DeviceBuffer, _srcOffset: number, dst: ArrayBufferView): void {
     new Uint8Array(dst.buffer, dst.byteOffset, dst.byteLength).fill(0);
