@@ -3,6 +3,7 @@
  * Implementations: cpu/ (C++ through koffi), js/ (emitted JavaScript), interpreter.ts (the definition, slow).
  * Launches run in the order they were made; `synchronize` waits for all of them.
  */
+import type { Chip } from "../tile/chips/types.ts";
 import type { TileProgram } from "../tile/ir.ts";
 
 /** A block of device memory. On host-visible devices `bytes` is the memory itself. */
@@ -39,6 +40,8 @@ export interface DeviceProperties {
   readonly numThreads: number;
   /** e.g. ["avx2", "fma"] */
   readonly features: readonly string[];
+  /** The chip whose memories and instructions its programs must fit; absent on hosts, which take any program. */
+  readonly chip?: Chip;
 }
 
 export interface Device {

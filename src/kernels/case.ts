@@ -3,6 +3,7 @@
  * op's reference twin. Kernel files export `cases`; test/kernels/cases.test.ts runs them all.
  */
 import type { Device } from "../device/device.ts";
+import type { Chip } from "../tile/chips/types.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import type { NdArray } from "./nd-array.ts";
 
@@ -19,6 +20,11 @@ export interface KernelCase {
 export interface OpCases {
   readonly op: string;
   readonly cases: readonly KernelCase[];
-  /** Representative programs of the op, for snapshots and for the legality check against every chip table. */
-  programs(): readonly TileProgram[];
+  /**
+   * Representative programs of the op, for snapshots and for the legality check against every chip table; with a chip,
+   * in the tile sizes its launches would have there.
+   */
+  programs(chip?: Chip): readonly TileProgram[];
+  /** Names of those that only training launches. */
+  readonly training?: readonly string[];
 }

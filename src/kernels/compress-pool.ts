@@ -13,6 +13,7 @@ import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
 import type { View } from "../tile/ir.ts";
 import type { KernelCase, OpCases } from "./case.ts";
 import { stridedMap } from "./elementwise.ts";
+import { fitted, type Smallest } from "./fit.ts";
 import { copyStrided } from "./layout.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
@@ -198,10 +199,15 @@ function plan(op: string, x: CompressPoolInputs): { shape: PoolShape; groups: nu
   };
 }
 
+/** The channels of a program must divide d. */
+const smallestTiles = (p: PoolStatic): Smallest<PoolStatic> =>
+  p.channels === 64 ? { entries: 1, channels: 16 } : { entries: 1 };
+
 export function compressPool(device: Device, x: CompressPoolInputs): NdArray {
-  const { shape, groups, p } = plan("compressPool", x);
+  const { shape, groups, p: start } = plan("compressPool", x);
+  const { program, p } = fitted(device.properties.chip, poolKernel, start, smallestTiles(start));
   const y = empty(device, [shape.b, groups, shape.d], x.kv.dtype);
-  run(device, poolKernel(p), [ceilDiv(groups, p.entries), shape.d / p.channels, shape.b], {
+  run(device, program, [ceilDiv(groups, p.entries), shape.d / p.channels, shape.b], {
     kv: x.kv,
     score: x.score,
     ape: x.ape,
@@ -221,14 +227,15 @@ export function compressPoolBackward(
   dy: NdArray,
   x: CompressPoolInputs,
 ): { dkv: NdArray; dscore: NdArray; dape: NdArray } {
-  const { shape, groups, p } = plan("compressPoolBackward", x);
+  const { shape, groups, p: start } = plan("compressPoolBackward", x);
+  const { program, p } = fitted(device.properties.chip, poolBackwardKernel, start, smallestTiles(start));
   const { b, t, d, m } = shape;
   const width = x.kv.shape[2]!;
   const make = (): NdArray =>
     t % m === 0 ? empty(device, x.kv.shape, x.kv.dtype) : zeros(device, x.kv.shape, x.kv.dtype);
   const [dkv, dscore] = [make(), make()];
   if (groups === 0) return { dkv, dscore, dape: zeros(device, x.ape.shape, "f32") };
-  run(device, poolBackwardKernel(p), [ceilDiv(groups + (x.overlap ? 1 : 0), p.entries), d / p.channels, b], {
+  run(device, program, [ceilDiv(groups + (x.overlap ? 1 : 0), p.entries), d / p.channels, b], {
     kv: x.kv,
     score: x.score,
     ape: x.ape,
@@ -294,5 +301,9 @@ export const cases: OpCases = {
     caseOf({ b: 2, t: 20, d: 8, m: 8, overlap: false }),
     caseOf({ b: 1, t: 256, d: 16, m: 128, overlap: false }),
   ],
-  programs: () => [csa, hca].flatMap((p) => [poolKernel(p), poolBackwardKernel(p)]),
+  programs: (chip) =>
+    [csa, hca].flatMap((p) =>
+      [poolKernel, poolBackwardKernel].map((f) => fitted(chip, f, p, smallestTiles(p)).program),
+    ),
+  training: ["compress_pool_backward"],
 };

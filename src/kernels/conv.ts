@@ -10,6 +10,7 @@ import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type Tile } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { sum } from "./reduce.ts";
@@ -133,6 +134,7 @@ function check(x: NdArray, weight: NdArray): { b: number; h: number; w: number; 
 
 /** Rows of the picture per program: about 64 positions. */
 const bandOf = (h: number, w: number): number => Math.max(1, Math.min(h, Math.floor(64 / w)));
+const smallestTiles = { outTile: 16, band: 1 } as const;
 const outTileOf = (o: number): number => (o <= 128 ? o : ([128, 96, 64].find((n) => o % n === 0) ?? 128));
 
 function launch(
@@ -146,8 +148,9 @@ function launch(
   const [b, h, w, inner] = x.shape as [number, number, number, number];
   const y = empty(device, [b, h, w, out], x.dtype);
   const [band, outTile] = [bandOf(h, w), outTileOf(out)];
-  const program = convKernel({ dtype: x.dtype, width: w, band, inner, outTile, hasBias: bias !== undefined, mirrored });
-  run(device, program, [ceilDiv(out, outTile), ceilDiv(h, band), b], {
+  const start = { dtype: x.dtype, width: w, band, inner, outTile, hasBias: bias !== undefined, mirrored };
+  const { program, p } = fitted(device.properties.chip, convKernel, start, smallestTiles);
+  run(device, program, [ceilDiv(out, p.outTile), ceilDiv(h, p.band), b], {
     x,
     y,
     weight,
@@ -179,12 +182,10 @@ export function conv3x3Backward(
   const per = Math.max(1, ceilDiv(b, 2));
   const parts = ceilDiv(b, per);
   const partial = empty(device, [parts, o, 9, c]);
-  run(
-    device,
-    weightGradKernel({ dtype: x.dtype, width: w, band, channels: c, outTile }),
-    [ceilDiv(o, outTile), 9, parts],
-    { x, dy, dw: partial, batch: b, height: h, out: o, per, parts },
-  );
+  const start = { dtype: x.dtype, width: w, band, channels: c, outTile };
+  const { program, p } = fitted(device.properties.chip, weightGradKernel, start, smallestTiles);
+  const args = { x, dy, dw: partial, batch: b, height: h, out: o, per, parts };
+  run(device, program, [ceilDiv(o, p.outTile), 9, parts], args);
   let dw = partial;
   if (parts > 1) {
     dw = sum(device, { ...partial, shape: [parts, o * 9 * c] }, 0);
@@ -241,11 +242,17 @@ function caseOf(b: number, h: number, w: number, c: number, o: number): KernelCa
   };
 }
 
+const example = { dtype: "bf16", width: 8, band: 8 } as const;
+
 export const cases: OpCases = {
   op: "conv3x3",
   cases: [caseOf(2, 5, 4, 3, 6), caseOf(3, 8, 8, 16, 24)],
-  programs: () => [
-    convKernel({ dtype: "bf16", width: 8, band: 8, inner: 160, outTile: 64, hasBias: true, mirrored: false }),
-    weightGradKernel({ dtype: "bf16", width: 8, band: 8, channels: 160, outTile: 64 }),
+  programs: (chip) => [
+    fitted(chip, convKernel, { ...example, inner: 160, outTile: 64, hasBias: true, mirrored: false }, smallestTiles)
+      .program,
+    fitted(chip, convKernel, { ...example, inner: 160, outTile: 64, hasBias: false, mirrored: true }, smallestTiles)
+      .program,
+    fitted(chip, weightGradKernel, { ...example, channels: 160, outTile: 64 }, smallestTiles).program,
   ],
+  training: ["conv3x3_input_grad", "conv3x3_weight_grad"],
 };

@@ -9,6 +9,7 @@ import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type Index, type KernelBuilder, type Tile } from "../tile/builder.ts";
 import type { OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 
@@ -96,6 +97,8 @@ const backwardKernel = specialize(({ dtype, tile }: CrossEntropyStatic) =>
 const tileOf = (vocab: number): number =>
   vocab <= 1024 ? vocab : ([1024, 512, 256, 128, 64].find((w) => vocab % w === 0) ?? 1024);
 
+const smallestTile = { tile: 64 } as const;
+
 function check(op: string, logits: NdArray, targets: NdArray): [number, number] {
   const [rows, vocab] = logits.shape as [number, number];
   if (logits.shape.length !== 2 || targets.dtype !== "i32" || sizeOf(targets.shape) !== rows)
@@ -113,7 +116,9 @@ export function crossEntropy(
 ): { loss: NdArray; lse: NdArray } {
   const [rows, vocab] = check("crossEntropy", logits, targets);
   const [loss, lse] = [empty(device, [rows]), empty(device, [rows])];
-  run(device, forwardKernel({ dtype: logits.dtype, tile: tileOf(vocab) }), [ceilDiv(rows, ROWS), 1, 1], {
+  const start = { dtype: logits.dtype, tile: tileOf(vocab) };
+  const { program } = fitted(device.properties.chip, forwardKernel, start, smallestTile);
+  run(device, program, [ceilDiv(rows, ROWS), 1, 1], {
     logits,
     targets,
     loss,
@@ -136,9 +141,10 @@ export function crossEntropyBackward(
   { ignoreIndex, zLoss }: CrossEntropyParams,
 ): NdArray {
   const [rows, vocab] = check("crossEntropyBackward", logits, targets);
-  const tile = tileOf(vocab);
+  const start = { dtype: logits.dtype, tile: tileOf(vocab) };
+  const { program, p } = fitted(device.properties.chip, backwardKernel, start, smallestTile);
   const dLogits = empty(device, logits.shape, logits.dtype);
-  run(device, backwardKernel({ dtype: logits.dtype, tile }), [ceilDiv(vocab, tile), ceilDiv(rows, ROWS), 1], {
+  run(device, program, [ceilDiv(vocab, p.tile), ceilDiv(rows, ROWS), 1], {
     logits,
     targets,
     lse,
@@ -184,5 +190,9 @@ function caseOf(rows: number, vocab: number): OpCases["cases"][number] {
 export const cases: OpCases = {
   op: "crossEntropy",
   cases: [caseOf(5, 37), caseOf(9, 2048), caseOf(3, 1500)],
-  programs: () => [forwardKernel({ dtype: "f32", tile: 1024 }), backwardKernel({ dtype: "bf16", tile: 1024 })],
+  programs: (chip) => [
+    fitted(chip, forwardKernel, { dtype: "f32", tile: 1024 }, smallestTile).program,
+    fitted(chip, backwardKernel, { dtype: "bf16", tile: 1024 }, smallestTile).program,
+  ],
+  training: ["cross_entropy", "cross_entropy_backward"],
 };

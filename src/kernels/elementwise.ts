@@ -9,8 +9,10 @@ import { dtypes, isFloat, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { BufferArg, Device, LaunchArg } from "../device/device.ts";
 import { kernel, broadcastShapes, type Index, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import type { Chip } from "../tile/chips/types.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import type { KernelCase, OpCases } from "./case.ts";
+import { fitted, type Fitted } from "./fit.ts";
 import { ceilDiv, run } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 
@@ -96,8 +98,9 @@ interface MapInput {
   /** Does it repeat along columns, else unit or general stride? */
   readonly cols: "unit" | "same" | "strided";
 }
-interface MapStatic {
-  readonly tile: readonly [number, number];
+export interface MapStatic {
+  readonly tileRows: number;
+  readonly tileCols: number;
   readonly inputs: readonly MapInput[];
   readonly outputs: readonly DType[];
 }
@@ -108,7 +111,7 @@ function buildMap(name: string, p: MapStatic, body: MapBody): TileProgram {
     const [o2, rows, cols] = size;
     const z = k.programId(2);
     const [z1, z2] = [z.div(o2), z.mod(o2)];
-    const at = [k.programId(1).mul(p.tile[0]), k.programId(0).mul(p.tile[1])];
+    const at = [k.programId(1).mul(p.tileRows), k.programId(0).mul(p.tileCols)];
     const tiles = p.inputs.map((x, i) => {
       const buffer = k.buffer(`x${i}`, x.dtype);
       const stride = (d: number): Index => k.index(`x${i}s${d}`);
@@ -124,19 +127,24 @@ function buildMap(name: string, p: MapStatic, body: MapBody): TileProgram {
       const tile = k.load(
         view,
         [isRow ? at[0]! : 0, isCol ? at[1]! : 0],
-        [isRow ? p.tile[0] : 1, isCol ? p.tile[1] : 1],
+        [isRow ? p.tileRows : 1, isCol ? p.tileCols : 1],
       );
       return isFloat(x.dtype) ? tile.cast("f32") : tile;
     });
     const results = body(k, ...tiles);
     p.outputs.forEach((dtype, i) => {
       const view = k.view(k.buffer(`y${i}`, dtype, "out"), [rows, cols], { offset: z.mul(rows).mul(cols) });
-      k.store(view, at, results[i]!.cast(dtype).broadcast(p.tile));
+      k.store(view, at, results[i]!.cast(dtype).broadcast([p.tileRows, p.tileCols]));
     });
   });
 }
 
-const programs = new Map<string, TileProgram>();
+/** By chip, undefined for hosts, and by key and static parameters. */
+const programs = new Map<Chip | undefined, Map<string, Fitted<MapStatic>>>();
+
+/** The program of a map in tiles that fit; same key, same body. */
+export const mapProgram = (chip: Chip | undefined, key: string, start: MapStatic, body: MapBody): Fitted<MapStatic> =>
+  fitted(chip, (p) => buildMap(`map_${key.replace(/\W+/g, "_")}`, p, body), start, { tileRows: 1, tileCols: 64 });
 
 /** Names of launch arguments, made once: this runs for every small op of every token. */
 const namesOf = (i: number) => ({ buffer: `x${i}`, at: `x${i}at`, s0: `x${i}s0`, s1: `x${i}s1`, s2: `x${i}s2`, s3: `x${i}s3` }); // prettier-ignore
@@ -157,17 +165,17 @@ export function stridedMap(
   if (sizeOf(shape) === 0) return [...outputs];
   const walk = walkOf(shape, inputs);
   const [o1, o2, rows, cols] = walk.shape as [number, number, number, number];
-  const tc = rows * o1 * o2 === 1 ? flatTile(cols) : columnTile(cols);
-  const tr = rowTile(rows, tc);
+  const tileCols = rows * o1 * o2 === 1 ? flatTile(cols) : columnTile(cols);
+  const tileRows = rowTile(rows, tileCols);
   const args: Record<string, LaunchArg> = { s1: o2, s2: rows, s3: cols };
-  let id = `${key}|${tr},${tc}|${outDtypes.join()}`;
+  let id = `${key}|${tileRows},${tileCols}|${outDtypes.join()}`;
   const parts: MapInput[] = [];
   for (let i = 0; i < inputs.length; i++) {
     const x = inputs[i]!;
     const s = walk.strides[i]!;
     const part: MapInput = {
       dtype: x.dtype,
-      rows: s[2] === 0 && tr > 1 ? "same" : "each",
+      rows: s[2] === 0 && tileRows > 1 ? "same" : "each",
       cols: s[3] === 0 || cols === 1 ? "same" : s[3] === 1 ? "unit" : "strided",
     };
     parts.push(part);
@@ -181,12 +189,16 @@ export function stridedMap(
     if (part.cols === "strided") args[name.s3] = s[3]!;
   }
   for (let i = 0; i < outputs.length; i++) args[(outputNames[i] ??= `y${i}`)] = outputs[i]!;
-  let program = programs.get(id);
-  if (!program) {
-    const p: MapStatic = { tile: [tr, tc], inputs: parts, outputs: outDtypes };
-    programs.set(id, (program = buildMap(`map_${key.replace(/\W+/g, "_")}`, p, body)));
+  const { chip } = device.properties;
+  let known = programs.get(chip);
+  if (!known) programs.set(chip, (known = new Map()));
+  let found = known.get(id);
+  if (!found) {
+    const start: MapStatic = { tileRows, tileCols, inputs: parts, outputs: outDtypes };
+    known.set(id, (found = mapProgram(chip, key, start, body)));
   }
-  run(device, program, [ceilDiv(cols, tc), ceilDiv(rows, tr), o1 * o2], args);
+  const { program, p } = found;
+  run(device, program, [ceilDiv(cols, p.tileCols), ceilDiv(rows, p.tileRows), o1 * o2], args);
   return [...outputs];
 }
 
@@ -284,20 +296,15 @@ export const cases: OpCases = {
       [3, 1, 8],
     ]),
   ],
-  programs: () => [
-    buildMap(
-      "map_mul_add",
-      {
-        tile: [4, 1024],
-        inputs: [
-          { dtype: "f32", rows: "each", cols: "unit" },
-          { dtype: "bf16", rows: "same", cols: "unit" },
-        ],
-        outputs: ["bf16"],
-      },
-      (_k, a, b) => [a!.mul(b!).add(a!)],
-    ),
-  ],
+  programs: (chip) =>
+    (["unit", "strided"] as const).map((cols) => {
+      const inputs = [
+        { dtype: "f32", rows: "each", cols },
+        { dtype: "bf16", rows: "same", cols: "unit" },
+      ] as const;
+      const p: MapStatic = { tileRows: 4, tileCols: 1024, inputs, outputs: ["bf16"] };
+      return mapProgram(chip, "mul_add", p, (_k, a, b) => [a!.mul(b!).add(a!)]).program;
+    }),
 };
 
 /** Bytes of one element; for callers that size buffers. */

@@ -8,6 +8,7 @@ import { DTypeError, ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel } from "../tile/builder.ts";
 import type { OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 
@@ -53,7 +54,9 @@ export function embedding(device: Device, table: NdArray, ids: NdArray): NdArray
   const rows = sizeOf(ids.shape);
   const y = empty(device, [...ids.shape, dim], table.dtype);
   const tileRows = Math.max(1, Math.min(16, Math.floor(4096 / dim)));
-  run(device, lookupKernel({ dim, dtype: table.dtype, rows: tileRows }), [ceilDiv(rows, tileRows), 1, 1], {
+  const start = { dim, dtype: table.dtype, rows: tileRows };
+  const { program, p } = fitted(device.properties.chip, lookupKernel, start, { rows: 1 });
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], {
     table,
     ids,
     y,
@@ -70,7 +73,8 @@ export function embeddingBackward(device: Device, dy: NdArray, ids: NdArray, voc
     throw new ShapeError(`embeddingBackward: expected dy [${sizeOf(ids.shape)},D], got [${dy.shape}]`);
   const dTable = empty(device, [vocab, dim]);
   const tile = dim % 64 === 0 ? 64 : dim <= 64 ? dim : 32;
-  run(device, gradKernel({ dtype: dy.dtype, tile }), [ceilDiv(dim, tile), 1, 1], { dy, ids, dTable, rows, vocab, dim });
+  const { program, p } = fitted(device.properties.chip, gradKernel, { dtype: dy.dtype, tile }, { tile: 16 });
+  run(device, program, [ceilDiv(dim, p.tile), 1, 1], { dy, ids, dTable, rows, vocab, dim });
   return dTable;
 }
 
@@ -100,5 +104,9 @@ export const cases: OpCases = {
       tolerance: { rtol: 0, atol: 0, why: "copies, and f32 sums in the same order" },
     },
   ],
-  programs: () => [lookupKernel({ dim: 384, dtype: "bf16", rows: 8 }), gradKernel({ dtype: "f32", tile: 64 })],
+  programs: (chip) => [
+    fitted(chip, lookupKernel, { dim: 384, dtype: "bf16", rows: 8 }, { rows: 1 }).program,
+    fitted(chip, gradKernel, { dtype: "f32", tile: 64 }, { tile: 16 }).program,
+  ],
+  training: ["embedding_backward"],
 };

@@ -9,8 +9,9 @@ import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel } from "../tile/builder.ts";
 import type { OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
-import { matmulRef, tilesFor } from "./matmul.ts";
+import { matmulRef, smallestTiles, tilesFor } from "./matmul.ts";
 import { empty, fromHost, type NdArray } from "./nd-array.ts";
 
 interface GroupedStatic {
@@ -85,13 +86,10 @@ export function groupedMatmul(
   const y = empty(device, [rows, n], x.dtype);
   // Tiles for the mean load; a busier expert takes more of them.
   const m = Math.max(1, Math.min(rows, ceilDiv(2 * rows, experts)));
-  const tile = tilesFor(device, x.dtype, { m, n, depth, batch: experts });
-  run(
-    device,
-    groupedKernel({ dtype: x.dtype, transW, ...tile }),
-    [ceilDiv(n, tile.n), ceilDiv(rows, tile.m), experts],
-    { x, w, y, offsets, experts, n, k: depth },
-  );
+  const start = { dtype: x.dtype, transW, ...tilesFor(device, x.dtype, { m, n, depth, batch: experts }) };
+  const { program, p } = fitted(device.properties.chip, groupedKernel, start, smallestTiles);
+  const args = { x, w, y, offsets, experts, n, k: depth };
+  run(device, program, [ceilDiv(n, p.n), ceilDiv(rows, p.m), experts], args);
   return y;
 }
 
@@ -104,7 +102,8 @@ export function groupedMatmulGradW(device: Device, dy: NdArray, x: NdArray, offs
   const dw = empty(device, [experts, n, depth]);
   const meanRows = Math.max(1, ceilDiv(x.shape[0]!, experts));
   const tile = tilesFor(device, x.dtype, { m: Math.max(16, n), n: depth, depth: meanRows, batch: experts });
-  run(device, gradKernel({ dtype: x.dtype, ...tile }), [ceilDiv(depth, tile.n), ceilDiv(n, tile.m), experts], {
+  const { program, p } = fitted(device.properties.chip, gradKernel, { dtype: x.dtype, ...tile }, smallestTiles);
+  run(device, program, [ceilDiv(depth, p.n), ceilDiv(n, p.m), experts], {
     dy,
     x,
     dw,
@@ -157,8 +156,10 @@ export const cases: OpCases = {
       tolerance: { rtol: 0, atol: 6e-6, why: "at most 21 products of values up to 1 in f32" },
     },
   ],
-  programs: () => [
-    groupedKernel({ dtype: "bf16", transW: false, m: 48, n: 128, k: 256 }),
-    gradKernel({ dtype: "bf16", m: 96, n: 128, k: 256 }),
+  programs: (chip) => [
+    fitted(chip, groupedKernel, { dtype: "bf16", transW: false, m: 48, n: 128, k: 256 }, smallestTiles).program,
+    fitted(chip, groupedKernel, { dtype: "f32", transW: true, m: 96, n: 128, k: 256 }, smallestTiles).program,
+    fitted(chip, gradKernel, { dtype: "bf16", m: 96, n: 128, k: 256 }, smallestTiles).program,
   ],
+  training: ["grouped_matmul_grad_w"],
 };

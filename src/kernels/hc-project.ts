@@ -13,6 +13,7 @@ import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
+import { fitted, type Fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, type NdArray } from "./nd-array.ts";
 
@@ -113,6 +114,8 @@ const weightGradKernel = specialize((p: ProjectStatic) =>
   }),
 );
 
+const smallestTiles = { depth: 16, rows: 16 } as const;
+
 function check(x: NdArray, fn: NdArray): { rows: number; p: ProjectStatic } {
   const [rows, channels] = x.shape as [number, number];
   const outs = fn.shape[0]!;
@@ -127,10 +130,11 @@ export function hcProject(
   fn: NdArray,
   { eps }: { readonly eps: number },
 ): { y: NdArray; s: NdArray } {
-  const { rows, p } = check(x, fn);
+  const { rows, p: start } = check(x, fn);
+  const { program, p } = fitted(device.properties.chip, forwardKernel, start, smallestTiles);
   const y = empty(device, [rows, p.outs]);
   const s = empty(device, [rows]);
-  run(device, forwardKernel(p), [ceilDiv(rows, p.rows), 1, 1], { x, fn, y, s, rows, eps });
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { x, fn, y, s, rows, eps });
   return { y, s };
 }
 
@@ -140,11 +144,14 @@ export function hcProjectBackward(
   saved: { readonly x: NdArray; readonly fn: NdArray; readonly y: NdArray; readonly s: NdArray },
 ): { dx: NdArray; dfn: NdArray } {
   const { x, fn, y, s } = saved;
-  const { rows, p } = check(x, fn);
+  const { rows, p: start } = check(x, fn);
+  const [input, weight] = [inputGradKernel, weightGradKernel].map((f) =>
+    fitted(device.properties.chip, f, start, smallestTiles),
+  ) as [Fitted<ProjectStatic>, Fitted<ProjectStatic>];
   const dx = empty(device, x.shape, x.dtype);
   const dfn = empty(device, fn.shape);
-  run(device, inputGradKernel(p), [ceilDiv(rows, p.rows), 1, 1], { x, dx, fn, y, dy, s, rows });
-  run(device, weightGradKernel(p), [ceilDiv(p.channels, p.depth), 1, 1], { x, dy, s, dfn, rows });
+  run(device, input.program, [ceilDiv(rows, input.p.rows), 1, 1], { x, dx, fn, y, dy, s, rows });
+  run(device, weight.program, [ceilDiv(start.channels, weight.p.depth), 1, 1], { x, dy, s, dfn, rows });
   return { dx, dfn };
 }
 
@@ -191,8 +198,9 @@ function caseOf(rows: number, channels: number, outs: number): KernelCase {
 export const cases: OpCases = {
   op: "hcProject",
   cases: [caseOf(5, 40, 24), caseOf(70, 200, 4)],
-  programs: () => {
+  programs: (chip) => {
     const p = { dtype: "bf16", channels: 1536, outs: 24, rows: 48, depth: 128 } as const;
-    return [forwardKernel(p), inputGradKernel(p), weightGradKernel(p)];
+    return [forwardKernel, inputGradKernel, weightGradKernel].map((f) => fitted(chip, f, p, smallestTiles).program);
   },
+  training: ["hc_project_input_grad", "hc_project_weight_grad"],
 };

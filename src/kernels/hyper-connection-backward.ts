@@ -20,6 +20,7 @@ import {
   loadSplit,
   normalizeComb,
   softmaxComb,
+  smallestSplit,
   SPLIT_ROWS,
   splitRows,
   streamStatic,
@@ -28,6 +29,7 @@ import {
   type SplitStatic,
   type StreamStatic,
 } from "./hyper-connection.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, type NdArray } from "./nd-array.ts";
 import { sum } from "./reduce.ts";
@@ -45,14 +47,14 @@ const splitBackwardKernel = specialize((p: SplitStatic) =>
     const width = (2 + n) * n;
     const [rows, iters, parts] = [k.index("rows"), k.index("iters"), k.index("parts")];
     const { mix, affine, scale } = loadSplit(k, p, rows);
-    const r0 = k.programId(0).mul(SPLIT_ROWS);
+    const r0 = k.programId(0).mul(p.rows);
     // States before each normalisation: 0 the first columns, then rows 2i-1 and columns 2i.
     const states = k.view(k.buffer("states", "f32", "inout"), [iters.mul(2), n, n, rows]);
-    const box = [1, n, n, SPLIT_ROWS];
+    const box = [1, n, n, p.rows];
     const keep = (i: Parameters<typeof k.store>[1][number], c: Tile): void =>
       k.store(states, [i, 0, 0, r0], c.reshape(box));
     const kept = (i: Parameters<typeof k.store>[1][number]): Tile =>
-      k.load(states, [i, 0, 0, r0], box).reshape([n, n, SPLIT_ROWS]);
+      k.load(states, [i, 0, 0, r0], box).reshape([n, n, p.rows]);
     const soft = softmaxComb(affine.comb);
     const first = soft.add(eps);
     k.loop({ start: 1, end: iters }, [normalizeComb(first, 0, eps)], (i, [c]) => {
@@ -62,11 +64,11 @@ const splitBackwardKernel = specialize((p: SplitStatic) =>
       return [normalizeComb(byRows, 0, eps)];
     });
     const gradIn = (name: string): Tile =>
-      k.load(k.view(k.buffer(name, "f32"), [n, rows], { strides: [1, n] }), [0, r0], [n, SPLIT_ROWS]);
+      k.load(k.view(k.buffer(name, "f32"), [n, rows], { strides: [1, n] }), [0, r0], [n, p.rows]);
     const dcomb = k.load(
       k.view(k.buffer("dcomb", "f32"), [n, n, rows], { strides: [n, 1, n * n] }),
       [0, 0, r0],
-      [n, n, SPLIT_ROWS],
+      [n, n, p.rows],
     );
     const [undone] = k.loop({ start: 1, end: iters }, [dcomb], (turn, [g]) => {
       const i = iters.sub(turn);
@@ -121,11 +123,13 @@ export function hcSplitBackward(
 ): { dmix: NdArray; dbase: NdArray; dscale: NdArray } {
   const rows = splitRows("hcSplitBackward", mix, p);
   const { n, iters, eps, base, scale } = p;
-  const parts = Math.max(1, ceilDiv(rows, SPLIT_ROWS));
+  const start = { n, eps, rows: SPLIT_ROWS };
+  const { program, p: used } = fitted(device.properties.chip, splitBackwardKernel, start, smallestSplit);
+  const parts = Math.max(1, ceilDiv(rows, used.rows));
   const dmix = empty(device, mix.shape);
   const [pbase, pscale] = [empty(device, [parts, (2 + n) * n]), empty(device, [parts, 3])];
   const states = empty(device, [iters * 2, n, n, rows]);
-  run(device, splitBackwardKernel({ n, eps, rows: SPLIT_ROWS }), [parts, 1, 1], {
+  run(device, program, [parts, 1, 1], {
     mix,
     base,
     scale,
@@ -204,10 +208,10 @@ const postBackwardKernel = specialize((p: StreamStatic) =>
 );
 
 export function hcPreBackward(device: Device, dy: NdArray, x: NdArray, pre: NdArray): { dx: NdArray; dpre: NdArray } {
-  const p = streamStatic(x);
+  const { program, p } = fitted(device.properties.chip, preBackwardKernel, streamStatic(x), { rows: 1 });
   const rows = checkStreams("hcPreBackward", x, [[dy, [x.shape[0]!, p.d]]]);
   const [dx, dpre] = [empty(device, x.shape, x.dtype), empty(device, pre.shape)];
-  run(device, preBackwardKernel(p), [ceilDiv(rows, p.rows), 1, 1], { dy, x, pre, dx, dpre, rows });
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { dy, x, pre, dx, dpre, rows });
   return { dx, dpre };
 }
 
@@ -219,7 +223,7 @@ export function hcPostBackward(
   post: NdArray,
   comb: NdArray,
 ): { df: NdArray; dx: NdArray; dpost: NdArray; dcomb: NdArray } {
-  const p = streamStatic(x);
+  const { program, p } = fitted(device.properties.chip, postBackwardKernel, streamStatic(x), { rows: 1 });
   const rows = checkStreams("hcPostBackward", x, [[dy, x.shape]]);
   const [df, dx, dpost, dcomb] = [
     empty(device, f.shape, f.dtype),
@@ -227,7 +231,7 @@ export function hcPostBackward(
     empty(device, post.shape),
     empty(device, comb.shape),
   ];
-  run(device, postBackwardKernel(p), [ceilDiv(rows, p.rows), 1, 1], {
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], {
     dy,
     f,
     x,
@@ -368,10 +372,10 @@ const example: StreamStatic = { n: 4, d: 384, dtype: "bf16", rows: 5 };
 export const cases: OpCases = {
   op: "hyperConnection",
   cases: [splitCase(5, 4, 20), splitCase(70, 2, 3), streamCase(3, 4, 24), streamCase(20, 4, 64)],
-  programs: () => [
-    ...hcForwardPrograms(example),
-    splitBackwardKernel({ n: 4, eps: 1e-6, rows: SPLIT_ROWS }),
-    preBackwardKernel(example),
-    postBackwardKernel(example),
+  programs: (chip) => [
+    ...hcForwardPrograms(example, chip),
+    fitted(chip, splitBackwardKernel, { n: 4, eps: 1e-6, rows: SPLIT_ROWS }, smallestSplit).program,
+    ...[preBackwardKernel, postBackwardKernel].map((f) => fitted(chip, f, example, { rows: 1 }).program),
   ],
+  training: ["hc_split_backward", "hc_pre_backward", "hc_post_backward"],
 };

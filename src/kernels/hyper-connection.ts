@@ -12,7 +12,9 @@ import type { DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
-import type { View } from "../tile/ir.ts";
+import type { Chip } from "../tile/chips/types.ts";
+import type { TileProgram, View } from "../tile/ir.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, sizeOf, type NdArray } from "./nd-array.ts";
 
@@ -103,6 +105,7 @@ export function hcPostRef(
 /** Rows per program of the split kernels: rows are the lanes of its loops, so a step of decoding takes few. */
 export const SPLIT_ROWS = 64;
 const FEW_ROWS = 8;
+export const smallestSplit = { rows: FEW_ROWS } as const;
 
 export interface SplitStatic {
   readonly n: number;
@@ -182,7 +185,9 @@ export function hcSplit(
   const { n, iters, eps, base, scale } = p;
   const [pre, post, comb] = [empty(device, [rows, n]), empty(device, [rows, n]), empty(device, [rows, n, n])];
   const perProgram = rows <= FEW_ROWS ? FEW_ROWS : SPLIT_ROWS;
-  run(device, splitKernel({ n, eps, rows: perProgram }), [ceilDiv(rows, perProgram), 1, 1], {
+  const start = { n, eps, rows: perProgram };
+  const { program, p: used } = fitted(device.properties.chip, splitKernel, start, smallestSplit);
+  run(device, program, [ceilDiv(rows, used.rows), 1, 1], {
     mix,
     base,
     scale,
@@ -279,25 +284,24 @@ export function checkStreams(
 }
 
 export function hcPre(device: Device, x: NdArray, pre: NdArray): NdArray {
-  const p = streamStatic(x);
+  const { program, p } = fitted(device.properties.chip, preKernel, streamStatic(x), { rows: 1 });
   const rows = checkStreams("hcPre", x, [[pre, [x.shape[0]!, p.n]]]);
   const y = empty(device, [rows, p.d], x.dtype);
-  run(device, preKernel(p), [ceilDiv(rows, p.rows), 1, 1], { x, pre, y, rows });
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { x, pre, y, rows });
   return y;
 }
 
 export function hcPost(device: Device, f: NdArray, x: NdArray, post: NdArray, comb: NdArray): NdArray {
-  const p = streamStatic(x);
+  const { program, p } = fitted(device.properties.chip, postKernel, streamStatic(x), { rows: 1 });
   const r = x.shape[0]!;
   const rows = checkStreams("hcPost", x, [[f, [r, p.d]], [post, [r, p.n]], [comb, [r, p.n, p.n]]]); // prettier-ignore
   const y = empty(device, x.shape, x.dtype);
-  run(device, postKernel(p), [ceilDiv(rows, p.rows), 1, 1], { f, x, post, comb, y, rows });
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { f, x, post, comb, y, rows });
   return y;
 }
 
-export const hcForwardPrograms = (p: StreamStatic): ReturnType<typeof preKernel>[] => [
-  splitKernel({ n: p.n, eps: 1e-6, rows: SPLIT_ROWS }),
-  preKernel(p),
-  postKernel(p),
+export const hcForwardPrograms = (p: StreamStatic, chip: Chip | undefined): TileProgram[] => [
+  fitted(chip, splitKernel, { n: p.n, eps: 1e-6, rows: SPLIT_ROWS }, smallestSplit).program,
+  ...[preKernel, postKernel].map((f) => fitted(chip, f, p, { rows: 1 }).program),
 ];
 export { hcPostBackward, hcPreBackward, hcSplitBackward } from "./hyper-connection-backward.ts";

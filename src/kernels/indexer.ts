@@ -10,6 +10,7 @@ import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type Tile } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 
@@ -88,6 +89,8 @@ const scoreKernel = specialize((p: ScoreStatic) =>
   }),
 );
 
+const smallestTiles = { entries: 16, tokens: 1 } as const;
+
 export function indexScores(device: Device, x: IndexScoresInputs): NdArray {
   const [b, t, heads, dim] = x.iq.shape as [number, number, number, number];
   const tc = x.ik.shape[1]!;
@@ -96,8 +99,9 @@ export function indexScores(device: Device, x: IndexScoresInputs): NdArray {
       `indexScores: expected iq [B,T,H,D], ik [B,Tc,D], w [B,T,H], got [${x.iq.shape}], [${x.ik.shape}], [${x.w.shape}]`,
     );
   const scores = empty(device, [b, t, tc]);
-  const p: ScoreStatic = { dtype: x.iq.dtype, heads, dim, tokens: Math.min(32, t), entries: 32 };
-  run(device, scoreKernel(p), [ceilDiv(tc, p.entries), ceilDiv(t, p.tokens), b], {
+  const start: ScoreStatic = { dtype: x.iq.dtype, heads, dim, tokens: Math.min(32, t), entries: 32 };
+  const { program, p } = fitted(device.properties.chip, scoreKernel, start, smallestTiles);
+  run(device, program, [ceilDiv(tc, p.entries), ceilDiv(t, p.tokens), b], {
     iq: x.iq,
     ik: x.ik,
     w: x.w,
@@ -140,7 +144,9 @@ export function topkMask(device: Device, scores: NdArray, k: number): NdArray {
   const mask = empty(device, scores.shape, "u8");
   const tile = 2 ** Math.ceil(Math.log2(Math.max(8, width)));
   const tileRows = Math.max(1, Math.min(8, Math.floor(2048 / tile)));
-  run(device, maskKernel({ width: tile, k: Math.min(k, tile), rows: tileRows }), [ceilDiv(rows, tileRows), 1, 1], {
+  const start = { width: tile, k: Math.min(k, tile), rows: tileRows };
+  const { program, p } = fitted(device.properties.chip, maskKernel, start, { rows: 1 });
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], {
     scores,
     mask,
     rows,
@@ -196,8 +202,8 @@ export const cases: OpCases = {
     maskCase(3, 40, 16),
     maskCase(2, 8, 20),
   ],
-  programs: () => [
-    scoreKernel({ dtype: "bf16", heads: 4, dim: 32, tokens: 32, entries: 32 }),
-    maskKernel({ width: 128, k: 32, rows: 8 }),
+  programs: (chip) => [
+    fitted(chip, scoreKernel, { dtype: "bf16", heads: 4, dim: 32, tokens: 32, entries: 32 }, smallestTiles).program,
+    fitted(chip, maskKernel, { width: 128, k: 32, rows: 8 }, { rows: 1 }).program,
   ],
 };

@@ -90,6 +90,7 @@ export function concat(device: Device, xs: readonly NdArray[], axis: number): Nd
 }
 
 import { kernel } from "../tile/builder.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import type { DType } from "../base/dtype.ts";
 
@@ -110,8 +111,9 @@ function scatterColumns(
   out: NdArray,
   p: { outer: number; width: number; total: number; at: number },
 ): void {
-  const tile = columnTile(p.width);
-  run(device, columnsKernel({ dtype: x.dtype, tile }), [ceilDiv(p.width, tile), ceilDiv(p.outer, 8), 1], {
+  const start = { dtype: x.dtype, tile: columnTile(p.width) };
+  const { program, p: used } = fitted(device.properties.chip, columnsKernel, start, { tile: 16 });
+  run(device, program, [ceilDiv(p.width, used.tile), ceilDiv(p.outer, 8), 1], {
     x,
     y: out,
     ...p,
@@ -161,5 +163,5 @@ export const cases: OpCases = {
       tolerance: exact,
     },
   ],
-  programs: () => [columnsKernel({ dtype: "f32", tile: 256 })],
+  programs: (chip) => [fitted(chip, columnsKernel, { dtype: "f32", tile: 256 }, { tile: 16 }).program],
 };

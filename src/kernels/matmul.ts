@@ -11,6 +11,7 @@ import { DTypeError, ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 
@@ -110,6 +111,8 @@ export function tilesFor(
   const best = sides.reduce((a, b) => (b.time < a.time ? b : a));
   return { m: best.m, n: best.n, k: Math.min(t.depth, powerOfTwo(depth)) };
 }
+/** Depth shrinks first: it costs no reuse of what is loaded. */
+export const smallestTiles = { k: 32, n: 32, m: 16 } as const;
 /** At least 16. */
 const powerOfTwo = (n: number): number => 2 ** Math.max(4, Math.ceil(Math.log2(n)));
 
@@ -149,17 +152,17 @@ function launch(
   q: Product,
   o: { transA: boolean; transB: boolean; into: boolean; bias?: NdArray | undefined },
 ): void {
-  const tile = tilesFor(device, a.dtype, q);
-  const program = matmulKernel({
+  const start: MatmulStatic = {
     dtype: a.dtype,
     out: y.dtype,
     transA: o.transA,
     transB: o.transB,
     into: o.into,
     hasBias: o.bias !== undefined,
-    ...tile,
-  });
-  run(device, program, [ceilDiv(q.n, tile.n), ceilDiv(q.m, tile.m), q.batch], {
+    ...tilesFor(device, a.dtype, q),
+  };
+  const { program, p } = fitted(device.properties.chip, matmulKernel, start, smallestTiles);
+  run(device, program, [ceilDiv(q.n, p.n), ceilDiv(q.m, p.m), q.batch], {
     a,
     b,
     y,
@@ -262,6 +265,9 @@ function halfCaseOf(m: number, n: number, depth: number, o: { transA?: boolean; 
   };
 }
 
+const example = { dtype: "bf16", out: "bf16", transA: false, transB: true, into: false, hasBias: false } as const;
+const prefill = { ...example, m: 96, n: 128, k: 256 } as const;
+
 export const cases: OpCases = {
   op: "matmul",
   cases: [
@@ -298,17 +304,11 @@ export const cases: OpCases = {
       tolerance: { rtol: 0, atol: 2e-6, why: "6 products of values up to 1" },
     },
   ],
-  programs: () => [
-    matmulKernel({
-      dtype: "bf16",
-      out: "bf16",
-      transA: false,
-      transB: true,
-      into: false,
-      hasBias: false,
-      m: 96,
-      n: 128,
-      k: 256,
-    }),
-  ],
+  programs: (chip) =>
+    [
+      prefill,
+      { ...example, m: 1, n: 64, k: 512 },
+      { ...prefill, dtype: "f32" as const, out: "f32" as const, hasBias: true },
+      { ...prefill, transA: true, transB: false, into: true, out: "f32" as const },
+    ].map((p) => fitted(chip, matmulKernel, p, smallestTiles).program),
 };

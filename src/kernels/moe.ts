@@ -11,6 +11,7 @@ import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, toHost, type NdArray } from "./nd-array.ts";
 
@@ -229,7 +230,9 @@ function moveRows(device: Device, x: NdArray, index: NdArray, k: number): NdArra
   const rows = sizeOf(index.shape) / k;
   const y = empty(device, [rows, width], x.dtype);
   const tile = Math.max(1, Math.min(16, Math.floor(4096 / width)));
-  run(device, rowsKernel({ dtype: x.dtype, width, rows: tile, k }), [ceilDiv(rows, tile), 1, 1], {
+  const start = { dtype: x.dtype, width, rows: tile, k };
+  const { program, p } = fitted(device.properties.chip, rowsKernel, start, { rows: 1 });
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], {
     x,
     index,
     y,
@@ -321,10 +324,10 @@ export const cases: OpCases = {
       tolerance: { rtol: 0, atol: 0, why: "copies, and doubling" },
     },
   ],
-  programs: () => [
+  programs: (chip) => [
     routerKernel({ experts: 8, k: 2, biased: true, fixed: false }),
     routerBackwardKernel({ experts: 8, k: 2 }),
-    rowsKernel({ dtype: "bf16", width: 384, rows: 8, k: 1 }),
-    rowsKernel({ dtype: "bf16", width: 384, rows: 8, k: 2 }),
+    ...[1, 2].map((k) => fitted(chip, rowsKernel, { dtype: "bf16", width: 384, rows: 8, k }, { rows: 1 }).program),
   ],
+  training: ["moe_router_backward"],
 };

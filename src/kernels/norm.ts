@@ -11,6 +11,7 @@ import type { Device } from "../device/device.ts";
 import { kernel, type Index, type KernelBuilder, type Tile } from "../tile/builder.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import type { KernelCase, OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { sum } from "./reduce.ts";
@@ -148,8 +149,9 @@ function forward(
   const y = empty(device, x.shape, x.dtype);
   const rstd = empty(device, [rows]);
   const mean = centred ? empty(device, [rows]) : undefined;
-  const program = forwardKernel({ channels, dtype: x.dtype, centred, weighted: w !== undefined, rows: tileRows });
-  run(device, program, [ceilDiv(rows, tileRows), 1, 1], {
+  const start = { channels, dtype: x.dtype, centred, weighted: w !== undefined, rows: tileRows };
+  const { program, p } = fitted(device.properties.chip, forwardKernel, start, { rows: 1 });
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], {
     x,
     y,
     rstd,
@@ -171,18 +173,19 @@ function backward(
   mean: NdArray | undefined,
 ): { dx: NdArray; dw: NdArray | undefined; db: NdArray | undefined } {
   const { rows, channels, tileRows } = dims("norm backward", x, w);
-  const dx = empty(device, x.shape, x.dtype);
-  const per = Math.max(tileRows, ceilDiv(ceilDiv(rows, 32), tileRows) * tileRows);
-  const parts = Math.max(1, ceilDiv(rows, per));
-  const part = (on: boolean): NdArray | undefined => (on ? empty(device, [parts, channels]) : undefined);
-  const [dw, db] = [part(w !== undefined), part(mean !== undefined)];
-  const program = backwardKernel({
+  const start = {
     channels,
     dtype: x.dtype,
     centred: mean !== undefined,
     weighted: w !== undefined,
     rows: tileRows,
-  });
+  };
+  const { program, p } = fitted(device.properties.chip, backwardKernel, start, { rows: 1 });
+  const dx = empty(device, x.shape, x.dtype);
+  const per = Math.max(p.rows, ceilDiv(ceilDiv(rows, 32), p.rows) * p.rows);
+  const parts = Math.max(1, ceilDiv(rows, per));
+  const part = (on: boolean): NdArray | undefined => (on ? empty(device, [parts, channels]) : undefined);
+  const [dw, db] = [part(w !== undefined), part(mean !== undefined)];
   run(device, program, [parts, 1, 1], {
     x,
     dy,
@@ -311,11 +314,14 @@ function normCase(rows: number, channels: number, centred: boolean): KernelCase 
   };
 }
 
+const example = { channels: 384, dtype: "bf16", weighted: true, rows: 8 } as const;
+
 export const cases: OpCases = {
   op: "norm",
   cases: [normCase(5, 24, false), normCase(130, 64, false), normCase(5, 24, true), normCase(37, 100, true)],
-  programs: () =>
+  programs: (chip) =>
     [false, true].flatMap((centred) =>
-      [forwardKernel, backwardKernel].map((f) => f({ channels: 384, dtype: "bf16", centred, weighted: true, rows: 8 })),
+      [forwardKernel, backwardKernel].map((f) => fitted(chip, f, { ...example, centred }, { rows: 1 }).program),
     ),
+  training: ["rms_norm_backward", "layer_norm_backward"],
 };

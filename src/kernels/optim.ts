@@ -195,4 +195,5 @@ export const cases: OpCases = {
     })),
   ],
   programs: () => [adamwKernel({})],
+  training: ["adamw"],
 };

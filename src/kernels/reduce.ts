@@ -7,6 +7,7 @@ import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 
@@ -89,13 +90,14 @@ function reduce(device: Device, x: NdArray, axis: number, op: Reduction): NdArra
     }
     return { ...reduceRows(device, { ...x, shape: [outer, n] }, op), shape };
   }
-  const tile = Math.min(inner, 256);
-  const programs = outer * ceilDiv(inner, tile);
+  const given = { op, dtype: x.dtype, tile: Math.min(inner, 256) };
+  const { program, p } = fitted(device.properties.chip, columnsKernel, given, { tile: 16 });
+  const programs = outer * ceilDiv(inner, p.tile);
   const chunks = programs >= 16 || n < 256 ? 1 : Math.min(32, ceilDiv(n, 128));
   const per = ceilDiv(ceilDiv(n, chunks), 16) * 16;
   const used = Math.max(1, ceilDiv(n, per));
   const y = empty(device, [outer, used, inner]);
-  run(device, columnsKernel({ op, dtype: x.dtype, tile }), [ceilDiv(inner, tile), used, outer], {
+  run(device, program, [ceilDiv(inner, p.tile), used, outer], {
     x,
     y,
     outer,
@@ -113,7 +115,9 @@ function reduce(device: Device, x: NdArray, axis: number, op: Reduction): NdArra
 function reduceRows(device: Device, x: NdArray, op: Reduction): NdArray {
   const [rows, width] = x.shape as [number, number];
   const y = empty(device, [rows]);
-  run(device, rowsKernel({ op, dtype: x.dtype, tile: Math.max(1, Math.min(width, 512)) }), [ceilDiv(rows, 8), 1, 1], {
+  const given = { op, dtype: x.dtype, tile: Math.max(1, Math.min(width, 512)) };
+  const { program } = fitted(device.properties.chip, rowsKernel, given, { tile: 16 });
+  run(device, program, [ceilDiv(rows, 8), 1, 1], {
     x,
     y,
     rows,
@@ -150,8 +154,8 @@ export const cases: OpCases = {
     reduceCase("rows", [9, 40], 1, "max"),
     reduceCase("columns", [40, 9], 0, "max"),
   ],
-  programs: () => [
-    rowsKernel({ op: "sum", dtype: "bf16", tile: 512 }),
-    columnsKernel({ op: "sum", dtype: "f32", tile: 256 }),
+  programs: (chip) => [
+    fitted(chip, rowsKernel, { op: "sum", dtype: "bf16", tile: 512 }, { tile: 16 }).program,
+    fitted(chip, columnsKernel, { op: "sum", dtype: "f32", tile: 256 }, { tile: 16 }).program,
   ],
 };

@@ -9,6 +9,7 @@ import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 
@@ -84,7 +85,9 @@ export function rope(device: Device, x: NdArray, { freqs, start, step, inverse }
   const rows = x.shape[0]! * length;
   const y = empty(device, x.shape, x.dtype);
   const tokens = Math.max(1, Math.min(16, Math.floor(2048 / (heads * half))));
-  run(device, ropeKernel({ heads, dim, half, dtype: x.dtype, inverse, tokens }), [ceilDiv(rows, tokens), 1, 1], {
+  const given = { heads, dim, half, dtype: x.dtype, inverse, tokens };
+  const { program, p } = fitted(device.properties.chip, ropeKernel, given, { tokens: 1 });
+  run(device, program, [ceilDiv(rows, p.tokens), 1, 1], {
     x,
     y,
     freqs,
@@ -124,5 +127,8 @@ export const cases: OpCases = {
     caseOf([1, 21, 2, 8], 4, { start: 77, step: 4, inverse: true }),
     caseOf([1, 1, 4, 64], 8, { start: 900, step: 1, inverse: false }),
   ],
-  programs: () => [ropeKernel({ heads: 8, dim: 64, half: 16, dtype: "bf16", inverse: false, tokens: 8 })],
+  programs: (chip) => [
+    fitted(chip, ropeKernel, { heads: 8, dim: 64, half: 16, dtype: "bf16", inverse: false, tokens: 8 }, { tokens: 1 })
+      .program,
+  ],
 };

@@ -7,6 +7,7 @@ import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 
@@ -44,7 +45,9 @@ function launch(device: Device, x: NdArray, log: boolean): NdArray {
   const rows = sizeOf(x.shape) / width;
   const y = empty(device, x.shape, x.dtype);
   const tileRows = Math.max(1, Math.min(16, Math.floor(4096 / width)));
-  run(device, softmaxKernel({ width, dtype: x.dtype, log, rows: tileRows }), [ceilDiv(rows, tileRows), 1, 1], {
+  const start = { width, dtype: x.dtype, log, rows: tileRows };
+  const { program, p } = fitted(device.properties.chip, softmaxKernel, start, { rows: 1 });
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], {
     x,
     y,
     rows,
@@ -68,5 +71,8 @@ function caseOf(rows: number, width: number, log: boolean): KernelCase {
 export const cases: OpCases = {
   op: "softmax",
   cases: [caseOf(5, 13, false), caseOf(5, 13, true), caseOf(3, 500, false)],
-  programs: () => [softmaxKernel({ width: 1024, dtype: "bf16", log: false, rows: 4 })],
+  programs: (chip) =>
+    [1024, 8192].map(
+      (width) => fitted(chip, softmaxKernel, { width, dtype: "bf16", log: width > 1024, rows: 4 }, { rows: 1 }).program,
+    ),
 };

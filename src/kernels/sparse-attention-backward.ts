@@ -4,9 +4,10 @@
  * Three kernels without atomics: queries gather over their keys, keys over the queries that saw them, entries likewise.
  */
 import type { Device } from "../device/device.ts";
-import { kernel, type Index, type Tile } from "../tile/builder.ts";
+import { kernel, type Tile } from "../tile/builder.ts";
 import type { View } from "../tile/ir.ts";
 import type { KernelCase, OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { sum } from "./reduce.ts";
@@ -16,11 +17,13 @@ import {
   AttentionParts,
   attentionShape,
   attentionStatic,
+  smallestTiles,
   sparseAttention,
   sparseAttentionRef,
   type AttentionInputs,
   type AttentionShape,
   type AttentionStatic,
+  type RowStart,
 } from "./sparse-attention.ts";
 
 /** Loads what every backward kernel needs of a tile of tokens. */
@@ -36,14 +39,14 @@ class RowLoader {
     [this.q, this.dy, this.o] = [a.tokenView("q", dtype, d), a.tokenView("dy", dtype, d), a.tokenView("o", dtype, d)];
     this.lseView = a.tokenView("lse", "f32", 1);
   }
-  load(b: Index, t0: Index): { query: Tile; dy: Tile; lse: Tile; delta: Tile } {
+  load(at: RowStart): { query: Tile; dy: Tile; lse: Tile; delta: Tile } {
     const { d } = this.a.p;
-    const dy = this.a.loadRows(this.dy, b, t0, d);
+    const dy = this.a.loadRows(this.dy, at, d);
     const delta = dy
       .cast("f32")
-      .mul(this.a.loadRows(this.o, b, t0, d).cast("f32"))
+      .mul(this.a.loadRows(this.o, at, d).cast("f32"))
       .sum(1);
-    return { query: this.a.loadRows(this.q, b, t0, d), dy, lse: this.a.loadRows(this.lseView, b, t0, 1), delta };
+    return { query: this.a.loadRows(this.q, at, d), dy, lse: this.a.loadRows(this.lseView, at, 1), delta };
   }
 }
 
@@ -65,7 +68,8 @@ const queryKernel = specialize((p: AttentionStatic) =>
     const parts = k.index("parts");
     const dsink = k.view(k.buffer("dsink", "f32", "out"), [a.size.b, parts, p.h]);
     const [t0, b] = [k.programId(0).mul(p.tokens), k.programId(1)];
-    const r = rows.load(b, t0);
+    const at = { b, t0, h0: a.firstHead(2) };
+    const r = rows.load(at);
     const position = a.positions(t0);
     const turn = (keys: Tile, visible: Tile, acc: Tile): Tile[] => [
       k.dot(probabilities(a, r, keys, visible).ds.cast(p.dtype), keys, { acc }),
@@ -77,10 +81,10 @@ const queryKernel = specialize((p: AttentionStatic) =>
       [acc] = k.loop(a.entryRange(t0), [acc!], (j, [c]) =>
         turn(a.loadEntries(j, b), a.seesEntry(position, b, t0, j), c!),
       );
-    a.storeRows(dq, b, t0, p.d, acc!.cast(p.dtype));
+    a.storeRows(dq, at, p.d, acc!.cast(p.dtype));
     // A row past T has dy = 0, so delta and its share of dsink are 0.
-    const share = a.sink().sub(r.lse).exp().mul(r.delta).neg().reshape([p.tokens, p.h]).sum(0);
-    k.store(dsink, [b, k.programId(0), 0], share.reshape([1, 1, p.h]));
+    const share = a.sink(at.h0).sub(r.lse).exp().mul(r.delta).neg().reshape([p.tokens, p.heads]).sum(0);
+    k.store(dsink, [b, k.programId(0), at.h0], share.reshape([1, 1, p.heads]));
   }),
 );
 
@@ -105,17 +109,21 @@ const keyKernel = specialize(({ ofEntries, ...p }: AttentionStatic & { readonly 
           .sub(queryStart)
           .min(t);
     const [acc] = k.loop({ start, end, step: p.tokens }, [k.full([n, p.d], 0)], (t0, [c]) => {
-      const r = loader.load(b, t0);
-      const position = a.positions(t0);
-      // Rows past T read zeros and add nothing; rows past `end` are masked by visibility.
-      const { p: weights, ds } = probabilities(
-        a,
-        r,
-        keys,
-        ofEntries ? a.seesEntry(position, b, t0, i) : a.seesKey(position, i),
-      );
-      const withQueries = k.dot(ds.cast(p.dtype), r.query, { transA: true, acc: c! });
-      return [k.dot(weights.cast(p.dtype), r.dy, { transA: true, acc: withQueries })];
+      let sum = c!;
+      for (let h0 = 0; h0 < p.h; h0 += p.heads) {
+        const r = loader.load({ b, t0, h0 });
+        const position = a.positions(t0);
+        // Rows past T and heads past H read zeros and add nothing; rows past `end` are masked by visibility.
+        const { p: weights, ds } = probabilities(
+          a,
+          r,
+          keys,
+          ofEntries ? a.seesEntry(position, b, t0, i) : a.seesKey(position, i),
+        );
+        const withQueries = k.dot(ds.cast(p.dtype), r.query, { transA: true, acc: sum });
+        sum = k.dot(weights.cast(p.dtype), r.dy, { transA: true, acc: withQueries });
+      }
+      return [sum];
     });
     k.store(dk, [b, i, 0], acc!.cast(p.dtype).reshape([1, n, p.d]));
   }),
@@ -129,21 +137,26 @@ export function sparseAttentionBackward(
   x: AttentionInputs,
 ): { dq: NdArray; dkv: NdArray; dckv: NdArray | undefined; dsink: NdArray } {
   const s = attentionShape("sparseAttentionBackward", x);
-  const p = attentionStatic(x, s);
-  const args = { ...attentionArgs(x, s, p), q: x.q, dy, o, lse };
+  const start = attentionStatic(x, s);
+  const args = { ...attentionArgs(x, s, start), q: x.q, dy, o, lse };
+  const { chip } = device.properties;
   const dq = empty(device, x.q.shape, x.q.dtype);
-  const parts = ceilDiv(s.t, p.tokens);
+  const query = fitted(chip, queryKernel, start, smallestTiles);
+  const parts = ceilDiv(s.t, query.p.tokens);
   const partial = empty(device, [s.b, parts, s.h]);
-  run(device, queryKernel(p), [parts, s.b, 1], { ...args, dq, dsink: partial, parts });
+  run(device, query.program, [parts, s.b, ceilDiv(s.h, query.p.heads)], { ...args, dq, dsink: partial, parts });
   const dsink = sum(device, { ...partial, shape: [s.b * parts, s.h] }, 0);
   device.free(partial.buffer);
   const dkv = empty(device, x.kv.shape, x.kv.dtype);
-  run(device, keyKernel({ ...p, ofEntries: false }), [ceilDiv(s.tk, p.keys), s.b, 1], { ...args, dk: dkv });
+  const keys = fitted(chip, keyKernel, { ...start, ofEntries: false }, smallestTiles);
+  run(device, keys.program, [ceilDiv(s.tk, keys.p.keys), s.b, 1], { ...args, dk: dkv });
   let dckv: NdArray | undefined;
   if (x.ckv) {
     dckv = empty(device, x.ckv.shape, x.ckv.dtype);
-    if (p.hasCkv)
-      run(device, keyKernel({ ...p, ofEntries: true }), [ceilDiv(s.tc, p.entries), s.b, 1], { ...args, dk: dckv });
+    if (start.hasCkv) {
+      const entries = fitted(chip, keyKernel, { ...start, ofEntries: true }, smallestTiles);
+      run(device, entries.program, [ceilDiv(s.tc, entries.p.entries), s.b, 1], { ...args, dk: dckv });
+    }
   }
   return { dq, dkv, dckv, dsink: { ...dsink, shape: [s.h] } };
 }
@@ -246,7 +259,6 @@ function caseOf(
   };
 }
 
-const program = (ofEntries: boolean): ReturnType<typeof keyKernel> => keyKernel({ ...example, ofEntries });
 const example: AttentionStatic = {
   dtype: "bf16",
   h: 8,
@@ -254,6 +266,7 @@ const example: AttentionStatic = {
   hasCkv: true,
   hasMask: true,
   tokens: 8,
+  heads: 8,
   keys: 64,
   entries: 32,
 };
@@ -292,5 +305,9 @@ export const cases: OpCases = {
       false,
     ),
   ],
-  programs: () => [attentionForwardProgram(example), queryKernel(example), program(false), program(true)],
+  programs: (chip) => [
+    ...[attentionForwardProgram, queryKernel].map((f) => fitted(chip, f, example, smallestTiles).program),
+    ...[false, true].map((ofEntries) => fitted(chip, keyKernel, { ...example, ofEntries }, smallestTiles).program),
+  ],
+  training: ["sparse_attention_query_grad", "sparse_attention_key_grad", "sparse_attention_entry_grad"],
 };

@@ -10,8 +10,9 @@
 import type { DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
-import { kernel, type Index, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import { kernel, type Index, type IndexLike, type KernelBuilder, type Tile } from "../tile/builder.ts";
 import type { View } from "../tile/ir.ts";
+import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, type NdArray } from "./nd-array.ts";
 
@@ -85,10 +86,18 @@ export interface AttentionStatic {
   readonly d: number;
   readonly hasCkv: boolean;
   readonly hasMask: boolean;
-  /** Tokens per program, keys and compressed entries per turn. */
+  /** Tokens and heads per program, keys and compressed entries per turn. */
   readonly tokens: number;
+  readonly heads: number;
   readonly keys: number;
   readonly entries: number;
+}
+
+/** Sequence, first token and first head of a program's rows. */
+export interface RowStart {
+  readonly b: Index;
+  readonly t0: Index;
+  readonly h0: IndexLike;
 }
 
 /** Names shared by the forward and backward kernels: parameters, positions and visibility. */
@@ -106,7 +115,7 @@ export class AttentionParts {
   constructor(k: KernelBuilder, p: AttentionStatic) {
     this.k = k;
     this.p = p;
-    this.rows = p.tokens * p.h;
+    this.rows = p.tokens * p.heads;
     const names = ["b", "t", "tk", "tc", "queryStart", "keyStart", "window", "ratio"] as const;
     this.size = Object.fromEntries(names.map((n) => [n, k.index(n)])) as AttentionParts["size"];
     this.scale = k.scalar("scale");
@@ -119,21 +128,25 @@ export class AttentionParts {
   tokenView(name: string, dtype: DType, width: number, mode: "in" | "out" = "in"): View {
     return this.k.view(this.k.buffer(name, dtype, mode), [this.size.b, this.size.t, this.p.h, width]);
   }
-  /** [tokens*H, width] of a [B,T,H,width] view. */
-  loadRows(view: View, b: Index, t0: Index, width: number): Tile {
-    return this.k.load(view, [b, t0, 0, 0], [1, this.p.tokens, this.p.h, width]).reshape([this.rows, width]);
+  /** First head of the program along grid axis `axis`; a program that takes all heads needs no axis. */
+  firstHead(axis: 1 | 2): IndexLike {
+    return this.p.heads === this.p.h ? 0 : this.k.programId(axis).mul(this.p.heads);
   }
-  storeRows(view: View, b: Index, t0: Index, width: number, value: Tile): void {
-    this.k.store(view, [b, t0, 0, 0], value.reshape([1, this.p.tokens, this.p.h, width]));
+  /** [tokens*heads, width] of a [B,T,H,width] view. */
+  loadRows(view: View, { b, t0, h0 }: RowStart, width: number): Tile {
+    return this.k.load(view, [b, t0, h0, 0], [1, this.p.tokens, this.p.heads, width]).reshape([this.rows, width]);
   }
-  /** Repeats [tokens, n] over heads: [tokens*H, n]. */
+  storeRows(view: View, { b, t0, h0 }: RowStart, width: number, value: Tile): void {
+    this.k.store(view, [b, t0, h0, 0], value.reshape([1, this.p.tokens, this.p.heads, width]));
+  }
+  /** Repeats [tokens, n] over heads: [tokens*heads, n]. */
   overHeads(tile: Tile): Tile {
     const n = tile.shape[1]!;
-    return tile.reshape([this.p.tokens, 1, n]).broadcast([this.p.tokens, this.p.h, n]).reshape([this.rows, n]);
+    return tile.reshape([this.p.tokens, 1, n]).broadcast([this.p.tokens, this.p.heads, n]).reshape([this.rows, n]);
   }
-  sink(): Tile {
-    const { tokens, h } = this.p;
-    return this.k.load(this.sinkView, [0, 0], [1, h]).broadcast([tokens, h]).reshape([this.rows, 1]);
+  sink(h0: IndexLike): Tile {
+    const { tokens, heads } = this.p;
+    return this.k.load(this.sinkView, [0, h0], [1, heads]).broadcast([tokens, heads]).reshape([this.rows, 1]);
   }
   /** Absolute position of each row, i32 [rows,1]. */
   positions(t0: Index): Tile {
@@ -185,7 +198,8 @@ const forwardKernel = specialize((p: AttentionStatic) =>
     const o = a.tokenView("o", p.dtype, p.d, "out");
     const lseView = a.tokenView("lse", "f32", 1, "out");
     const [t0, b] = [k.programId(0).mul(p.tokens), k.programId(1)];
-    const query = a.loadRows(q, b, t0, p.d);
+    const at = { b, t0, h0: a.firstHead(2) };
+    const query = a.loadRows(q, at, p.d);
     const position = a.positions(t0);
     /** One turn of the online softmax over keys [n, D]. */
     const turn = (keys: Tile, visible: Tile, [max, total, out]: readonly Tile[]): Tile[] => {
@@ -204,12 +218,12 @@ const forwardKernel = specialize((p: AttentionStatic) =>
     if (p.hasCkv)
       state = k.loop(a.entryRange(t0), state, (j, s) => turn(a.loadEntries(j, b), a.seesEntry(position, b, t0, j), s));
     const [max, total, out] = state as [Tile, Tile, Tile];
-    const sink = a.sink();
+    const sink = a.sink(at.h0);
     const top = max.max(sink);
     const shrink = max.sub(top).exp();
     const den = total.mul(shrink).add(sink.sub(top).exp());
-    a.storeRows(o, b, t0, p.d, out.mul(shrink.div(den)).cast(p.dtype));
-    a.storeRows(lseView, b, t0, 1, top.add(den.log()));
+    a.storeRows(o, at, p.d, out.mul(shrink.div(den)).cast(p.dtype));
+    a.storeRows(lseView, at, 1, top.add(den.log()));
   }),
 );
 
@@ -224,7 +238,7 @@ export function attentionShape(op: string, x: AttentionInputs): AttentionShape {
   return { b, t, h, d, tk, tc };
 }
 
-/** Tiles of about 64 rows by 64 keys; smaller for wide heads so that all live tiles fit a 192 KB scratch memory. */
+/** Tiles of about 64 rows by 64 keys, fewer for wide heads; a program takes all heads of its tokens where they fit. */
 export function attentionStatic(x: AttentionInputs, s: AttentionShape): AttentionStatic {
   const wide = s.d > 128;
   const most = Math.max(1, Math.floor((wide ? 16 : 64) / s.h));
@@ -238,10 +252,13 @@ export function attentionStatic(x: AttentionInputs, s: AttentionShape): Attentio
     hasCkv,
     hasMask: hasCkv && x.mask !== undefined,
     tokens,
+    heads: s.h,
     keys: wide ? 16 : 64,
     entries: wide ? 16 : 32,
   };
 }
+
+export const smallestTiles = { keys: 16, entries: 16, tokens: 1, heads: 16 } as const;
 
 /** Launch arguments by parameter name. */
 export const attentionArgs = (
@@ -266,10 +283,15 @@ export const attentionArgs = (
 
 export function sparseAttention(device: Device, x: AttentionInputs): { o: NdArray; lse: NdArray } {
   const s = attentionShape("sparseAttention", x);
-  const p = attentionStatic(x, s);
+  const { program, p } = fitted(device.properties.chip, forwardKernel, attentionStatic(x, s), smallestTiles);
   const o = empty(device, x.q.shape, x.q.dtype);
   const lse = empty(device, [s.b, s.t, s.h]);
-  run(device, forwardKernel(p), [ceilDiv(s.t, p.tokens), s.b, 1], { ...attentionArgs(x, s, p), q: x.q, o, lse });
+  run(device, program, [ceilDiv(s.t, p.tokens), s.b, ceilDiv(s.h, p.heads)], {
+    ...attentionArgs(x, s, p),
+    q: x.q,
+    o,
+    lse,
+  });
   return { o, lse };
 }
 

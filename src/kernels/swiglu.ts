@@ -5,9 +5,9 @@
  * source   DeepSeek-V4 spec section 2.9; twin swigluRef
  */
 import type { Device } from "../device/device.ts";
-import type { KernelBuilder, Tile } from "../tile/builder.ts";
+import type { Tile } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
-import { map } from "./elementwise.ts";
+import { map, mapProgram, type MapBody } from "./elementwise.ts";
 import { fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { sum } from "./reduce.ts";
 
@@ -39,14 +39,35 @@ const clampBoth = (t: Tile, limit: number): Tile => t.min(limit).max(-limit);
 const asRows = (x: NdArray): NdArray => ({ ...x, shape: rowsOf(x) });
 const asColumn = (x: NdArray): NdArray => ({ ...x, shape: [sizeOf(x.shape), 1] });
 
-export function swiglu(device: Device, a: NdArray, b: NdArray, { limit, rowScale }: SwigluOptions): NdArray {
-  const body = (_k: KernelBuilder, x: Tile, y: Tile, r?: Tile): Tile[] => {
-    const c = x.min(limit);
-    const out = c.mul(c.sigmoid()).mul(clampBoth(y, limit));
+const forwardBody =
+  (limit: number): MapBody =>
+  (_k, x, y, r) => {
+    const c = x!.min(limit);
+    const out = c.mul(c.sigmoid()).mul(clampBoth(y!, limit));
     return [r ? out.mul(r) : out];
   };
+
+/** Gradients of a, b and, where there is one, of the row scale before its sum over the row. */
+const backwardBody =
+  (limit: number): MapBody =>
+  (_k, g, x, y, r) => {
+    const c = x!.min(limit);
+    const s = c.sigmoid();
+    const silu = c.mul(s);
+    const yc = clampBoth(y!, limit);
+    const gr = r ? g!.mul(r) : g!;
+    const inA = x!.le(limit).cast("f32");
+    const inB = y!.abs().le(limit).cast("f32");
+    const da = gr
+      .mul(yc)
+      .mul(s.add(silu.mul(s.neg().add(1))))
+      .mul(inA);
+    return [da, gr.mul(silu).mul(inB), ...(r ? [g!.mul(silu).mul(yc)] : [])];
+  };
+
+export function swiglu(device: Device, a: NdArray, b: NdArray, { limit, rowScale }: SwigluOptions): NdArray {
   const inputs = rowScale ? [asRows(a), asRows(b), asColumn(rowScale)] : [asRows(a), asRows(b)];
-  const [y] = map(device, `swiglu${limit}`, inputs, [a.dtype], (k, ...t) => body(k, t[0]!, t[1]!, t[2]));
+  const [y] = map(device, `swiglu${limit}`, inputs, [a.dtype], forwardBody(limit));
   return { ...y!, shape: a.shape };
 }
 
@@ -63,20 +84,7 @@ export function swigluBackward(
     `swigluBackward${limit}`,
     inputs,
     [a.dtype, b.dtype, ...(rowScale ? ["f32" as const] : [])],
-    (_k, g, x, y, r) => {
-      const c = x!.min(limit);
-      const s = c.sigmoid();
-      const silu = c.mul(s);
-      const yc = clampBoth(y!, limit);
-      const gr = r ? g!.mul(r) : g!;
-      const inA = x!.le(limit).cast("f32");
-      const inB = y!.abs().le(limit).cast("f32");
-      const da = gr
-        .mul(yc)
-        .mul(s.add(silu.mul(s.neg().add(1))))
-        .mul(inA);
-      return [da, gr.mul(silu).mul(inB), ...(r ? [g!.mul(silu).mul(yc)] : [])];
-    },
+    backwardBody(limit),
   );
   const shaped = (x: NdArray): NdArray => ({ ...x, shape: a.shape });
   if (!rowScale) return { da: shaped(outs[0]!), db: shaped(outs[1]!), dRowScale: undefined };
@@ -125,4 +133,22 @@ function caseOf(rows: number, width: number): KernelCase {
   };
 }
 
-export const cases: OpCases = { op: "swiglu", cases: [caseOf(3, 17), caseOf(20, 64)], programs: () => [] };
+const whole = { dtype: "bf16", rows: "each", cols: "unit" } as const;
+const column = { dtype: "f32", rows: "each", cols: "same" } as const;
+const tiles = { tileRows: 16, tileCols: 256 };
+
+export const cases: OpCases = {
+  op: "swiglu",
+  cases: [caseOf(3, 17), caseOf(20, 64)],
+  programs: (chip) => [
+    mapProgram(chip, "swiglu10", { ...tiles, inputs: [whole, whole, column], outputs: ["bf16"] }, forwardBody(10))
+      .program,
+    mapProgram(
+      chip,
+      "swigluBackward10",
+      { ...tiles, inputs: [whole, whole, whole, column], outputs: ["bf16", "bf16", "f32"] },
+      backwardBody(10),
+    ).program,
+  ],
+  training: ["map_swigluBackward10"],
+};

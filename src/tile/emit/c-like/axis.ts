@@ -3,7 +3,7 @@ import type { DType } from "../../../base/dtype.ts";
 import type { ReduceOp, TileOp, TileValue } from "../../ir.ts";
 import { elementOf } from "./element.ts";
 import { elementText, newNest, rowMajor, type Emission, type MemRef, type Ref } from "./emission.ts";
-import { sizeOf } from "./fusion-plan.ts";
+import { sizeOf } from "../../walk.ts";
 import { contiguous } from "./places.ts";
 import type { Place } from "./target.ts";
 

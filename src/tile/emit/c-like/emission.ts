@@ -5,7 +5,8 @@
  */
 import { dtypes, type DType } from "../../../base/dtype.ts";
 import type { IndexExpr, TileProgram, TileValue, View } from "../../ir.ts";
-import { planFusion, sizeOf, type FusionPlan } from "./fusion-plan.ts";
+import { sizeOf } from "../../walk.ts";
+import { planFusion, type FusionPlan } from "./fusion-plan.ts";
 import { indexText, offsetText, paren } from "./index-text.ts";
 import { LineWriter, ScratchPlan } from "./line-writer.ts";
 import type { CLikeTarget, Place } from "./target.ts";

@@ -4,6 +4,7 @@
  * readers are decided before the tile. Main function: `planFusion`.
  */
 import type { Stmt, TileProgram, TileValue } from "../../ir.ts";
+import { operandsOf, sizeOf } from "../../walk.ts";
 
 export type Life = "virtual" | "memory";
 
@@ -24,37 +25,6 @@ export interface FusionPlan {
   readonly written: ReadonlySet<string>;
   /** Carried slots whose `next` may be computed in place: key `loop:slot`. */
   readonly inPlace: ReadonlySet<string>;
-}
-
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((p, n) => p * n, 1);
-
-/** Tiles read by a tile's op. */
-export function operandsOf(tile: TileValue): number[] {
-  const op = tile.op;
-  switch (op.kind) {
-    case "unary":
-    case "cast":
-    case "broadcast":
-    case "reshape":
-    case "transpose":
-    case "reduce":
-    case "cumsum":
-    case "topk":
-      return [op.x];
-    case "binary":
-    case "compare":
-      return [op.a, op.b];
-    case "select":
-      return [op.cond, op.a, op.b];
-    case "gather":
-      return [op.rows];
-    case "dot":
-      return op.acc === undefined ? [op.a, op.b] : [op.a, op.b, op.acc];
-    case "random":
-      return [op.counter];
-    default:
-      return [];
-  }
 }
 
 const elementwise = new Set(["unary", "binary", "compare", "select", "cast", "random"]);

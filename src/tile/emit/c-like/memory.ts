@@ -5,7 +5,7 @@
 import type { IndexExpr, Stmt, TileOp, TileValue } from "../../ir.ts";
 import { elementOf, storedElement } from "./element.ts";
 import { elementText, newNest, rowMajor, type Clip, type Emission, type MemRef } from "./emission.ts";
-import { sizeOf } from "./fusion-plan.ts";
+import { sizeOf } from "../../walk.ts";
 import { offsetText } from "./index-text.ts";
 import { inMemory } from "./places.ts";
 import type { Place } from "./target.ts";

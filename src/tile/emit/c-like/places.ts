@@ -4,7 +4,8 @@ import { assert } from "../../../base/errors.ts";
 import type { TileValue } from "../../ir.ts";
 import { elementOf, storedElement, type MappingOp } from "./element.ts";
 import { elementText, rowMajor, type Emission, type MemRef, type Ref } from "./emission.ts";
-import { isUnitReshape, sizeOf, type TilePlan } from "./fusion-plan.ts";
+import { sizeOf } from "../../walk.ts";
+import { isUnitReshape, type TilePlan } from "./fusion-plan.ts";
 
 /** target[i] = tile[i] over the whole shape. */
 export function fill(e: Emission, shape: readonly number[], dtype: DType, target: Ref, id: number): void {

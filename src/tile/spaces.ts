@@ -1,0 +1,276 @@
+/**
+ * Where each tile of a legal program lives on a chip: its memory, bytes with padding, live range and offset.
+ * Main function: `assignMemorySpaces`. One tile has one home:
+ *   uniform          a number on the scalar unit, no memory
+ *   operand          a load that only dots read goes straight to the staging memory
+ *   product          a dot whose result is added to by later dots, or leaves by a store, stays in the product memory
+ *   vector           everything else, products that vector ops read included
+ * A cell is a piece of memory several values share: views by reshape, a loop's carried value and its result, the turns
+ * of one accumulation. Padding is conservative: rows are aligned, broadcasts are copied, one program has one vector core.
+ */
+import { dtypes } from "../base/dtype.ts";
+import { spaceOf, type Chip, type Role, type Space } from "./chips/types.ts";
+import type { TileValue, View } from "./ir.ts";
+import type { LegalProgram } from "./legality.ts";
+import { findAccumulations, type Accumulations } from "./accumulate.ts";
+import { Liveness, type Range } from "./liveness.ts";
+import { dotBytes, keepsLayout, roundUp, tileBytes } from "./padding.ts";
+import { operandsOf, sizeOf } from "./walk.ts";
+
+export interface Placement {
+  /** The tile, and what of it: "value", "operand", "left", "right", "product", "scratch". */
+  readonly tile: number;
+  readonly part: string;
+  readonly space: Space;
+  readonly bytes: number;
+  readonly offset: number;
+  /** First and last statement position, both included. */
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface MemoryPlan {
+  readonly placements: readonly Placement[];
+  /** Highest byte used of each memory the program touches. */
+  readonly peakBytes: Readonly<Partial<Record<Space, number>>>;
+  /** Bytes that pass between vector and matrix memories through device memory, per turn of each dot. */
+  readonly workspaceBytes: number;
+}
+
+type Request = Omit<Placement, "offset"> & { readonly reuses: readonly string[]; readonly key: string };
+
+class SpacePlanner {
+  private readonly chip: Chip;
+  private readonly legal: LegalProgram;
+  private readonly live: Liveness;
+  private readonly sums: Accumulations;
+  private readonly requests: Request[] = [];
+  private readonly roles: Readonly<Record<Role, Space>>;
+  private readonly groups = new Map<number, number[]>();
+  private workspaceBytes = 0;
+
+  constructor(legal: LegalProgram, chip: Chip) {
+    this.chip = chip;
+    this.legal = legal;
+    this.roles = chip.arch.roles;
+    this.live = new Liveness(legal.program);
+    this.sums = findAccumulations(this.live, chip.arch.matrix.accumulates);
+    for (const id of this.live.tiles.keys()) {
+      const head = this.head(id);
+      const group = this.groups.get(head);
+      if (group) group.push(id);
+      else this.groups.set(head, [id]);
+    }
+  }
+
+  run(): MemoryPlan {
+    for (const tile of this.live.tiles.values()) this.place(tile);
+    for (const s of this.live.stores) if (this.isVector(s.value)) this.stagedStrides(s.value, s.view, s.at);
+    this.operands();
+    return { ...pack(this.requests, this.chip), workspaceBytes: this.workspaceBytes };
+  }
+
+  // ---- homes ----
+  private get split(): boolean {
+    return this.roles.stage !== this.roles.vector;
+  }
+  private get throughWorkspace(): boolean {
+    return this.chip.arch.matrix.vectorPath === "workspace";
+  }
+  private tile(id: number): TileValue {
+    return this.live.tiles.get(id)!;
+  }
+  /** The tile whose memory `id` is a view of. */
+  private root(id: number): number {
+    const { op } = this.tile(id);
+    return op.kind === "reshape" && keepsLayout(this.chip, this.roles.vector, this.tile(op.x), this.tile(id)) ? this.root(op.x) : id; // prettier-ignore
+  }
+  /** The tile that names the vector memory `id` is in: views, and a carried slot with its result, share one. */
+  private head(id: number): number {
+    const root = this.root(id);
+    return this.sums.products.has(root) ? root : this.live.slotHead(root);
+  }
+  private isProduct(id: number): boolean {
+    return this.sums.products.has(this.root(id));
+  }
+  private isContiguous(view: View, shape: readonly number[]): boolean {
+    const stride = view.strides[view.strides.length - 1];
+    return (shape[shape.length - 1] ?? 1) === 1 || (stride?.kind === "const" && stride.value === 1);
+  }
+  /** A product's narrowing cast that only stores read happens on the way out of the product memory. */
+  private leavesByStore(id: number): boolean {
+    const { op, dtype } = this.tile(id);
+    if (op.kind !== "cast" || !this.isProduct(op.x) || this.tile(op.x).dtype !== "f32") return false;
+    return (dtype === "bf16" || dtype === "f16") && this.onlyStored(id);
+  }
+  private onlyStored(id: number): boolean {
+    return this.live.usesOf(id).every((u) => u.kind === "store" || (u.kind === "operand" && this.tile(u.by).op.kind === "reshape" && this.root(u.by) === this.root(id) && this.onlyStored(u.by))); // prettier-ignore
+  }
+  /** Whether something reads this value from the vector memory. */
+  private isReadAsVector(id: number): boolean {
+    return this.live.usesOf(id).some((u) => {
+      switch (u.kind) {
+        case "left":
+        case "right":
+          return !this.split;
+        case "acc":
+          return !this.sums.products.has(u.by);
+        case "init":
+        case "next":
+          return !this.sums.slots.has(u.slot);
+        case "store":
+          return !this.isProduct(id);
+        case "operand":
+          if (this.tile(u.by).op.kind === "reshape" && this.root(u.by) === this.root(id)) return this.isReadAsVector(u.by); // prettier-ignore
+          return !this.leavesByStore(u.by);
+        case "scatter":
+          return true;
+      }
+    });
+  }
+  /** Loads that dots read directly in the staging memory. */
+  private isStaged(id: number): boolean {
+    const { op, shape } = this.tile(id);
+    return this.split && op.kind === "load" && this.isContiguous(op.view, shape) && !this.isReadAsVector(id);
+  }
+  private isVector(id: number): boolean {
+    if (this.live.uniform.has(id)) return false;
+    const root = this.root(id);
+    if (this.isProduct(root)) return this.isReadAsVector(root);
+    return !this.isStaged(root) && !this.leavesByStore(root);
+  }
+
+  // ---- requests ----
+  private ask(key: string, tile: number, part: string, space: Space, bytes: number, range: Range, reuses: readonly string[] = []): void {
+    this.requests.push({ key, tile, part, space, bytes, from: range.from, to: range.to, reuses });
+  } // prettier-ignore
+  private scratch(tile: number, bytes: number, at: number, part = "scratch"): void {
+    this.ask(`${part}${tile}.${this.requests.length}`, tile, part, this.roles.vector, bytes, { from: at, to: at });
+  }
+
+  private place(tile: TileValue): void {
+    const { id, op } = tile;
+    const at = this.live.at(id);
+    if (this.live.uniform.has(id)) {
+      const slots = this.live.usesOf(id).filter((u) => u.kind === "left" || u.kind === "right" || u.kind === "store" || u.kind === "scatter"); // prettier-ignore
+      for (const u of slots) this.scratch(id, tileBytes(this.chip, this.roles.vector, tile), u.at, "filled");
+      return;
+    }
+    if (op.kind === "load" && !this.isStaged(id)) this.stagedStrides(id, op.view, at);
+    if (this.root(id) !== id) return;
+    if (this.sums.cellOf(id) === id) this.product(tile);
+    if (this.isVector(id) && this.head(id) === id) this.vector(tile);
+    const expansion = this.legal.expansions.get(id);
+    const largest = Math.max(...[id, ...operandsOf(tile)].map((x) => tileBytes(this.chip, this.roles.vector, this.tile(x)))); // prettier-ignore
+    if (expansion && expansion.tiles > 0) this.scratch(id, expansion.tiles * largest, at);
+    const filled = this.filledOperands(tile);
+    if (filled > 0) this.scratch(id, filled * largest, at, "filled");
+  }
+
+  /** Uniform operands the instruction cannot take as a number. */
+  private filledOperands(tile: TileValue): number {
+    const { op } = tile;
+    const { scalarOperand } = this.chip.arch.vector;
+    const uniforms = operandsOf(tile).filter((x) => this.live.uniform.has(x)).length;
+    switch (op.kind) {
+      case "binary":
+        return scalarOperand.binary.has(op.op) ? 0 : uniforms;
+      case "compare":
+        return scalarOperand.compare ? 0 : uniforms;
+      case "select":
+        return Math.max(0, uniforms - (scalarOperand.select ? 1 : 0));
+      default:
+        return uniforms;
+    }
+  }
+
+  private vector(tile: TileValue): void {
+    const { id, op } = tile;
+    const range = this.live.spanOf(this.groups.get(id)!);
+    const space = this.roles.vector;
+    const own = tileBytes(this.chip, space, tile);
+    const bytes = op.kind === "dot" && !this.split ? Math.max(own, dotBytes(this.chip, this.tile(op.a), tile).product) : own; // prettier-ignore
+    // One instruction may write over an operand that ends with it.
+    const inPlace = ["unary", "binary", "select", "cast"].includes(op.kind) && (this.legal.expansions.get(id)?.tiles ?? 0) === 0; // prettier-ignore
+    const reuses = inPlace ? operandsOf(tile).map((x) => `v${this.head(x)}`) : [];
+    this.ask(`v${id}`, id, "value", space, bytes, range, reuses);
+    if (this.sums.products.has(id) && this.throughWorkspace) this.workspaceBytes += own;
+  }
+
+  private product(tile: TileValue): void {
+    const members = this.sums.cell(tile.id);
+    const range = this.live.spanOf(members);
+    const dot = members.map((x) => this.tile(x)).find((t) => t.op.kind === "dot")!;
+    const { a } = dot.op as Extract<TileValue["op"], { kind: "dot" }>;
+    this.ask(`p${tile.id}`, tile.id, "product", this.roles.product, dotBytes(this.chip, this.tile(a), dot).product, range); // prettier-ignore
+  }
+
+  private operands(): void {
+    const staged: [number, number][] = [];
+    for (const tile of this.live.tiles.values()) {
+      const { op, id } = tile;
+      if (op.kind !== "dot") continue;
+      const at = this.live.at(id);
+      const here = { from: at, to: at };
+      const bytes = dotBytes(this.chip, this.tile(op.a), tile);
+      // A product that joins a vector accumulator passes through the product memory.
+      if (this.split && !this.sums.products.has(id)) {
+        this.ask(`p${id}`, id, "product", this.roles.product, bytes.product, here);
+        if (this.throughWorkspace) this.workspaceBytes += bytes.product;
+      }
+      if (this.split) {
+        staged.push([op.a, bytes.left], [op.b, bytes.right]);
+        this.ask(`l${id}`, id, "left", this.roles.left, bytes.left, here);
+      } else {
+        if (op.transA) this.scratch(id, bytes.left, at, "transposed");
+        if (!op.transB) this.scratch(id, bytes.right, at, "transposed");
+        this.scratch(id, bytes.right, at, "rearranged");
+      }
+      this.ask(`r${id}`, id, "right", this.roles.right, bytes.right, here);
+    }
+    this.stage(staged);
+  }
+
+  /** Copies of dot operands in the staging memory, one for all dots that read a tile. */
+  private stage(operands: readonly (readonly [id: number, bytes: number])[]): void {
+    const largest = new Map<number, number>();
+    for (const [id, bytes] of operands) largest.set(this.root(id), Math.max(bytes, largest.get(this.root(id)) ?? 0));
+    for (const [root, bytes] of largest) {
+      const range = this.live.spanOf(this.groups.get(this.head(root))!.filter((x) => this.root(x) === root));
+      this.ask(`s${root}`, root, "operand", this.roles.stage, bytes, range);
+      if (!this.isStaged(root) && this.throughWorkspace) this.workspaceBytes += bytes;
+    }
+  }
+
+  /** A copy whose elements are apart in device memory needs room to spread and close up again. */
+  private stagedStrides(id: number, view: View, at: number): void {
+    const { shape, dtype } = this.tile(id);
+    const { size } = dtypes[dtype];
+    const spread = this.chip.arch.stridedElementBytes(size);
+    if (this.isContiguous(view, shape) || spread === size) return;
+    this.scratch(id, sizeOf(shape) * spread, at, "strided");
+  }
+}
+
+/** Offsets by first fit in order of definition. */
+function pack(requests: readonly Request[], chip: Chip): Omit<MemoryPlan, "workspaceBytes"> {
+  const placements: (Omit<Placement, "to"> & { key: string; to: number })[] = [];
+  const peakBytes: Partial<Record<Space, number>> = {};
+  const ordered = requests.toSorted((a, b) => a.from - b.from);
+  for (const { reuses, ...r } of ordered) {
+    const { alignBytes } = spaceOf(chip, r.space);
+    const bytes = roundUp(r.bytes, alignBytes);
+    const live = placements.filter((p) => p.space === r.space && p.to >= r.from);
+    const heir = live.find((p) => reuses.includes(p.key) && p.to === r.from && p.bytes === bytes);
+    const busy = live.filter((p) => p !== heir).toSorted((a, b) => a.offset - b.offset);
+    let offset = heir?.offset ?? 0;
+    if (!heir) for (const p of busy) if (p.offset < offset + bytes && offset < p.offset + p.bytes) offset = roundUp(p.offset + p.bytes, alignBytes); // prettier-ignore
+    // The operand ends where its heir begins.
+    if (heir) heir.to = r.from - 1;
+    placements.push({ ...r, bytes, offset });
+    peakBytes[r.space] = Math.max(peakBytes[r.space] ?? 0, offset + bytes);
+  }
+  return { placements, peakBytes };
+}
+
+export const assignMemorySpaces = (legal: LegalProgram, chip: Chip): MemoryPlan => new SpacePlanner(legal, chip).run();
