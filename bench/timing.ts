@@ -14,10 +14,25 @@ export interface Timing {
 export const median = (list: readonly number[]): number =>
   list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? NaN;
 
-const cpuMs = (): number => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-};
+/** Of one run: by the wall clock, and of the processor over all threads. */
+export interface StepTime {
+  readonly wallMs: number;
+  readonly cpuMs: number;
+}
+
+/** Time per run of `repeats` runs. */
+export function timeOf(run: () => void, repeats = 1): StepTime {
+  const [wall, cpu] = [performance.now(), process.cpuUsage()];
+  for (let i = 0; i < repeats; i++) run();
+  const { user, system } = process.cpuUsage(cpu);
+  return { wallMs: (performance.now() - wall) / repeats, cpuMs: (user + system) / 1000 / repeats };
+}
+
+export const timingOf = (times: readonly StepTime[]): Timing => ({
+  bestMs: Math.min(...times.map((t) => t.wallMs)),
+  medianMs: median(times.map((t) => t.wallMs)),
+  cpuMs: Math.min(...times.map((t) => t.cpuMs)),
+});
 
 /** Times per run of each alternative: `rounds` turns of `repeats` runs, after one that is not counted. */
 export function takeTurns<K extends string>(
@@ -25,21 +40,9 @@ export function takeTurns<K extends string>(
   { rounds, repeats }: { readonly rounds: number; readonly repeats: number },
 ): Record<K, Timing> {
   const names = Object.keys(runs) as K[];
-  const samples = new Map(names.map((name) => [name, [] as { wall: number; cpu: number }[]]));
+  const times = new Map(names.map((name) => [name, [] as StepTime[]]));
   for (const name of names) runs[name]();
   for (let round = 0; round < rounds; round++)
-    for (const name of names) {
-      const [wall, cpu] = [performance.now(), cpuMs()];
-      for (let i = 0; i < repeats; i++) runs[name]();
-      samples.get(name)!.push({ wall: (performance.now() - wall) / repeats, cpu: (cpuMs() - cpu) / repeats });
-    }
-  const timingOf = (name: K): Timing => {
-    const walls = samples.get(name)!.map((s) => s.wall);
-    return {
-      bestMs: Math.min(...walls),
-      medianMs: median(walls),
-      cpuMs: Math.min(...samples.get(name)!.map((s) => s.cpu)),
-    };
-  };
-  return Object.fromEntries(names.map((name) => [name, timingOf(name)])) as Record<K, Timing>;
+    for (const name of names) times.get(name)!.push(timeOf(runs[name], repeats));
+  return Object.fromEntries(names.map((name) => [name, timingOf(times.get(name)!)])) as Record<K, Timing>;
 }

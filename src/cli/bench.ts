@@ -2,6 +2,8 @@
 import { defineCommand, type ArgsDef } from "citty";
 import { benchGemm, type GemmRate, type GemmReport, type GemmRow } from "../../bench/gemm.ts";
 import { oneDnnHint } from "../../bench/onednn.ts";
+import { benchTrain, trainConfigs, type TrainConfigName, type TrainReport } from "../../bench/train.ts";
+import { RequestError } from "../base/errors.ts";
 import { command, integerOf } from "./common.ts";
 
 const shared = {
@@ -43,7 +45,54 @@ const gemmCommand = command(
   },
 );
 
+/** One of a table's names. */
+function nameOf<K extends string>(flag: string, value: string, table: Readonly<Record<K, unknown>>): K {
+  if (Object.hasOwn(table, value)) return value as K;
+  throw new RequestError(`--${flag}: expected one of ${Object.keys(table).join(", ")}, got "${value}"`, flag);
+}
+
+function printTrain(r: TrainReport): void {
+  const thousands = (n: number): string => n.toFixed(0).padStart(8);
+  line(`${r.config}: ${r.parameters} parameters, ${r.batch} x ${r.length} tokens a step, ${(r.flopPerToken / 1e6).toFixed(1)} MFLOP a token, ${r.numThreads} threads`); // prettier-ignore
+  line(`${"tokens/s".padEnd(38)}    best   median  by processor time, and that as a share of the measured peak`);
+  for (const row of r.rows) {
+    const rates = [row.bestTokensPerS, row.medianTokensPerS, row.byCpuTokensPerS].map(thousands).join(" ");
+    line(`${`${row.name}, ${row.optimizer}, ${row.dtype}`.padEnd(38)}${rates}  ${percent(row.byCpuOfPeak)}`);
+  }
+  line(r.torch);
+}
+
+const torchDTypes = { bfloat16: true, float32: true } as const;
+
+export const benchTrainCommand = command(
+  { name: "train", description: "Steps of the network beside PyTorch and transformers (optional, from pip)" },
+  {
+    ...shared,
+    config: { type: "string", description: `One of ${Object.keys(trainConfigs).join(", ")}`, default: "shipped" },
+    batch: { type: "string", description: "Sequences of a step", default: "8" },
+    length: { type: "string", description: "Tokens of a sequence", default: "256" },
+    rounds: { type: "string", description: "Turns of each contender", default: "3" },
+    steps: { type: "string", description: "Steps of a turn", default: "1" },
+    python: { type: "string", description: "Interpreter that has torch and transformers", default: "python3" },
+    "torch-dtype": { type: "string", description: "Of PyTorch's network: bfloat16 or float32", default: "bfloat16" },
+  },
+  async (args) => {
+    const count = (name: "batch" | "length" | "rounds" | "steps"): number => integerOf(name, args[name], [1, 1e6])!;
+    const report = await benchTrain({
+      config: nameOf<TrainConfigName>("config", args.config, trainConfigs),
+      batch: count("batch"),
+      length: count("length"),
+      rounds: count("rounds"),
+      steps: count("steps"),
+      python: args.python,
+      torchDType: nameOf("torch-dtype", args["torch-dtype"], torchDTypes),
+    });
+    if (args.json) line(JSON.stringify(report));
+    else printTrain(report);
+  },
+);
+
 export const benchCommand = defineCommand({
   meta: { name: "bench", description: "Speed beside other libraries, and as a share of this machine's measured peak" },
-  subCommands: { gemm: gemmCommand },
+  subCommands: { gemm: gemmCommand, train: benchTrainCommand },
 });

@@ -41,6 +41,10 @@ export interface LanguageTrainOptions extends RunOptions {
 const INPUT_NOISE = 0.05;
 /** CPU features that make bf16 products faster than f32 ones; activations are bf16 there, weights stay f32. */
 const bf16Units: ReadonlySet<string> = new Set(["avx512bf16", "amx-bf16"]);
+/** Of activations in training. */
+export const activationDType = ({ properties }: Device): "f32" | "bf16" =>
+  properties.features.some((f) => bf16Units.has(f)) ? "bf16" : "f32";
+
 const Z_LOSS = 1e-4;
 const LOG_EVERY = 10;
 
@@ -53,8 +57,7 @@ interface LossParts {
 
 export async function trainLanguage(device: Device, options: LanguageTrainOptions): Promise<V4> {
   const { config, numSteps, peakLr } = options;
-  const dtype = device.properties.features.some((f) => bf16Units.has(f)) ? "bf16" : "f32";
-  const model = new Trainee(device, config, { seed: options.seed, dtype });
+  const model = new Trainee(device, config, { seed: options.seed, dtype: activationDType(device) });
   const { network } = model;
   const optimizer = makeOptimizer(model.namedParameters(), {
     muon: { weightDecay: 0.05 },

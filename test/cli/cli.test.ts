@@ -9,6 +9,7 @@ import { after, test } from "node:test";
 import { stripVTControlCharacters } from "node:util";
 import { runCommand, type CommandDef } from "citty";
 import { TesseraError } from "../../src/base/errors.ts";
+import { benchTrainCommand } from "../../src/cli/bench.ts";
 import { chatCommand } from "../../src/cli/chat.ts";
 import { dataCommand } from "../../src/cli/data.ts";
 import { evalCommand } from "../../src/cli/eval.ts";
@@ -63,6 +64,8 @@ test("wrong flags are named with what was expected, before a model is loaded", a
     [serveCommand, ["--port", "99999"], /--port: expected a number from 0 to 65535, got "99999"/],
     [serveCommand, ["--allow-origin", "friend"], /--allow-origin: expected origins like .*got "friend"/],
     [chatCommand, ["--thinkin"], /--thinkin: expected one of .*--thinking/],
+    [benchTrainCommand, ["--config", "huge"], /--config: expected one of nano, mini, shipped, got "huge"/],
+    [benchTrainCommand, ["--rounds", "0"], /--rounds: expected .*from 1 to .*got "0"/],
     [evalCommand, ["--suite", "huge"], /--suite: expected smoke, got "huge"/],
     [trainCommand, ["visual", "--steps", "0"], /--steps: expected a number from 1/],
     [dataCommand, ["build", "--size", "huge"], /--size: expected nano or mini, got "huge"/],
