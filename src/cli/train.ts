@@ -12,7 +12,10 @@ const args = {
   shared: { type: "string", description: "Folder of extra text, used where present", default: "../shared/data" },
   run: { type: "string", description: "Folder of the run", default: "runs/mini" },
   steps: { type: "string", description: "Steps in all", default: "1000" },
-  init: { type: "string", description: "Model folder whose weights a new run starts from" },
+  init: {
+    type: "string",
+    description: "Model folder that a new run starts from, for whatever the run does not have yet",
+  },
   minutes: { type: "string", description: "Stop and save after so long; call again to go on" },
   device: { type: "string", description: "cpu, js or interpreter" },
 } as const satisfies ArgsDef;
@@ -63,7 +66,7 @@ export const trainCommand = defineCommand({
     ),
     judge: command(
       { name: "judge", description: "Pictures -> the judge that names what generated pictures show" },
-      { ...args, init: { type: "string", description: "Model folder whose visual tokenizer is used; by default the run's own" } }, // prettier-ignore
+      args,
       async (a) => void process.stdout.write(`${JSON.stringify(await runJudge(openDevice(a.device), optionsOf(a)))}\n`),
     ),
     pack: command(

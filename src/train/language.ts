@@ -32,6 +32,8 @@ export interface LanguageTrainOptions extends RunOptions {
   /** Muon's; AdamW gets a third. */
   readonly peakLr: number;
   readonly saveEvery: number;
+  /** Fills the weights of a run that has no checkpoint yet. */
+  readonly start?: ((model: Trainee) => void) | undefined;
   /** Called after every `sampleEvery`-th step, to write what the model makes so far. */
   readonly sampleEvery?: number;
   readonly onSample?: (model: V4, step: number) => Promise<void> | void;
@@ -65,6 +67,7 @@ export async function trainLanguage(device: Device, options: LanguageTrainOption
     adamwLrScale: 1 / 3,
   });
   const resumed = loadCheckpoint(options.dir, { model, optimizer });
+  if (!resumed) options.start?.(model);
   const batcher = new Batcher({ ...options, bucketSize: 32 }, resumed?.extra as BatcherState | undefined);
   using run = new Run(options, resumed?.step ?? 0);
   const schedule = {

@@ -79,7 +79,7 @@ export const runDecoder = (device: Device, options: RecipeOptions): Promise<Visu
   visualRun(device, options, {
     part: "decoder",
     dir: decoderDir(options.runDir),
-    start: (own) => loadVisual(own, visualDir(options.runDir)),
+    start: (own) => loadVisual(own, options, [visualDir(options.runDir)]),
     peakLr: 1e-3,
   });
 
@@ -99,22 +99,29 @@ async function visualRun(
   return isInterrupted ? undefined : measureVisual(model, pixels, visualCounts);
 }
 
-function loadVisual(visual: VisualTokenizer, dir: string): void {
-  if (!loadCheckpoint(dir, { model: visual }))
-    throw new FormatError(`${dir}: expected a checkpoint of the visual tokenizer; run \`tessera train visual\` first`, { file: dir }); // prettier-ignore
+/** From the first of `dirs` that has a checkpoint, else from the model folder that the run starts from. */
+function loadVisual(visual: VisualTokenizer, { initFrom }: RecipeOptions, dirs: readonly string[]): void {
+  if (dirs.some((dir) => loadCheckpoint(dir, { model: visual }))) return;
+  const dir = dirs.at(-1)!;
+  if (initFrom === undefined)
+    throw new FormatError(`${dir}: expected a checkpoint of the visual tokenizer; run \`tessera train visual\` first, or give --init`, { file: dir }); // prettier-ignore
+  loadOfficial(join(initFrom, "visual.safetensors"), visual);
 }
 
 /** The trained visual tokenizer of a run, with its sharpened decoder where there is one. */
-export function trainedVisual(device: Device, runDir: string): VisualTokenizer {
+export function trainedVisual(device: Device, options: RecipeOptions): VisualTokenizer {
   const visual = new VisualTokenizer(device, visualTokenizerConfigs.mini, 0);
-  loadVisual(visual, existsSync(decoderDir(runDir)) ? decoderDir(runDir) : visualDir(runDir));
+  loadVisual(visual, options, [decoderDir(options.runDir), visualDir(options.runDir)]);
   return visual;
 }
 
 export async function vocabularyOfRun(options: RecipeOptions): Promise<Tokenizer> {
   const path = join(options.runDir, "tokenizer.json");
   if (existsSync(path)) return Tokenizer.load(path);
-  const tokenizer = trainTokenizer(await readTables(options.packagesDir, options.sharedDir));
+  const tokenizer =
+    options.initFrom === undefined
+      ? trainTokenizer(await readTables(options.packagesDir, options.sharedDir))
+      : Tokenizer.load(join(options.initFrom, "tokenizer.json"));
   mkdirSync(options.runDir, { recursive: true });
   tokenizer.save(path);
   return tokenizer;
@@ -124,7 +131,7 @@ export async function runLanguage(device: Device, options: RecipeOptions): Promi
   refuseIfLocked(languageDir(options.runDir));
   const vocabulary: Vocabulary = vocabularies.mini;
   const tokenizer = await vocabularyOfRun(options);
-  const visual = trainedVisual(device, options.runDir);
+  const visual = trainedVisual(device, options);
   const pixels = pixelsOf(options);
   const show = (done: number, total: number): void => {
     if (done % 3200 < 8) process.stderr.write(`codes ${done}/${total}\n`);
@@ -137,6 +144,7 @@ export async function runLanguage(device: Device, options: RecipeOptions): Promi
   return trainLanguage(device, {
     ...options,
     dir: languageDir(options.runDir),
+    start: (own) => options.initFrom && own.unfold(join(options.initFrom, "model.safetensors")),
     config: shippedConfig(),
     vocabulary,
     sample: mixture.sample,
@@ -195,7 +203,7 @@ export async function packRun(device: Device, options: RecipeOptions, outDir: st
     throw new FormatError(`${dir}: expected a checkpoint; run \`tessera train language\` first`, { file: dir });
   trained.fold();
   const model = trained.network;
-  const visual = trainedVisual(device, options.runDir);
+  const visual = trainedVisual(device, options);
   const tokenizer = await vocabularyOfRun(options);
   const createdUnixS = Math.floor(Date.now() / 1000);
   const parts = { id: "tessera-nano-64", createdUnixS, fps: CLIP_FPS, model, visual, tokenizer, vocabulary: vocabularies.mini }; // prettier-ignore

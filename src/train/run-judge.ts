@@ -1,12 +1,9 @@
 /**
  * The run that makes a judge: the built pictures and a visual tokenizer (the run's own, or that of the model folder
- * given to start from) -> `<run>/judge/judge.safetensors`, which pack puts beside the model. Main function: `runJudge`.
+ * it starts from) -> `<run>/judge/judge.safetensors`, which pack puts beside the model. Main function: `runJudge`.
  */
-import { join } from "node:path";
 import type { Device } from "../device/device.ts";
 import { saveJudge } from "../model/picture-judge.ts";
-import { VisualTokenizer, visualTokenizerConfigs } from "../model/visual-tokenizer.ts";
-import { loadOfficial } from "../model/weights.ts";
 import { judgeSplit } from "./data/judge-data.ts";
 import type { Pixels } from "./data/pixels.ts";
 import { judgeDir, judgeFile, measureJudge, trainJudge, type JudgeMetrics, type JudgeSource } from "./judge.ts";
@@ -23,16 +20,9 @@ export function judgeSource(pixels: Pixels): JudgeSource {
   };
 }
 
-function visualOf(device: Device, { runDir, initFrom }: RecipeOptions): VisualTokenizer {
-  if (initFrom === undefined) return trainedVisual(device, runDir);
-  const visual = new VisualTokenizer(device, visualTokenizerConfigs.mini, 0);
-  loadOfficial(join(initFrom, "visual.safetensors"), visual);
-  return visual;
-}
-
 export async function runJudge(device: Device, options: RecipeOptions): Promise<JudgeMetrics> {
   const source = judgeSource(pixelsOf(options));
-  const visual = visualOf(device, options);
+  const visual = trainedVisual(device, options);
   const judge = await trainJudge(device, source, visual, {
     ...options,
     dir: judgeDir(options.runDir),

@@ -3,13 +3,14 @@
  *   head[startId + code] + sum over quantiser levels of level[level of the code]
  * so codes that differ in one level share what is learned, long before each has been seen often enough by itself; the
  * input side does the same (model/visual-embedding.ts). The sum is a plain row, so a finished run folds it into the
- * head and the shipped network has no trace of it. Main functions: `visualHead`, `fold`.
+ * head and the shipped network has no trace of it. Main functions: `visualHead`, `fold`, `unfold`.
  */
 import { V4, type V4Options } from "../model/v4.ts";
 import type { V4Config } from "../model/config.ts";
 import { levelHot } from "../model/visual-embedding.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
+import { loadOfficial } from "../model/weights.ts";
 import { Module } from "../nn/module.ts";
 import * as t from "../tensor/ops.ts";
 import { Parameter, randn, Tensor } from "../tensor/tensor.ts";
@@ -43,6 +44,12 @@ export class Trainee extends Module {
     const { weight } = this.network.head;
     const own = t.slice(weight, 0, this.startId, this.startId + this.hot.shape[0]!);
     return t.add(own, t.matmul(this.hot, this.head_levels));
+  }
+
+  /** Takes a finished network's weights, whose head holds all there is; the factored part starts at nothing. */
+  unfold(path: string): void {
+    loadOfficial(path, this.network);
+    this.head_levels.copyFrom(new Float32Array(this.head_levels.size));
   }
 
   /** Writes the sums into the network's head; returns what puts the head back as it was. */

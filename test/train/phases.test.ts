@@ -7,6 +7,7 @@ import { after, test } from "node:test";
 import { openCpu } from "../../src/device/cpu/cpu-device.ts";
 import { configFor } from "../../src/model/config.ts";
 import { isDecoderParameter, VisualTokenizer, visualTokenizerConfigs } from "../../src/model/visual-tokenizer.ts";
+import { saveOfficial } from "../../src/model/weights.ts";
 import { geometries, makeVocabulary } from "../../src/processor/vocabulary.ts";
 import * as t from "../../src/tensor/ops.ts";
 import { randn } from "../../src/tensor/tensor.ts";
@@ -73,4 +74,13 @@ test("a folded network gives the trainee's visual logits, and unfolding gives it
   assert.notDeepEqual(logits(), plain);
   unfold();
   assert.equal(Buffer.compare(Buffer.from(weight.toRaw().buffer), bits), 0);
+
+  // A run that starts from the folded file: the head holds everything, the factored part nothing.
+  trainee.fold();
+  const path = join(root, "model.safetensors");
+  saveOfficial(path, trainee.network, { format: "f32" });
+  const next = new Trainee(device!, config, { seed: 4 });
+  next.unfold(path);
+  const again = t.noGrad(() => t.linear(hidden, next.visualHead()).toArray() as Float32Array);
+  assert.deepEqual(again, want);
 });
