@@ -39,8 +39,9 @@ const skipped = [];
 await new Promise((done) => {
   const child = spawn(
     process.execPath,
-    ["--import", "tsx", "--test", "--test-concurrency=2", "--test-reporter=tap", ...files],
-    { stdio: ["ignore", "pipe", "inherit"] },
+    ["--import", "tsx", "--test", "--test-concurrency=2", "--test-timeout=600000", "--test-reporter=tap", ...files],
+    // Some CI services ask programs for colours; tests read plain text.
+    { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, NO_COLOR: "1" } },
   );
   let rest = "";
   let inFailure = false;

@@ -116,7 +116,7 @@ test("serve prints its address, and a second one on that port says which and wha
     let text = "";
     child.stdout.on("data", (chunk: Buffer) => {
       text += chunk.toString();
-      const match = /page\s+(http\S+)/.exec(text);
+      const match = /page\s+(http\S+)/.exec(stripVTControlCharacters(text));
       if (match) resolve(match[1]!);
     });
   });
