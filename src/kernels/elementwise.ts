@@ -5,7 +5,7 @@
  * dtypes. Axes that broadcast alike are merged, so most calls become one 2-d walk. `stridedMap` is the
  * same walk over explicitly strided inputs; layout.ts uses it to copy.
  */
-import { dtypes, isFloat, type DType } from "../base/dtype.ts";
+import { isFloat, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { BufferArg, Device, LaunchArg } from "../device/device.ts";
 import { kernel, broadcastShapes, type Index, type KernelBuilder, type Tile } from "../tile/builder.ts";
@@ -306,6 +306,3 @@ export const cases: OpCases = {
       return mapProgram(chip, "mul_add", p, (_k, a, b) => [a!.mul(b!).add(a!)]).program;
     }),
 };
-
-/** Bytes of one element; for callers that size buffers. */
-export const itemSize = (x: NdArray): number => dtypes[x.dtype].size;

@@ -9,7 +9,7 @@ import { dtypes, type DType, type TypedArray } from "../base/dtype.ts";
 import { DTypeError, ShapeError } from "../base/errors.ts";
 import { normals } from "../base/prng.ts";
 import type { Device } from "../device/device.ts";
-import { empty, fromHost, sizeOf, toHost, type NdArray } from "../kernels/nd-array.ts";
+import { fromHost, sizeOf, toHost, type NdArray } from "../kernels/nd-array.ts";
 import type { GradNode } from "./tape.ts";
 import { track, untrack } from "./scope.ts";
 
@@ -157,6 +157,3 @@ export const randn = (
     normals(a, options.seed);
     for (let i = 0; i < a.length; i++) a[i] = a[i]! * std + mean;
   });
-/** Contents undefined. */
-export const emptyTensor = (device: Device, shape: readonly number[], dtype: DType = "f32"): Tensor =>
-  wrap(empty(device, shape, dtype));
