@@ -39,11 +39,10 @@ export const sourceWeights = {
   pictureCaption: 6,
   sceneCaption: 5,
 } as const;
-/**
- * The last part of a run, while the learning rate falls: less natural text, which is learned well by then, and more of
- * what needs exact digits and shapes.
- */
-export const lateWeights: Readonly<Record<keyof typeof sourceWeights, number>> = {
+type Weights = Readonly<Record<keyof typeof sourceWeights, number>>;
+
+/** Less natural text, which is learned well by then, and more of what needs exact digits and shapes. */
+const exactWeights: Weights = {
   prose: 3,
   verse: 1,
   dialogue: 8,
@@ -59,8 +58,29 @@ export const lateWeights: Readonly<Record<keyof typeof sourceWeights, number>> =
   pictureCaption: 6,
   sceneCaption: 4,
 };
-/** Sample from which on they hold; about three quarters of the shipped run. */
-const LATE_FROM = 172_000;
+/** Mostly pictures, which need the most samples; of the rest what keeps it. */
+const pictureWeights: Weights = {
+  prose: 3,
+  verse: 1,
+  dialogue: 5,
+  addition: 9,
+  subtraction: 1,
+  wordProblem: 1,
+  schoolProblem: 1,
+  picture: 66,
+  clipart: 3,
+  scene: 16,
+  clip: 1,
+  motion: 3,
+  pictureCaption: 7,
+  sceneCaption: 2,
+};
+/** What a run sees from which sample on. The shipped run began to lower its rate near the start of the second phase. */
+export const phases: readonly { readonly from: number; readonly weights: Weights }[] = [
+  { from: 0, weights: sourceWeights },
+  { from: 172_000, weights: exactWeights },
+  { from: 237_000, weights: pictureWeights },
+];
 
 export type SourceName = keyof typeof sourceWeights;
 
@@ -95,7 +115,7 @@ export class Mixture {
 
   sample = (index: number): TokenSample => {
     const random = new Prng(randomBits(this.options.seed, index));
-    const weights = index < LATE_FROM ? sourceWeights : lateWeights;
+    const { weights } = phases.findLast(({ from }) => index >= from)!;
     const total = this.names.reduce((sum, name) => sum + weights[name], 0);
     let at = random.int(total);
     const source = this.names.find((name) => (at -= weights[name]) < 0)!;
