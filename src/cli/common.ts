@@ -93,6 +93,14 @@ export function integerOf(
   return n;
 }
 
+/** A flag whose value is one of a list. */
+export function oneOf<T extends string>(name: string, value: string, list: readonly T[]): T {
+  const found = list.find((item) => item === value);
+  if (found === undefined)
+    throw new RequestError(`--${name}: expected one of ${list.join(", ")}, got "${value}"`, name);
+  return found;
+}
+
 export async function readImage(path: string, param = "image"): Promise<RgbImage> {
   let bytes: Uint8Array;
   try {

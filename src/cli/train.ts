@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { defineCommand, type ArgsDef } from "citty";
 import { openDevice } from "../device/open.ts";
 import { packRun, runDecoder, runLanguage, runVisual, type RecipeOptions } from "../train/recipes.ts";
+import { mixtures, type MixtureName } from "../train/data/mixture.ts";
 import { runJudge } from "../train/run-judge.ts";
-import { command, integerOf, numberOf, packageDir } from "./common.ts";
+import { command, integerOf, numberOf, oneOf, packageDir } from "./common.ts";
 
 const args = {
   data: { type: "string", description: "Built data", default: "data/mini" },
@@ -18,6 +19,12 @@ const args = {
   },
   minutes: { type: "string", description: "Stop and save after so long; call again to go on" },
   device: { type: "string", description: "cpu, js or interpreter" },
+} as const satisfies ArgsDef;
+
+const languageArgs = {
+  ...args,
+  mixture: { type: "string", description: "What it sees: whole, or pictures to go on from a model", default: "whole" },
+  lr: { type: "string", description: "Peak learning rate of Muon; AdamW gets a third", default: "0.004" },
 } as const satisfies ArgsDef;
 
 type Args = { readonly [K in keyof typeof args]?: string | undefined };
@@ -50,10 +57,11 @@ export const trainCommand = defineCommand({
     }),
     language: command(
       { name: "language", description: "Text, pictures and clips in one stream -> the V4 network" },
-      args,
+      languageArgs,
       async (a) => {
-        const options = optionsOf(a);
-        await runLanguage(openDevice(a.device), options);
+        const mixture = oneOf("mixture", a.mixture!, Object.keys(mixtures) as MixtureName[]);
+        const peakLr = numberOf("lr", a.lr, [0, 1])!;
+        await runLanguage(openDevice(a.device), { ...optionsOf(a), mixture, peakLr });
       },
     ),
     decoder: command(

@@ -5,6 +5,7 @@
  * Main function: `trainLanguage`. Recipe: Muon for matrices, AdamW for the rest, z-loss, load-balancing bias.
  */
 import { randomBits } from "../base/prng.ts";
+import { TesseraError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import type { V4Config } from "../model/config.ts";
 import { balanceBias, type Gate } from "../model/moe.ts";
@@ -47,6 +48,8 @@ const bf16Units: ReadonlySet<string> = new Set(["avx512bf16", "amx-bf16"]);
 export const activationDType = ({ properties }: Device): "f32" | "bf16" =>
   properties.features.some((f) => bf16Units.has(f)) ? "bf16" : "f32";
 
+/** In a row. */
+const MAX_SKIPPED = 5;
 const Z_LOSS = 1e-4;
 const LOG_EVERY = 10;
 
@@ -81,7 +84,16 @@ export async function trainLanguage(device: Device, options: LanguageTrainOption
   const save = (step: number): void =>
     void saveCheckpoint(options.dir, { model, optimizer }, { step, extra: batcher.state() as unknown as Json });
 
+  /** A step whose gradient is not finite must not reach the weights; many in a row mean that they are lost already. */
+  const refuse = (step: number, inRow: number): void => {
+    const bad = model.namedParameters().find(([, p]) => p.grad?.toArray().some((g) => !Number.isFinite(g)));
+    const where = `step ${step + 1}: the gradient is not finite (first in ${bad?.[0] ?? "none alone"})`;
+    if (inRow > MAX_SKIPPED) throw new TesseraError("train", `${where}, as in the ${inRow - 1} steps before; ${options.dir} keeps the last checkpoint; go on with a lower --lr`); // prettier-ignore
+    process.stderr.write(`${where}; skipped\n`);
+  };
+
   let step = resumed?.step ?? 0;
+  let skipped = 0;
   let parts = noLoss();
   let tokens = 0;
   let markMs = performance.now();
@@ -97,7 +109,10 @@ export async function trainLanguage(device: Device, options: LanguageTrainOption
       tokens += batch.length * batch.samples.length;
     }
     const gradNorm = clipGradNorm(model.parameters(), 1);
-    optimizer.step({ lr: learningRate(step, schedule) });
+    if (Number.isFinite(gradNorm)) {
+      skipped = 0;
+      optimizer.step({ lr: learningRate(step, schedule) });
+    } else refuse(step, ++skipped);
     optimizer.zeroGrad();
     network.layers.forEach((layer, i) => balanceBias(layer.ffn.gate as Gate, counts[i]!));
     step++;

@@ -24,7 +24,7 @@ import { Tokenizer } from "../processor/tokenizer.ts";
 import { vocabularies, type Vocabulary } from "../processor/vocabulary.ts";
 import { readTables } from "./data/build.ts";
 import { buildCodes, type PoolSizes } from "./data/codes.ts";
-import { Mixture } from "./data/mixture.ts";
+import { Mixture, type MixtureName } from "./data/mixture.ts";
 import { openPixels, type Pixels } from "./data/pixels.ts";
 import { trainTokenizer } from "./data/tokenizer-train.ts";
 import { JUDGE_FILE, judgeFile } from "./judge.ts";
@@ -127,7 +127,13 @@ export async function vocabularyOfRun(options: RecipeOptions): Promise<Tokenizer
   return tokenizer;
 }
 
-export async function runLanguage(device: Device, options: RecipeOptions): Promise<V4> {
+export interface LanguageRecipeOptions extends RecipeOptions {
+  readonly mixture: MixtureName;
+  /** Muon's. */
+  readonly peakLr: number;
+}
+
+export async function runLanguage(device: Device, options: LanguageRecipeOptions): Promise<V4> {
   refuseIfLocked(languageDir(options.runDir));
   const vocabulary: Vocabulary = vocabularies.mini;
   const tokenizer = await vocabularyOfRun(options);
@@ -139,7 +145,16 @@ export async function runLanguage(device: Device, options: RecipeOptions): Promi
   const codes = buildCodes(options.runDir, visual, pixels, pools, show);
   const tables = await readTables(options.packagesDir, options.sharedDir);
   const maxLength = 352;
-  const mixture = new Mixture({ seed: 1, tables, pixels, codes, tokenizer, vocabulary, maxLength });
+  const mixture = new Mixture({
+    name: options.mixture,
+    seed: 1,
+    tables,
+    pixels,
+    codes,
+    tokenizer,
+    vocabulary,
+    maxLength,
+  });
   const parts = { id: "tessera-nano-64", createdUnixS: 0, fps: CLIP_FPS, visual, tokenizer, vocabulary };
   return trainLanguage(device, {
     ...options,
@@ -152,7 +167,6 @@ export async function runLanguage(device: Device, options: RecipeOptions): Promi
     tokensPerStep: 8192,
     tokensPerMicroBatch: 2048,
     maxLength,
-    peakLr: 4e-3,
     saveEvery: 50,
     sampleEvery: 250,
     onSample: (m, step) => writeSamples(new LocalLlm({ ...parts, model: m }), languageDir(options.runDir), step), // prettier-ignore

@@ -31,7 +31,7 @@ function mixtureWith(list: readonly ClipartEntry[]): Mixture {
   const size = (1 + 4 + list.length) * perPicture + (1 + 4) * perClip;
   const codes = new CodeBook(new Uint16Array(size), counts, perPicture, perClip);
   const tables = { definitions: [{ word: "apple", gloss: "a fruit" }], concepts: [concept], prose: [], verse: [], wordProblems: [] }; // prettier-ignore
-  return new Mixture({ seed: 3, tables, pixels, codes, tokenizer, vocabulary, maxLength: 400 });
+  return new Mixture({ name: "whole", seed: 3, tables, pixels, codes, tokenizer, vocabulary, maxLength: 400 });
 }
 
 const COUNT = 3000;

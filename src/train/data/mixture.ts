@@ -75,12 +75,20 @@ const pictureWeights: Weights = {
   pictureCaption: 7,
   sceneCaption: 2,
 };
-/** What a run sees from which sample on. The shipped run began to lower its rate near the start of the second phase. */
-export const phases: readonly { readonly from: number; readonly weights: Weights }[] = [
-  { from: 0, weights: sourceWeights },
-  { from: 172_000, weights: exactWeights },
-  { from: 237_000, weights: pictureWeights },
-];
+interface Phase {
+  /** First sample. */
+  readonly from: number;
+  readonly weights: Weights;
+}
+/** What a run sees from which sample on: `whole` from nothing, `pictures` to go on from a model that `whole` made. */
+export const mixtures = {
+  whole: [
+    { from: 0, weights: sourceWeights },
+    { from: 172_000, weights: exactWeights },
+  ],
+  pictures: [{ from: 0, weights: pictureWeights }],
+} as const satisfies Record<string, readonly Phase[]>;
+export type MixtureName = keyof typeof mixtures;
 
 export type SourceName = keyof typeof sourceWeights;
 
@@ -94,6 +102,7 @@ export interface MixtureTables extends DialogueTables {
 }
 
 export interface MixtureOptions {
+  readonly name: MixtureName;
   readonly seed: number;
   readonly tables: MixtureTables;
   readonly pixels: Pixels;
@@ -115,7 +124,7 @@ export class Mixture {
 
   sample = (index: number): TokenSample => {
     const random = new Prng(randomBits(this.options.seed, index));
-    const { weights } = phases.findLast(({ from }) => index >= from)!;
+    const { weights } = (mixtures[this.options.name] as readonly Phase[]).findLast(({ from }) => index >= from)!;
     const total = this.names.reduce((sum, name) => sum + weights[name], 0);
     let at = random.int(total);
     const source = this.names.find((name) => (at -= weights[name]) < 0)!;
