@@ -124,7 +124,7 @@ export async function trainLanguage(device: Device, options: LanguageTrainOption
       run.report({ step, loss, textLoss, visualLoss, gradNorm, tokensPerS: Math.round(rate) }, `${rate.toFixed(0)} tok/s`); // prettier-ignore
       [parts, tokens, markMs] = [noLoss(), 0, performance.now()];
     }
-    if (step % options.saveEvery === 0) save(step);
+    if (skipped === 0 && step % options.saveEvery === 0) save(step);
     if (options.sampleEvery && step % options.sampleEvery === 0) {
       const unfold = model.fold();
       await options.onSample?.(network, step);
