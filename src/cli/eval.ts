@@ -6,15 +6,16 @@ import { loadJudge } from "../model/picture-judge.ts";
 import { isBuilt } from "../train/data/build.ts";
 import { openPixels } from "../train/data/pixels.ts";
 import { heldOutTexts } from "../train/eval/texts.ts";
-import { evaluateSmoke, listFigures, type SmokeResult } from "../train/evaluate.ts";
+import { evaluateSmoke, listFigures, measureNames, type SmokeResult } from "../train/evaluate.ts";
 import { JUDGE_FILE } from "../train/judge.ts";
-import { command, integerOf, modelArgs, openModel } from "./common.ts";
+import { command, integerOf, modelArgs, oneOf, openModel } from "./common.ts";
 
 export const evalCommand = command(
   { name: "eval", description: "Measure the model on held-out prompts" },
   {
     ...modelArgs,
     suite: { type: "string", description: "smoke", default: "smoke" },
+    only: { type: "string", description: `Measures, comma between: ${measureNames.join(", ")}; by default all` },
     count: { type: "string", description: "Prompts per measure", default: "24" },
     seed: { type: "string", description: "Of pictures and clips", default: "1" },
     data: { type: "string", description: "Built data", default: "data/mini" },
@@ -25,6 +26,7 @@ export const evalCommand = command(
   async (args) => {
     if (args.suite !== "smoke") throw new RequestError(`--suite: expected smoke, got "${args.suite}"`, "suite");
     const [count, seed] = [integerOf("count", args.count, [1, 10_000])!, integerOf("seed", args.seed, [0, 2 ** 32])!];
+    const only = args.only?.split(",").map((name) => oneOf("only", name, measureNames));
     const llm = await openModel(args);
     const { imageSize, numFrames } = llm.info;
     const judgePath = join(resolve(args.model), JUDGE_FILE);
@@ -37,7 +39,7 @@ export const evalCommand = command(
         pixels: (await isBuilt(args.data, { imageSize, numFrames })) ? openPixels(args.data, imageSize, numFrames) : undefined, // prettier-ignore
         judge: existsSync(judgePath) ? loadJudge(judgePath, llm.parts.model.device) : undefined,
       },
-      { count, seed, onProgress: progress },
+      { count, seed, ...(only && { only }), onProgress: progress },
     );
     if (args.json) process.stdout.write(`${JSON.stringify({ suite: args.suite, model: llm.info.id, ...result })}\n`);
     else process.stdout.write(`${linesOf(result).join("\n")}\n`);

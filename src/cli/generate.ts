@@ -8,7 +8,7 @@ import { RequestError } from "../base/errors.ts";
 import { writeWhole } from "../base/files.ts";
 import { paramsFor } from "../engine/defaults.ts";
 import type { ContentPart, GenerateRequest } from "../engine/types.ts";
-import { command, integerOf, modelArgs, numberOf, openModel, readImage, samplingArgs } from "./common.ts";
+import { command, integerOf, modelArgs, numberOf, openModel, readImage, samplingArgs, oneOf } from "./common.ts";
 import { interruptible, show } from "./output.ts";
 
 type Modality = GenerateRequest["modality"];
@@ -64,9 +64,8 @@ export const generateCommand = command(
 
 /** What is asked for, by --modality or by the ending of --out; the two must agree. */
 function modalityOf(name: string | undefined, out: string | undefined): Modality {
-  if (name !== undefined && !modalities.some((m) => m === name))
-    throw new RequestError(`--modality: expected one of ${modalities.join(", ")}, got "${name}"`, "modality");
-  if (out === undefined) return (name as Modality | undefined) ?? "auto";
+  const asked = name === undefined ? undefined : oneOf("modality", name, modalities);
+  if (out === undefined) return asked ?? "auto";
   const ending = extname(out).toLowerCase();
   const told = ending === ".png" ? "image" : ending === ".mp4" ? "video" : "text";
   if (name === undefined || name === "auto" || name === told) return told;

@@ -20,6 +20,7 @@ const measures = {
   addition,
 } as const satisfies Record<string, (suite: Suite) => Measured | Promise<Measured>>;
 export type MeasureName = keyof typeof measures;
+export const measureNames = Object.keys(measures) as MeasureName[];
 
 interface Bound {
   readonly atLeast?: number;
@@ -54,6 +55,8 @@ export interface SmokeResult {
 export interface SmokeOptions {
   readonly count: number;
   readonly seed: number;
+  /** By default all. */
+  readonly only?: readonly MeasureName[];
   readonly onProgress?: (name: MeasureName, done: number, total: number) => void;
 }
 
@@ -63,7 +66,7 @@ export async function evaluateSmoke(llm: LocalLlm, data: SmokeData, options: Smo
   const wallS: Record<string, number> = {};
   const seconds = (sinceMs: number): number => Math.round((performance.now() - sinceMs) / 100) / 10;
   const startMs = performance.now();
-  for (const name of Object.keys(measures) as MeasureName[]) {
+  for (const name of measureNames.filter((m) => options.only?.includes(m) ?? true)) {
     const measureMs = performance.now();
     const show = (done: number, total: number): void => options.onProgress?.(name, done, total);
     show(0, 0);

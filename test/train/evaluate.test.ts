@@ -94,7 +94,8 @@ test("bits per byte count what is written, not what is asked", { skip }, async (
     dialogue: [{ prompt: "a long question", answer: "no" }],
     addition: [{ prompt: "1", reasoning: "abc", answer: "d" }],
   };
-  const { figures, skipped } = await evaluateSmoke(llm, { texts, pixels: undefined, judge: undefined }, { count: 1, seed: 1 }); // prettier-ignore
+  const { figures, skipped } = await evaluateSmoke(llm, { texts, pixels: undefined, judge: undefined }, { count: 1, seed: 1, only: ["text"] }); // prettier-ignore
+  assert.deepEqual(Object.keys(figures), ["text"]);
   const perToken = Math.log2(vocabulary.visual.startId);
   const near = (source: string, n: number, bytes: number, tokens: number): void => {
     const figure = group(figures, "text", source);
