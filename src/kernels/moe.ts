@@ -14,6 +14,7 @@ import type { KernelCase, OpCases } from "./case.ts";
 import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, toHost, type NdArray } from "./nd-array.ts";
+import { softplus } from "./softplus.ts";
 
 export interface MoeRouterParams {
   readonly k: number;
@@ -53,8 +54,9 @@ interface RouterStatic {
   readonly fixed: boolean;
 }
 
-/** s and its derivative's ingredients; softplus written so that nothing overflows. */
-const scoreTile = (k: KernelBuilder, x: Tile): Tile => k.select(x.gt(20), x, x.min(20).exp().add(1).log()).sqrt();
+const scoreTile = (k: KernelBuilder, x: Tile): Tile => softplus(k, x).sqrt();
+/** Keeps the slope of a score finite where the score itself is too small for f32; there it is s / 2, as good as 0. */
+const TINY_SCORE = 1e-18;
 const column = (
   k: KernelBuilder,
   name: string,
@@ -112,7 +114,7 @@ const routerBackwardKernel = specialize((p: { readonly experts: number; readonly
     const ds = sum(
       hot.map((h, j) => k.select(h, dw[j]!.sub(mean).div(total).mul(scale).broadcast([ROWS, p.experts]), 0)),
     );
-    const slope = k.select(x.gt(20), k.full([], 1), x.sigmoid()).div(s.mul(2));
+    const slope = k.select(x.gt(20), k.full([], 1), x.sigmoid()).div(s.max(TINY_SCORE).mul(2));
     k.store(k.view(k.buffer("dLogits", "f32", "out"), [rows, p.experts]), at, ds.mul(slope));
   }),
 );
@@ -251,14 +253,20 @@ export const combineRows = (device: Device, x: NdArray, plan: MoePlan): NdArray 
 const wave = (n: number, f: number, scale = 2): Float32Array =>
   Float32Array.from({ length: n }, (_, i) => Math.sin(i * f + 0.2) * scale);
 
-function routerCase(rows: number, experts: number, k: number, kind: "plain" | "biased" | "fixed"): KernelCase {
-  const logits = wave(rows * experts, 0.9, 3);
+function routerCase(
+  rows: number,
+  experts: number,
+  k: number,
+  kind: "plain" | "biased" | "fixed",
+  reach = 3,
+): KernelCase {
+  const logits = wave(rows * experts, 0.9, reach);
   const bias = kind === "biased" ? wave(experts, 1.1, 0.5) : undefined;
   const fixedIds = kind === "fixed" ? Int32Array.from({ length: rows * k }, (_, i) => (i * 3) % experts) : undefined;
   const dw = wave(rows * k, 0.6, 1);
   const ref = { k, scale: 1.5, ...(bias && { bias }), ...(fixedIds && { fixedIds }) };
   return {
-    name: `router ${kind} ${rows}x${experts} top ${k}`,
+    name: `router ${kind} ${rows}x${experts} top ${k}, logits to ${reach}`,
     run: (device) => {
       const x = fromHost(device, logits, [rows, experts], "f32");
       const out = moeRouter(device, x, {
@@ -302,6 +310,10 @@ export const cases: OpCases = {
     routerCase(21, 8, 2, "plain"),
     routerCase(5, 16, 3, "biased"),
     routerCase(5, 8, 2, "fixed"),
+    // A trained router is sure of itself: far below 0 a score is tiny, not 0, and its slope is a number.
+    routerCase(9, 8, 2, "plain", 150),
+    routerCase(9, 8, 2, "biased", 40),
+    routerCase(5, 8, 2, "fixed", 30),
     {
       name: "plan, gather and combine",
       run: (device) => {

@@ -4,6 +4,7 @@
  * Mixed f32 and bf16 give f32, as in torch; a number keeps the tensor's dtype.
  */
 import { dtypes, type DType } from "../base/dtype.ts";
+import { softplus as softplusTile } from "../kernels/softplus.ts";
 import { map, type MapBody as Body } from "../kernels/elementwise.ts";
 import { empty, type NdArray } from "../kernels/nd-array.ts";
 import { needsGrad, noGrad, record } from "./tape.ts";
@@ -53,7 +54,6 @@ type UnaryOpName =
   | "silu"
   | "softplus";
 
-/** softplus is x + log(1 + exp(-|x|)) - min(x, 0) rearranged so that nothing overflows. */
 const unaryBodies: Record<UnaryOpName, Body> = {
   neg: (_k, x) => [x!.neg()],
   abs: (_k, x) => [x!.abs()],
@@ -65,7 +65,7 @@ const unaryBodies: Record<UnaryOpName, Body> = {
   tanh: (_k, x) => [x!.tanh()],
   relu: (_k, x) => [x!.max(0)],
   silu: (_k, x) => [x!.mul(x!.sigmoid())],
-  softplus: (_k, x) => [x!.max(0).add(x!.abs().neg().exp().add(1).log())],
+  softplus: (k, x) => [softplusTile(k, x!)],
 };
 
 const unary = (op: UnaryOpName, x: Tensor): Tensor => fused(op, [x], x.dtype, unaryBodies[op]);

@@ -142,7 +142,7 @@ const numTargets = (batch: MicroBatch): number =>
   batch.samples.reduce((n, s) => n + s.isTarget.subarray(1).reduce((a, b) => a + b, 0), 0);
 
 /** Sum over this micro-batch's targets of their loss, over the step's number of targets. */
-function microBatchLoss(
+export function microBatchLoss(
   model: Trainee,
   options: LanguageTrainOptions,
   batch: MicroBatch,
