@@ -159,6 +159,8 @@ function checkAgreement(
   };
   const { startId, levels, side, numLatents } = vocabulary.visual;
   expect(files.tokenizer, "added_tokens", specialTokens, tokenizer.specials);
+  const specialIds = specialTokens.map((token) => tokenizer.specialId(token));
+  expect(files.tokenizer, "added_tokens", specialTokens.map((_, i) => tokenizer.numText + i), specialIds); // prettier-ignore
   expect(files.config, "vocab_size", vocabulary.size, config.vocab_size);
   expect(files.config, "visual", { start_id: startId, levels, max_rows: side, max_cols: side, max_frames: numLatents }, config.visual); // prettier-ignore
 }
