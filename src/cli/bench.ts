@@ -1,9 +1,11 @@
-/** `tessera bench gemm | train | tokenizer`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
+/** `tessera bench gemm | train | tokenizer | speculation`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
 import { defineCommand, type ArgsDef } from "citty";
 import { benchGemm, type GemmRate, type GemmReport, type GemmRow } from "../../bench/gemm.ts";
 import { oneDnnHint } from "../../bench/onednn.ts";
+import { benchSpeculation } from "../../bench/speculation.ts";
 import { benchTrain, trainConfigs, type TrainConfigName, type TrainReport } from "../../bench/train.ts";
 import { RequestError } from "../base/errors.ts";
+import { openDevice } from "../device/open.ts";
 import { command, integerOf, numberOf } from "./common.ts";
 
 const shared = {
@@ -117,7 +119,36 @@ const tokenizerCommand = command(
   },
 );
 
+const speculationCommand = command(
+  {
+    name: "speculation",
+    description: "Generation with and without drafts, and how many of them stand (random weights)",
+  },
+  {
+    ...shared,
+    device: { type: "string", description: "cpu, js or interpreter; by default the fastest that works here" },
+    tokens: { type: "string", description: "Of an answer", default: "48" },
+    rounds: { type: "string", description: "Turns of each", default: "3" },
+  },
+  async (args) => {
+    const report = benchSpeculation(openDevice(args.device), {
+      tokens: integerOf("tokens", args.tokens, [4, 400])!,
+      rounds: integerOf("rounds", args.rounds, [1, 100])!,
+    });
+    if (args.json) return line(JSON.stringify(report));
+    line(
+      `${report.weights} weights, greedy: tokens/s, times no drafts, guesses that stand, calls of the network a token`,
+    );
+    for (const r of report.rows) line(`${`${r.drafter}, ${r.draftLength}`.padEnd(16)}${r.tokensPerS.toFixed(1).padStart(8)}${r.speedUp.toFixed(2).padStart(7)}${percent(r.acceptance)}${r.callsPerToken.toFixed(2).padStart(7)}`); // prettier-ignore
+  },
+);
+
 export const benchCommand = defineCommand({
   meta: { name: "bench", description: "Speed beside other libraries, and as a share of this machine's measured peak" },
-  subCommands: { gemm: gemmCommand, train: benchTrainCommand, tokenizer: tokenizerCommand },
+  subCommands: {
+    gemm: gemmCommand,
+    train: benchTrainCommand,
+    tokenizer: tokenizerCommand,
+    speculation: speculationCommand,
+  },
 });
