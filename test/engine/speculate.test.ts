@@ -5,13 +5,15 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Prng } from "../../src/base/prng.ts";
 import { accept } from "../../src/engine/acceptance.ts";
-import { drafterFor, SelfDrafter, type Drafter } from "../../src/engine/drafters.ts";
+import { drafterFor, MtpDrafter, SelfDrafter, type Drafter } from "../../src/engine/drafters.ts";
 import { distribution } from "../../src/engine/sampler.ts";
 import { speculate, type SpeculationCounts } from "../../src/engine/speculate.ts";
 import { parseConfig } from "../../src/model/config.ts";
 import { V4 } from "../../src/model/v4.ts";
 import { loadOfficial } from "../../src/model/weights.ts";
 import { someIds, tinyConfig } from "../model/tiny.ts";
+import * as t from "../../src/tensor/ops.ts";
+import { Tensor } from "../../src/tensor/tensor.ts";
 import { openTestDevice } from "../tensor/device.ts";
 
 const device = openTestDevice();
@@ -68,6 +70,33 @@ test("a drafter that is always right saves the calls that it should", () => {
   assert.equal(counts.accepted, counts.drafted);
   // 25 tokens: the prompt gives one, each round of three drafts four.
   assert.equal(counts.rounds, 6);
+});
+
+test("the MTP drafter guesses what the module says of the whole sequence, however it was read", () => {
+  using _scope = t.tensorScope();
+  const ids = [...someIds(14, 70)];
+  const tensor = (list: readonly number[]): Tensor => Tensor.from(device, Int32Array.from(list), [1, list.length]);
+  const streams = t.noGrad(() => mtp.forward(tensor(ids.slice(0, -1))).streams);
+  const hidden = t.noGrad(() => mtp.mtpHidden(streams, tensor(ids.slice(1))));
+  const expected = (t.noGrad(() => mtp.logits(hidden)).toArray() as Float32Array).slice(-mtp.config.vocab_size);
+  const drafter = new MtpDrafter(mtp);
+  const state = mtp.newState();
+  for (const [from, to] of [
+    [0, 9],
+    [9, 10],
+    [10, 13],
+  ] as const)
+    // prettier-ignore
+    drafter.observe(mtp.forward(tensor(ids.slice(from, to)), { state }), ids.slice(from + 1, to + 1));
+  // A draft leaves no trace: the second says the same.
+  for (let turn = 0; turn < 2; turn++) {
+    const seen: Float32Array[] = [];
+    drafter.draft(3, (logits) => ({ id: seen.push(logits), from: new Float64Array(0) }));
+    const scale = Math.max(...expected.map(Math.abs));
+    expected.forEach((x, i) => assert.ok(Math.abs(seen[0]![i]! - x) <= 2e-5 * scale, `logit ${i}`));
+  }
+  drafter.dispose();
+  state.dispose();
 });
 
 test("an end within the drafts ends the answer", () => {
