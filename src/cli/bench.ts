@@ -1,10 +1,12 @@
-/** `tessera bench gemm | train`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
+/** `tessera bench gemm | train | tokenizer | speculation`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
 import { defineCommand, type ArgsDef } from "citty";
 import { benchGemm, type GemmRate, type GemmReport, type GemmRow } from "../../bench/gemm.ts";
 import { oneDnnHint } from "../../bench/onednn.ts";
+import { benchSpeculation } from "../../bench/speculation.ts";
 import { benchTrain, trainConfigs, type TrainConfigName, type TrainReport } from "../../bench/train.ts";
 import { RequestError } from "../base/errors.ts";
-import { command, integerOf } from "./common.ts";
+import { openDevice } from "../device/open.ts";
+import { command, integerOf, numberOf } from "./common.ts";
 
 const shared = {
   json: { type: "boolean", description: "One JSON object on stdout instead of a table", default: false },
@@ -92,7 +94,61 @@ export const benchTrainCommand = command(
   },
 );
 
+const tokenizerCommand = command(
+  {
+    name: "tokenizer",
+    description: "Encoding text beside @huggingface/tokenizers, a tokenizer of DeepSeek's structure",
+  },
+  {
+    ...shared,
+    megabytes: { type: "string", description: "Of mixed text", default: "1" },
+    vocab: { type: "string", description: "Tokens to train for the run", default: "8000" },
+    rounds: { type: "string", description: "Turns of each", default: "3" },
+  },
+  async (args) => {
+    // The peer is a library of the tests; the other commands do without it.
+    const { benchTokenizer } = await import("../../bench/tokenizer.ts");
+    const report = benchTokenizer({
+      megabytes: numberOf("megabytes", args.megabytes, [0.01, 100])!,
+      vocabSize: integerOf("vocab", args.vocab, [300, 200_000])!,
+      rounds: integerOf("rounds", args.rounds, [1, 100])!,
+    });
+    if (args.json) return line(JSON.stringify(report));
+    line(`${report.bytes} bytes, ${report.tokens} equal tokens. MB/s by the wall clock, and by processor time`);
+    for (const r of report.rows) line(`${`${r.name}, ${r.words}`.padEnd(32)}${r.megabytesPerS.toFixed(2).padStart(8)}${r.byCpuMegabytesPerS.toFixed(2).padStart(8)}`); // prettier-ignore
+  },
+);
+
+const speculationCommand = command(
+  {
+    name: "speculation",
+    description: "Generation with and without drafts, and how many of them stand (random weights)",
+  },
+  {
+    ...shared,
+    device: { type: "string", description: "cpu, js or interpreter; by default the fastest that works here" },
+    tokens: { type: "string", description: "Of an answer", default: "48" },
+    rounds: { type: "string", description: "Turns of each", default: "3" },
+  },
+  async (args) => {
+    const report = benchSpeculation(openDevice(args.device), {
+      tokens: integerOf("tokens", args.tokens, [4, 400])!,
+      rounds: integerOf("rounds", args.rounds, [1, 100])!,
+    });
+    if (args.json) return line(JSON.stringify(report));
+    line(
+      `${report.weights} weights, greedy: tokens/s, times no drafts, guesses that stand, calls of the network a token`,
+    );
+    for (const r of report.rows) line(`${`${r.drafter}, ${r.draftLength}`.padEnd(16)}${r.tokensPerS.toFixed(1).padStart(8)}${r.speedUp.toFixed(2).padStart(7)}${percent(r.acceptance)}${r.callsPerToken.toFixed(2).padStart(7)}`); // prettier-ignore
+  },
+);
+
 export const benchCommand = defineCommand({
   meta: { name: "bench", description: "Speed beside other libraries, and as a share of this machine's measured peak" },
-  subCommands: { gemm: gemmCommand, train: benchTrainCommand },
+  subCommands: {
+    gemm: gemmCommand,
+    train: benchTrainCommand,
+    tokenizer: tokenizerCommand,
+    speculation: speculationCommand,
+  },
 });

@@ -5,10 +5,12 @@
  */
 import { RequestError } from "../base/errors.ts";
 import { chatSegments, encodeChat, type ChatMessage, type ChatPart } from "../processor/chat.ts";
+import type { ChatTexts } from "../processor/chat-texts.ts";
+import { DSML } from "../processor/dsml.ts";
 import type { Tokenizer } from "../processor/tokenizer.ts";
 import { styles, type Vocabulary } from "../processor/vocabulary.ts";
 import type { Grammar } from "./modality.ts";
-import type { GenerateRequest, Message, RgbImage } from "./types.ts";
+import type { GenerateRequest, Message, PromptOf, RgbImage } from "./types.ts";
 
 export function grammarOf(vocabulary: Vocabulary): Grammar {
   const { startId, numCodes, side, numLatents } = vocabulary.visual;
@@ -29,6 +31,8 @@ export function grammarOf(vocabulary: Vocabulary): Grammar {
 export interface Markers {
   readonly endOfSentence: number;
   readonly endOfThinking: number;
+  /** Within the tags of tool calls. */
+  readonly dsml: number;
   /** Guidance compares with a prompt in which every token but the chat's own markup is `<null>`, one for one. */
   readonly blank: (ids: readonly number[]) => number[];
 }
@@ -48,6 +52,7 @@ export function markersOf(vocabulary: Vocabulary): Markers {
   return {
     endOfSentence: vocabulary.id("<｜end▁of▁sentence｜>"),
     endOfThinking: vocabulary.id("</think>"),
+    dsml: vocabulary.id(DSML),
     blank: (ids) => ids.map((id) => (kept.has(id) ? id : blankId)),
   };
 }
@@ -72,18 +77,29 @@ export function firstFrameOf(request: Pick<GenerateRequest, "messages" | "modali
 export const picturesOf = (messages: readonly Message[]): RgbImage[] =>
   messages.flatMap((m) => (typeof m.content === "string" ? [] : m.content.flatMap((p) => (p.kind === "image" ? [p.image] : [])))); // prettier-ignore
 
-/** `codesOf` gives a picture's row-major codes. */
+/** `messages` are the request's, less a clip's first frame; `codesOf` gives a picture's row-major codes. */
 export function encodePrompt(
   messages: readonly Message[],
-  options: { readonly thinking: boolean; readonly hasFirstFrame: boolean },
+  options: Omit<PromptOf, "messages" | "modality"> & { readonly hasFirstFrame: boolean; readonly texts: ChatTexts | undefined }, // prettier-ignore
   tokenizer: Tokenizer,
   vocabulary: Vocabulary,
   codesOf: (image: RgbImage) => ArrayLike<number>,
 ): number[] {
   checkNotEmpty(messages, options.hasFirstFrame);
-  const chat = messages.map((m): ChatMessage<RgbImage> => ({ ...m, content: partsOf(m) }));
-  const segments = chatSegments(chat, { thinking: options.thinking });
+  const chat = withTools(messages, options.tools).map((m): ChatMessage<RgbImage> => ({ ...m, content: partsOf(m) }));
+  const segments = chatSegments(chat, options);
   return encodeChat(segments, tokenizer, vocabulary, { codes: (_kind, image) => codesOf(image), style: () => "any" });
+}
+
+/** Tools belong to the first system message; without one they have their own. */
+function withTools(
+  messages: readonly Message[],
+  tools: readonly string[] = [],
+): readonly (Message & { readonly tools?: readonly string[] })[] {
+  // prettier-ignore
+  if (tools.length === 0) return messages;
+  const [first, ...rest] = messages;
+  return first?.role === "system" ? [{ ...first, tools }, ...rest] : [{ role: "system", content: "", tools }, ...messages]; // prettier-ignore
 }
 
 const partsOf = (message: Message): readonly ChatPart<RgbImage>[] =>
@@ -92,10 +108,10 @@ const partsOf = (message: Message): readonly ChatPart<RgbImage>[] =>
 function checkNotEmpty(messages: readonly Message[], hasFirstFrame: boolean): void {
   const last = messages.at(-1);
   if (last === undefined) throw new RequestError("messages: expected at least one message, got 0", "messages");
-  if (last.role === "assistant")
-    throw new RequestError("messages: expected the last message from the user, got one from the assistant", "messages");
+  if (last.role !== "user" && last.role !== "tool")
+    throw new RequestError(`messages: expected the last message from the user or a tool, got one from the ${last.role}`, "messages"); // prettier-ignore
   const isEmpty = (m: Message): boolean =>
     typeof m.content === "string" ? m.content.trim() === "" : m.content.every((p) => p.kind === "text" && p.text.trim() === ""); // prettier-ignore
-  if (isEmpty(last) && !hasFirstFrame)
+  if (last.role === "user" && isEmpty(last) && !hasFirstFrame)
     throw new RequestError("messages: expected text or a picture in the last message, got 0 characters", "messages");
 }

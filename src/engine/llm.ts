@@ -10,8 +10,10 @@ import { sizesOf } from "../model/config.ts";
 import type { V4 } from "../model/v4.ts";
 import type { VisualTokenizer } from "../model/visual-tokenizer.ts";
 import { resizeImage } from "../processor/image.ts";
+import type { ChatTexts } from "../processor/chat-texts.ts";
 import type { Tokenizer } from "../processor/tokenizer.ts";
 import { numCodesOf, readCodes, segmentSlots, toSequenceOrder, type SegmentKind } from "../processor/visual.ts";
+import { ToolCallParser, type ContentDelta } from "../processor/tool-call-parser.ts";
 import type { Vocabulary } from "../processor/vocabulary.ts";
 import * as t from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -19,7 +21,7 @@ import { encodePrompt, firstFrameOf, grammarOf, markersOf, picturesOf, type Mark
 import { generateTokens, type TokenEvent } from "./generate.ts";
 import type { Grammar } from "./modality.ts";
 import { TextStream } from "./text-stream.ts";
-import type { Delta, FinishReason, GenerateRequest, Llm, ModelInfo, RgbImage } from "./types.ts";
+import type { Delta, FinishReason, GenerateRequest, Llm, ModelInfo, PromptOf, RgbImage } from "./types.ts";
 
 export interface LlmParts {
   readonly id: string;
@@ -30,6 +32,8 @@ export interface LlmParts {
   readonly visual: VisualTokenizer;
   readonly tokenizer: Tokenizer;
   readonly vocabulary: Vocabulary;
+  /** Sentences of its prompts; absent: ours. */
+  readonly texts?: ChatTexts;
 }
 
 /** A request made ready: ids, and what they cost. */
@@ -64,10 +68,10 @@ export class LocalLlm implements Llm {
     };
   }
 
-  countTokens(request: Pick<GenerateRequest, "messages" | "modality" | "thinking">): number {
+  countTokens(request: PromptOf): number {
     const { messages, image } = firstFrameOf(request);
     const zeros = new Int32Array(numCodesOf("image", this.parts.vocabulary));
-    const numTokens = this.encode(messages, request.thinking, image !== undefined, () => zeros).length;
+    const numTokens = this.encode(request, messages, image !== undefined, () => zeros).length;
     const { modality } = request;
     const needed = modality === "image" || modality === "video" ? this.segmentLength(modality) : 1;
     const limit = this.info.contextLength - needed;
@@ -90,7 +94,7 @@ export class LocalLlm implements Llm {
       prompt,
       params: { ...params, maxTokens },
       plan: { size: vocabulary.sizeId, frames: vocabulary.framesId, codes: firstCodes },
-      isTextLegal: (id) => this.isLegal(id, modality, answer.isReasoning, room - used),
+      isTextLegal: (id) => this.isLegal(id, request, answer.isReasoning, room - used),
       isEnd: (id) => id === this.markers.endOfSentence,
       blank: this.markers.blank,
       stopAfterSegment: isVisual,
@@ -136,7 +140,7 @@ export class LocalLlm implements Llm {
   }
   bytesOf(id: number): Uint8Array {
     const { tokenizer } = this.parts;
-    return id < tokenizer.numText ? tokenizer.bytesOf(id) : new Uint8Array(0);
+    return id < tokenizer.numText || id === this.markers.dsml ? tokenizer.bytesOf(id) : new Uint8Array(0);
   }
 
   /** The codes of a finished segment -> pixels. */
@@ -149,12 +153,13 @@ export class LocalLlm implements Llm {
     return kind === "image" ? { kind: "image", image: frames[0]! } : { kind: "video", frames, fps };
   }
 
-  private isLegal(id: number, modality: GenerateRequest["modality"], isReasoning: boolean, left: number): boolean {
+  private isLegal(id: number, { modality, tools }: GenerateRequest, isReasoning: boolean, left: number): boolean {
     const { grammar: g } = this;
     if (isReasoning) return id < this.parts.tokenizer.numText || id === this.markers.endOfThinking;
     if (modality === "image") return id === g.boi;
     if (modality === "video") return id === g.bov;
     if (id < this.parts.tokenizer.numText || id === this.markers.endOfSentence) return true;
+    if (id === this.markers.dsml) return tools !== undefined && tools.length > 0;
     // A segment that could not be finished is never opened.
     if (modality !== "auto") return false;
     return (
@@ -169,20 +174,21 @@ export class LocalLlm implements Llm {
     // Checked before any picture is read, so that an over-long request costs nothing.
     this.countTokens(request);
     for (const picture of all) if (!codes.has(picture)) codes.set(picture, await this.readPicture(picture));
-    const prompt = this.encode(messages, request.thinking, image !== undefined, (picture) => codes.get(picture)!);
+    const prompt = this.encode(request, messages, image !== undefined, (picture) => codes.get(picture)!);
     const { startId, side } = this.parts.vocabulary.visual;
     const firstCodes = image && Array.from(toSequenceOrder(codes.get(image)!, side), (code) => startId + code);
     return { prompt, firstCodes };
   }
 
   private encode(
+    request: PromptOf,
     messages: GenerateRequest["messages"],
-    thinking: boolean,
     hasFirstFrame: boolean,
     codesOf: (image: RgbImage) => ArrayLike<number>,
   ): number[] {
-    const { tokenizer, vocabulary } = this.parts;
-    return encodePrompt(messages, { thinking, hasFirstFrame }, tokenizer, vocabulary, codesOf);
+    const { tokenizer, vocabulary, texts } = this.parts;
+    const { thinking, effort, tools } = request;
+    return encodePrompt(messages, { thinking, effort, tools, hasFirstFrame, texts }, tokenizer, vocabulary, codesOf);
   }
 
   /** Any picture -> the row-major codes of its square of the model's size. */
@@ -204,12 +210,13 @@ function toImages(pixels: Tensor): RgbImage[] {
   return Array.from({ length: f }, (_, i) => ({ width, height, data: bytes.slice(i * size, (i + 1) * size) }));
 }
 
-/** The answer so far: whether it still thinks, the text stream, and the open picture or clip. */
+/** The answer so far: whether it still thinks, the text stream, its tool calls, and the open picture or clip. */
 class Answer {
   isReasoning: boolean;
   private readonly llm: LocalLlm;
   private readonly stop: readonly string[];
   private stream: TextStream;
+  private readonly calls: ToolCallParser | undefined;
   private codes: number[] = [];
   private open: SegmentKind | undefined;
 
@@ -217,6 +224,8 @@ class Answer {
     this.llm = llm;
     this.stop = request.params.stop;
     this.isReasoning = request.thinking;
+    // Without tools nothing is a call, and nothing needs to be held back for one.
+    this.calls = request.tools && request.tools.length > 0 ? new ToolCallParser() : undefined;
     // Stop strings end the answer, not the thinking before it.
     this.stream = new TextStream(request.thinking ? [] : this.stop);
   }
@@ -243,15 +252,18 @@ class Answer {
 
   *end(): Generator<Delta> {
     yield* this.text(this.stream.end());
+    if (!this.isReasoning && this.calls) yield* this.calls.end();
   }
 
   /** Before a picture or the end of thinking: held text cannot continue across it. */
   private *flush(): Generator<Delta> {
-    yield* this.text(this.stream.end());
+    yield* this.end();
     this.stream = new TextStream(this.isReasoning ? [] : this.stop);
   }
 
   private *text(text: string): Generator<Delta> {
-    if (text !== "") yield { kind: this.isReasoning ? "reasoning" : "content", text };
+    if (text === "") return;
+    if (this.isReasoning) yield { kind: "reasoning", text };
+    else yield* this.calls?.push(text) ?? [{ kind: "content", text } satisfies ContentDelta];
   }
 }

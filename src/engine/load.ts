@@ -14,6 +14,7 @@ import { parseConfig, type V4Config } from "../model/config.ts";
 import { V4 } from "../model/v4.ts";
 import { VisualTokenizer, type VisualTokenizerConfig } from "../model/visual-tokenizer.ts";
 import { loadOfficial, saveOfficial, type WeightFormat } from "../model/weights.ts";
+import { readChatTexts } from "../processor/chat-texts.ts";
 import { Tokenizer } from "../processor/tokenizer.ts";
 import { makeVocabulary, specialTokens, type Vocabulary } from "../processor/vocabulary.ts";
 import { LocalLlm, type LlmParts } from "./llm.ts";
@@ -65,7 +66,7 @@ export function loadLlm(dir: string, device: Device, options: LoadOptions = {}):
     loadOfficial(path("visual"), visual);
   }
   const { id, created_unix_s: createdUnixS, fps } = own;
-  return new LocalLlm({ id, createdUnixS, fps, model, visual, tokenizer, vocabulary });
+  return new LocalLlm({ id, createdUnixS, fps, model, visual, tokenizer, vocabulary, texts: readChatTexts(dir) });
 }
 
 export interface SaveOptions {
@@ -159,6 +160,8 @@ function checkAgreement(
   };
   const { startId, levels, side, numLatents } = vocabulary.visual;
   expect(files.tokenizer, "added_tokens", specialTokens, tokenizer.specials);
+  const specialIds = specialTokens.map((token) => tokenizer.specialId(token));
+  expect(files.tokenizer, "added_tokens", specialTokens.map((_, i) => tokenizer.numText + i), specialIds); // prettier-ignore
   expect(files.config, "vocab_size", vocabulary.size, config.vocab_size);
   expect(files.config, "visual", { start_id: startId, levels, max_rows: side, max_cols: side, max_frames: numLatents }, config.visual); // prettier-ignore
 }

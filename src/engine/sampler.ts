@@ -1,7 +1,7 @@
 /**
  * From logits to one token id: guidance, legality, temperature, top-k, top-p, and a draw whose randomness is a
  * function of (seed, counter) alone, so the same request gives the same tokens whatever runs beside it.
- * Main functions: `sample`, `guide`.
+ * Main functions: `sample`, `distribution`, `guide`.
  */
 import { assert } from "../base/errors.ts";
 import { uniform } from "../base/prng.ts";
@@ -23,19 +23,47 @@ export interface SampleOptions {
 /** Ids this much below the best one (in units of temperature) have less than 1e-13 of its probability. */
 const NEGLIGIBLE = 30;
 
+/** Ids that may be drawn, and their weights. */
+interface Weighed {
+  readonly kept: readonly number[];
+  readonly weights: Float64Array;
+  readonly total: number;
+}
+
 /** `logits[i]` belongs to id `firstId + i`. */
 export function sample(logits: Float32Array, options: SampleOptions, firstId = 0): number {
-  const { temperature, topP, topK, seed, counter, isLegal } = options;
+  const { kept, weights, total } = weigh(logits, options, firstId);
+  let left = uniform(options.seed, options.counter) * total;
+  for (const i of kept) {
+    left -= weights[i]!;
+    if (left < 0) return firstId + i;
+  }
+  return firstId + kept[kept.length - 1]!;
+}
+
+/** The probabilities that `sample` draws by; greedy is one id with probability 1. */
+export function distribution(logits: Float32Array, options: Omit<SampleOptions, "seed" | "counter">): Float64Array {
+  const { kept, weights, total } = weigh(logits, options, 0);
+  const out = new Float64Array(logits.length);
+  for (const i of kept) out[i] = weights[i]! / total;
+  return out;
+}
+
+function weigh(logits: Float32Array, options: Omit<SampleOptions, "seed" | "counter">, firstId: number): Weighed {
+  const { temperature, topP, topK, isLegal } = options;
   let best = -1;
   for (let i = 0; i < logits.length; i++)
     if ((best < 0 || logits[i]! > logits[best]!) && (isLegal === undefined || isLegal(firstId + i))) best = i;
   assert(best >= 0, "sample: no legal id");
   assert(Number.isFinite(logits[best]!), `sample: logit of id ${firstId + best} is ${logits[best]}`);
-  if (temperature === 0 || topK === 1) return firstId + best;
+  const weights = new Float64Array(logits.length);
+  if (temperature === 0 || topK === 1) {
+    weights[best] = 1;
+    return { kept: [best], weights, total: 1 };
+  }
   const floor = logits[best]! - NEGLIGIBLE * temperature;
   let kept: number[] = [];
   let total = 0;
-  const weights = new Float64Array(logits.length);
   for (let i = 0; i < logits.length; i++) {
     if (!(logits[i]! >= floor) || (isLegal !== undefined && !isLegal(firstId + i))) continue;
     kept.push(i);
@@ -56,12 +84,7 @@ export function sample(logits: Float32Array, options: SampleOptions, firstId = 0
     kept = kept.slice(0, count);
     total = sum;
   }
-  let left = uniform(seed, counter) * total;
-  for (const i of kept) {
-    left -= weights[i]!;
-    if (left < 0) return firstId + i;
-  }
-  return firstId + kept[kept.length - 1]!;
+  return { kept, weights, total };
 }
 
 /** Ids whose weights are above some bound and sum to `enough`: most of a vocabulary need not be sorted. */

@@ -2,6 +2,9 @@
  * What the engine says to its callers (CLI and server): requests and deltas. Types only.
  * Nothing here knows HTTP; serve/ translates the wire to these and back.
  */
+import type { Effort } from "../processor/chat-texts.ts";
+import type { ToolCall } from "../processor/dsml.ts";
+
 export type Modality = "text" | "image" | "video";
 
 /** 8-bit RGB, row-major, 3 bytes per pixel. */
@@ -16,9 +19,13 @@ export type ContentPart =
   | { readonly kind: "image"; readonly image: RgbImage };
 
 export interface Message {
-  readonly role: "system" | "user" | "assistant";
+  readonly role: "system" | "user" | "assistant" | "tool";
   readonly content: string | readonly ContentPart[];
   readonly reasoning?: string;
+  /** Of an assistant's turn. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** Of a tool's: the call it answers. */
+  readonly toolCallId?: string;
 }
 
 export interface SamplingParams {
@@ -39,6 +46,10 @@ export interface GenerateRequest {
   /** What to write. "auto": the model decides by opening a picture or clip segment itself. */
   readonly modality: Modality | "auto";
   readonly thinking: boolean;
+  /** How hard to think, where the model knows levels. */
+  readonly effort?: Effort;
+  /** Functions that the answer may call, each as JSON text. */
+  readonly tools?: readonly string[];
   readonly params: SamplingParams;
   readonly signal?: AbortSignal;
 }
@@ -54,6 +65,8 @@ export type FinishReason = "stop" | "length" | "abort";
 export type Delta =
   | { readonly kind: "reasoning"; readonly text: string }
   | { readonly kind: "content"; readonly text: string }
+  /** `arguments` is JSON text as the model wrote it. */
+  | { readonly kind: "toolCall"; readonly name: string; readonly arguments: string }
   /** Within a picture or clip: tokens done of all. */
   | { readonly kind: "progress"; readonly done: number; readonly total: number }
   | { readonly kind: "image"; readonly image: RgbImage }
@@ -73,11 +86,14 @@ export interface ModelInfo {
   readonly fps: number;
 }
 
+/** What decides a prompt. */
+export type PromptOf = Pick<GenerateRequest, "messages" | "modality" | "thinking" | "effort" | "tools">;
+
 /** The one door to the model. llm.ts implements it; tests may pass a fake. */
 export interface Llm {
   readonly info: ModelInfo;
   /** Throws RequestError before the first delta when the request is empty or too long (with the counts). */
   generate(request: GenerateRequest): AsyncGenerator<Delta>;
   /** Tokens of the prompt; throws what `generate` would. */
-  countTokens(request: Pick<GenerateRequest, "messages" | "modality" | "thinking">): number;
+  countTokens(request: PromptOf): number;
 }

@@ -82,6 +82,43 @@ export class Attention extends Module {
     return this.project(t.rope(o, { freqs, start, inverse: true }));
   }
 
+  /** Window keys alone: x [B,T,D] at positions start.. -> [B,T,d]. Window layers only. */
+  keys(x: Tensor, start: number): Tensor {
+    const [b, tokens] = x.shape as [number, number, number];
+    const dim = this.config.head_dim;
+    const rows = t.reshape(this.kv_norm.forward(this.wkv.forward(x)), [b, tokens, 1, dim]);
+    return t.reshape(t.rope(rows, { freqs: this.freqs, start }), [b, tokens, dim]);
+  }
+
+  /**
+   * A block of drafts x [1,K,D] at positions start.. sees all of `ring` [1,R,d], the keys up to start - 1, and each
+   * other, without a mask. Window layers only.
+   */
+  draft(x: Tensor, start: number, ring: Tensor): Tensor {
+    const { num_attention_heads: heads, head_dim: dim, rms_norm_eps: eps } = this.config;
+    const { freqs } = this;
+    const tokens = x.shape[1]!;
+    const heads4 = t.reshape(this.wq_b.forward(this.q_norm.forward(this.wq_a.forward(x))), [1, tokens, heads, dim]);
+    const q = t.rope(t.rmsNorm(heads4, undefined, { eps }), { freqs, start });
+    // Every query is a sequence of its own that stands at the ring's last key, and the block's keys are as many entries
+    // as it sees from there; the kernel's positions only say what is visible.
+    const numRing = ring.shape[1]!;
+    const each = (keys: Tensor): Tensor => t.expand(keys, [tokens, keys.shape[1]!, dim]);
+    const queryStart = tokens * numRing - 1;
+    const o = t.sparseAttention({
+      q: t.reshape(q, [tokens, 1, heads, dim]),
+      kv: each(ring),
+      ckv: each(this.keys(x, start)),
+      sink: this.attn_sink,
+      queryStart,
+      keyStart: queryStart + 1 - numRing,
+      window: numRing,
+      ratio: numRing,
+      scale: dim ** -0.5,
+    });
+    return this.project(t.rope(t.reshape(o, [1, tokens, heads, dim]), { freqs, start, inverse: true }));
+  }
+
   /** o [B,T,H,D] -> [B,T,hidden]: each group of heads through its own low-rank map, then one map over all. */
   private project(o: Tensor): Tensor {
     const { o_groups: g, o_lora_rank: rank } = this.config;

@@ -22,6 +22,8 @@ export interface BlockContext {
   /** Token ids of all rows, on the host: hash layers route by them. */
   readonly ids: Int32Array;
   readonly state?: LayerState | undefined;
+  /** Instead of attention over what came before: x [B,T,D] -> [B,T,D]. */
+  readonly attend?: ((x: Tensor) => Tensor) | undefined;
   readonly onRouting?: ((routing: Routing) => void) | undefined;
 }
 
@@ -57,13 +59,13 @@ export class Block extends Module {
 
   /** streams [B*T,n,D] -> the same shape. */
   run(streams: Tensor, context: BlockContext): Tensor {
-    const { batch, start, ids, state, onRouting } = context;
+    const { batch, start, ids, state, attend, onRouting } = context;
     const [rows, , d] = streams.shape as [number, number, number];
     const attn = { fn: this.hc_attn_fn, base: this.hc_attn_base, scale: this.hc_attn_scale };
     const ffn = { fn: this.hc_ffn_fn, base: this.hc_ffn_base, scale: this.hc_ffn_scale };
     const a = hcRead(streams, attn, this.config);
     const tokens = t.reshape(this.attn_norm.forward(a.input), [batch, rows / batch, d]);
-    const attended = t.reshape(this.attn.forward(tokens, start, state), [rows, d]);
+    const attended = t.reshape(attend?.(tokens) ?? this.attn.forward(tokens, start, state), [rows, d]);
     const between = hcWrite(attended, streams, a.mixing);
     const f = hcRead(between, ffn, this.config);
     const fed = this.ffn.forward(this.ffn_norm.forward(f.input), ids, onRouting);

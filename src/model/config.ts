@@ -63,6 +63,12 @@ const configSchema = z.object({
     .nullish(),
   max_position_embeddings: count,
   num_nextn_predict_layers: z.number().int().min(0).max(1),
+  /** DSpark drafts this many tokens at once; its three stages then stand in the place of the MTP module. */
+  dspark_block_size: count.optional(),
+  dspark_noise_token_id: z.number().int().nonnegative().optional(),
+  dspark_markov_rank: count.optional(),
+  /** Layers whose outputs the drafter reads. */
+  dspark_target_layer_ids: z.array(z.number().int().nonnegative()).min(1).optional(),
   visual: visualSchema.optional(),
 });
 
@@ -166,6 +172,13 @@ export function parseConfig(json: unknown, file: string): V4Config {
   };
   if (c.compress_ratios.length < c.num_hidden_layers)
     fail("compress_ratios", `expected at least ${c.num_hidden_layers} entries, got ${c.compress_ratios.length}`);
+  const dspark = [c.dspark_block_size, c.dspark_noise_token_id, c.dspark_markov_rank, c.dspark_target_layer_ids];
+  if (dspark.some((x) => x === undefined) && dspark.some((x) => x !== undefined))
+    fail("dspark_block_size", "expected all four dspark_* fields or none of them");
+  if ((c.dspark_noise_token_id ?? 0) >= c.vocab_size)
+    fail("dspark_noise_token_id", `expected an id below ${c.vocab_size}, got ${c.dspark_noise_token_id}`);
+  for (const id of c.dspark_target_layer_ids ?? [])
+    if (id >= c.num_hidden_layers) fail("dspark_target_layer_ids", `expected layers below ${c.num_hidden_layers}, got ${id}`); // prettier-ignore
   if (c.num_attention_heads % c.o_groups !== 0)
     fail("o_groups", `expected a divisor of ${c.num_attention_heads} heads, got ${c.o_groups}`);
   if (c.qk_rope_head_dim % 2 !== 0 || c.qk_rope_head_dim > Math.min(c.head_dim, c.index_head_dim))

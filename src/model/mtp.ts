@@ -1,7 +1,8 @@
 /**
  * The multi-token-prediction module: from the network's streams at position p and the token at p+1 it predicts
  * the token at p+2 (a denser training signal, and drafts for speculation). One window block with its own
- * stream collapse and norm; embedding and head are the network's.
+ * stream collapse and norm; embedding and head are the network's. Its own streams may be read like the network's, which
+ * makes it a module for any depth.
  * Main function: `predict`. Source: DeepSeek-V4 preview checkpoints, mtp.0.
  */
 import { RMSNorm, type Linear } from "../nn/layers.ts";
@@ -35,13 +36,13 @@ export class MtpModule extends Block {
     ({ fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale } = initHcCollapse(init, config));
   }
 
-  /** streams [R,n,D] before the network's collapse, next [R,D] embeddings of the next tokens -> hidden [R,D]. */
-  predict(streams: Tensor, next: Tensor, context: BlockContext): Tensor {
+  /** streams [R,n,D] before the network's collapse, next [R,D] embeddings of the next tokens -> streams, hidden [R,D]. */
+  predict(streams: Tensor, next: Tensor, context: BlockContext): { readonly streams: Tensor; readonly hidden: Tensor } {
     const [rows, n, d] = streams.shape as [number, number, number];
     const e = t.reshape(this.e_proj.forward(this.enorm.forward(next)), [rows, 1, d]);
     const x = t.add(this.h_proj.forward(this.hnorm.forward(streams)), t.expand(e, [rows, n, d]));
     const out = this.run(x, context);
     const head = { fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale };
-    return this.norm.forward(hcCollapse(out, head, this.config));
+    return { streams: out, hidden: this.norm.forward(hcCollapse(out, head, this.config)) };
   }
 }

@@ -2,7 +2,7 @@
  * The V4 network: token ids in, hidden states and logits out. One definition for training (a whole sequence, no
  * state) and for inference (a chunk continuing a `V4State`). Float computation throughout, as transformers has it;
  * `dtype` is the activations' type, weights stay f32 masters.
- * Main functions: `forward`, `logits`, `mtpHidden`. Field names are the checkpoint's.
+ * Main functions: `forward`, `logits`, `mtpHidden`, `mtpStep`. Field names are the checkpoint's.
  * Source: DeepSeek-V4 report; visual ids follow the text ids and carry extra embeddings (visual-embedding.ts).
  */
 import type { DType } from "../base/dtype.ts";
@@ -16,6 +16,7 @@ import { noGrad } from "../tensor/tape.ts";
 import { Parameter, type Tensor } from "../tensor/tensor.ts";
 import { Block } from "./block.ts";
 import type { V4Config } from "./config.ts";
+import { DSparkStage, DSPARK_STAGES } from "./dspark.ts";
 import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
 import { Init, INIT_STD } from "./init.ts";
 import { MtpModule } from "./mtp.ts";
@@ -38,6 +39,8 @@ export interface ForwardOptions {
   readonly visual?: Int32Array | undefined;
   /** Keep only block inputs and run each block again in the backward pass. */
   readonly checkpoint?: boolean;
+  /** Layers whose outputs are wanted beside, the mean of their streams. */
+  readonly taps?: readonly number[] | undefined;
   /** Sees each layer's routing, for load balancing. */
   readonly onRouting?: (layerIdx: number, routing: Routing) => void;
 }
@@ -47,6 +50,8 @@ export interface ForwardOutput {
   readonly streams: Tensor;
   /** After the final norm, [B,T,D]; the head's input. */
   readonly hidden: Tensor;
+  /** Of the layers asked for, side by side [B,T,taps*D]; what DSpark reads. */
+  readonly tapped: Tensor | undefined;
 }
 
 export class V4 extends Module {
@@ -58,7 +63,8 @@ export class V4 extends Module {
   readonly hc_head_scale: Parameter;
   readonly norm: RMSNorm;
   readonly head: Linear;
-  readonly mtp: MtpModule[];
+  /** One MTP module, or the stages of DSpark, or nothing. */
+  readonly mtp: (MtpModule | DSparkStage)[];
   readonly config: V4Config;
   readonly device: Device;
   readonly dtype: "f32" | "bf16";
@@ -81,11 +87,19 @@ export class V4 extends Module {
     ({ fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale } = initHcCollapse(init, config));
     this.norm = new RMSNorm(device, hidden_size, { eps: rms_norm_eps });
     this.head = init.linear(hidden_size, vocab_size);
-    this.mtp = Array.from({ length: config.num_nextn_predict_layers }, () => new MtpModule(init, config, rope));
+    this.mtp =
+      config.dspark_block_size === undefined
+        ? Array.from({ length: config.num_nextn_predict_layers }, () => new MtpModule(init, config, rope))
+        : Array.from({ length: DSPARK_STAGES }, (_, i) => new DSparkStage(init, config, rope, i));
   }
 
   newState(batch = 1): V4State {
     return new V4State(this.config.num_hidden_layers, batch);
+  }
+
+  /** Of the MTP module: a sequence of its own, one position behind. */
+  newMtpState(batch = 1): V4State {
+    return new V4State(1, batch);
   }
 
   /** ids i32 [B,T]. */
@@ -108,23 +122,41 @@ export class V4 extends Module {
 
   /** The MTP module's hidden states [B,T,D]: row p has seen the token at p+1 and speaks about p+2. */
   mtpHidden(streams: Tensor, nextIds: Tensor, options: Pick<ForwardOptions, "visual"> = {}): Tensor {
-    const module = this.mtp[0];
-    if (module === undefined)
-      throw new ShapeError("mtpHidden: expected a network with num_nextn_predict_layers 1, got 0");
+    return this.runMtp(streams, nextIds, options).hidden;
+  }
+
+  /** The same for a chunk that continues `state`; `streams` are the network's, or the module's own for a deeper draft. */
+  mtpStep(streams: Tensor, nextIds: Tensor, state: V4State): { readonly streams: Tensor; readonly hidden: Tensor } {
+    const out = noGrad(() => this.runMtp(streams, nextIds, { state }));
+    state.length += nextIds.shape[1]!;
+    return out;
+  }
+
+  private runMtp(
+    streams: Tensor,
+    nextIds: Tensor,
+    options: Pick<ForwardOptions, "visual" | "state">,
+  ): { streams: Tensor; hidden: Tensor } {
+    // prettier-ignore
+    const [module] = this.mtp;
+    if (!(module instanceof MtpModule)) throw new ShapeError("mtp: expected a network with an MTP module, got none");
     const [batch, tokens] = nextIds.shape as [number, number];
-    const next = this.embedTokens(nextIds, options.visual);
-    const hidden = module.predict(streams, next, { batch, start: 0, ids: hostIds(nextIds) });
-    return t.reshape(hidden, [batch, tokens, this.config.hidden_size]);
+    const { state, visual } = options;
+    const next = this.embedTokens(nextIds, visual);
+    const context = { batch, start: state?.length ?? 0, ids: hostIds(nextIds), state: state?.layers[0] };
+    const out = module.predict(streams, next, context);
+    return { streams: out.streams, hidden: t.reshape(out.hidden, [batch, tokens, this.config.hidden_size]) };
   }
 
   private run(ids: Tensor, options: ForwardOptions): ForwardOutput {
-    const { state, checkpoint = false, onRouting } = options;
+    const { state, checkpoint = false, taps = [], onRouting } = options;
     const { hidden_size: d, hc_mult: n } = this.config;
     const [batch, tokens] = ids.shape as [number, number];
     const rows = batch * tokens;
     const host = hostIds(ids);
     const x = t.reshape(this.embedTokens(ids, options.visual), [rows, 1, d]);
     let streams = t.expand(x, [rows, n, d]);
+    const tapped = new Map<number, Tensor>();
     this.layers.forEach((layer, i) => {
       const step = (s: Tensor): Tensor =>
         layer.run(s, {
@@ -135,14 +167,16 @@ export class V4 extends Module {
           onRouting: onRouting && ((routing) => onRouting(i, routing)),
         });
       streams = checkpoint ? t.checkpoint(step, [streams]) : step(streams);
+      if (taps.includes(i)) tapped.set(i, t.reshape(t.mean(streams, 1), [batch, tokens, d]));
     });
     const head = { fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale };
     const hidden = this.norm.forward(hcCollapse(streams, head, this.config));
-    return { streams, hidden: t.reshape(hidden, [batch, tokens, d]) };
+    const beside = taps.length > 0 ? t.concat(taps.map((i) => tapped.get(i)!), -1) : undefined; // prettier-ignore
+    return { streams, hidden: t.reshape(hidden, [batch, tokens, d]), tapped: beside };
   }
 
   /** ids [B,T] -> [B*T,D] in the activations' type. */
-  private embedTokens(ids: Tensor, visual: Int32Array | undefined): Tensor {
+  embedTokens(ids: Tensor, visual?: Int32Array): Tensor {
     const rows = ids.size;
     const x = t.reshape(this.embed.forward(ids), [rows, this.config.hidden_size]);
     if (visual === undefined) return t.cast(x, this.dtype);

@@ -3,13 +3,16 @@
  * words that hold it. Ties go to the smaller pair of ids, so the result depends on nothing but the counts.
  * Main functions: `countWords`, `trainBpe`. Source: Sennrich et al. 2016, with the usual inverted index and heap.
  */
-import { pairKey } from "./bpe.ts";
-import { splitWords } from "./tokenizer.ts";
+import type { Stage } from "./pre-tokenizer.ts";
+import { splitWords } from "./tokenizer-file.ts";
 
-/** Adds the words of `text` to `counts`, each `weight` times. */
-export function countWords(counts: Map<string, number>, text: string, weight = 1): void {
-  for (const word of splitWords(text)) counts.set(word, (counts.get(word) ?? 0) + weight);
+/** Adds the words of `text` to `counts`, each `weight` times; cut as our own files say, or by another `split`. */
+export function countWords(counts: Map<string, number>, text: string, weight = 1, split: Stage = splitWords): void {
+  split(text, (word) => void counts.set(word, (counts.get(word) ?? 0) + weight));
 }
+
+/** Key of a pair of ids; ids are below 2^21. */
+const pairKey = (a: number, b: number): number => a * 2097152 + b;
 
 interface Candidate {
   readonly a: number;

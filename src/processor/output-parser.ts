@@ -1,14 +1,12 @@
 /**
- * Splits a model's text, as it streams, into reasoning and content. Tags may arrive cut anywhere: text that could
- * still become a tag is held back, so no half tag is ever shown, and joining the deltas gives the same answer for
- * every chunking. Main class: `OutputParser`.
+ * Splits a model's text, as it streams, into reasoning, content and tool calls. Tags may arrive cut anywhere: text that
+ * could still become a tag is held back, so no half tag is ever shown, and joining the deltas gives the same answer for
+ * every chunking. Main class: `OutputParser`; tool calls are tool-call-parser.ts.
  */
+import { ToolCallParser, type ContentDelta } from "./tool-call-parser.ts";
 import type { SpecialToken } from "./vocabulary.ts";
 
-export interface TextDelta {
-  readonly kind: "reasoning" | "content";
-  readonly text: string;
-}
+export type OutputDelta = { readonly kind: "reasoning"; readonly text: string } | ContentDelta;
 
 type TagAction = "think" | "answer" | "stop" | "drop";
 
@@ -36,8 +34,9 @@ function heldLength(text: string): number {
 }
 
 export class OutputParser {
-  private state: TextDelta["kind"] | "stopped";
+  private state: "reasoning" | "content" | "stopped";
   private held = "";
+  private readonly calls = new ToolCallParser();
 
   /** `thinking`: the prompt ended with an open <think>. */
   constructor(options: { readonly thinking: boolean }) {
@@ -49,8 +48,8 @@ export class OutputParser {
     return this.state === "stopped";
   }
 
-  push(text: string): TextDelta[] {
-    const out: TextDelta[] = [];
+  push(text: string): OutputDelta[] {
+    const out: OutputDelta[] = [];
     let rest = this.held + text;
     this.held = "";
     while (this.state !== "stopped") {
@@ -62,6 +61,8 @@ export class OutputParser {
       if (first === undefined) break;
       this.emit(out, rest.slice(0, first.at));
       rest = rest.slice(first.at + first.tag.length);
+      // What content held back cannot go on behind the tag.
+      if (first.action !== "drop" && this.state === "content") out.push(...this.calls.end());
       if (first.action === "think") this.state = "reasoning";
       else if (first.action === "answer") this.state = "content";
       else if (first.action === "stop") this.state = "stopped";
@@ -74,15 +75,17 @@ export class OutputParser {
   }
 
   /** The text is over: what looked like a tag was text after all. */
-  end(): TextDelta[] {
-    const out: TextDelta[] = [];
+  end(): OutputDelta[] {
+    const out: OutputDelta[] = [];
     this.emit(out, this.held);
     this.held = "";
+    if (this.state === "content") out.push(...this.calls.end());
     return out;
   }
 
-  private emit(out: TextDelta[], text: string): void {
+  private emit(out: OutputDelta[], text: string): void {
     if (text === "" || this.state === "stopped") return;
-    out.push({ kind: this.state, text });
+    if (this.state === "content") out.push(...this.calls.push(text));
+    else out.push({ kind: "reasoning", text });
   }
 }

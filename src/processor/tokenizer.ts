@@ -1,116 +1,70 @@
 /**
- * Byte-level BPE behind the standard `tokenizer.json`: any text encodes (unknown characters fall back to bytes) and
- * decodes to the same bytes. Words are cut by one explicit Unicode expression, digits stand alone, Han and kana runs
- * are words of their own; each word is merged by rank and remembered.
- * Text never becomes a special token by itself: specials are asked for by name (`encode(text, {specials: true})`
- * reads a file's own markup). Main class: `Tokenizer`; training is bpe-train.ts.
+ * Byte-level BPE from any standard tokenizer.json: text is normalized (where the file says so), cut into words, and each
+ * word is merged from its bytes by rank and remembered. Any text encodes; without a normalizer it decodes to the same
+ * bytes (a lone surrogate to U+FFFD's).
+ * Text never becomes an added token by itself: `encode(text, {specials: true})` looks for them, as the library does.
+ * The file's post-processor is left to the chat encoding (chat.ts), which writes BOS and EOS itself.
+ * Main class: `Tokenizer`; the file is tokenizer-file.ts, training bpe-train.ts.
  */
 import { readFileSync } from "node:fs";
-import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
 import { writeWhole } from "../base/files.ts";
-import { byteToChar, charToByte, mergeWord, pairKey, type Merge } from "./bpe.ts";
-
-/** The word pattern; valid in JavaScript (u flag), Oniguruma and Rust's fancy-regex alike. */
-export const WORD_PATTERN = [
-  "\\p{N}",
-  "[\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}]+",
-  "[^\\r\\n\\p{L}\\p{P}\\p{S}\\p{N}]?(?:(?![\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}])[\\p{L}\\p{M}])+",
-  " ?[\\p{P}\\p{S}]+[\\r\\n]*",
-  "\\s*[\\r\\n]+",
-  "\\s+(?!\\S)",
-  "\\s+",
-].join("|");
-
-const wordRegex = new RegExp(WORD_PATTERN, "gu");
-
-/** Cuts text into words; whatever the pattern skips is a word too, so the pieces always join to the text. */
-export function* splitWords(text: string): Generator<string> {
-  let end = 0;
-  for (const match of text.matchAll(wordRegex)) {
-    if (match.index > end) yield text.slice(end, match.index);
-    yield match[0];
-    end = match.index + match[0].length;
-  }
-  if (end < text.length) yield text.slice(end);
-}
-
-const fileSchema = z.object({
-  added_tokens: z.array(z.object({ id: z.number().int(), content: z.string().min(1) })),
-  pre_tokenizer: z.object({
-    type: z.literal("Sequence"),
-    pretokenizers: z.array(z.object({ type: z.string(), pattern: z.object({ Regex: z.string() }).optional() })).min(2),
-  }),
-  model: z.object({
-    type: z.literal("BPE"),
-    vocab: z.record(z.string(), z.number().int().nonnegative()),
-    merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])),
-  }),
-});
-
-export interface TokenizerData {
-  /** merges[i] makes id 256 + i from two earlier ids. */
-  readonly merges: readonly (readonly [number, number])[];
-  /** Ids follow the text ids. */
-  readonly specials: readonly string[];
-}
+import { AddedTokens } from "./added-tokens.ts";
+import { byteToChar, charToByte, Merger } from "./bpe.ts";
+import { ownTokenizerFile, readTokenizerFile, type OwnTokenizer, type TokenizerSpec } from "./tokenizer-file.ts";
 
 const utf8 = new TextEncoder();
 const CACHE_WORDS = 65536;
+/** Longer words hardly come twice. */
+const CACHE_LENGTH = 32;
 
 export class Tokenizer {
+  /** Ids of the model are below this; added tokens may lie above. */
   readonly numText: number;
+  /** Contents of the added tokens, by id. */
   readonly specials: readonly string[];
-  /** Bytes of every text id. */
-  readonly tokenBytes: readonly Uint8Array[];
-  private readonly merges: readonly (readonly [number, number])[];
-  private readonly mergeTable = new Map<number, Merge>();
-  private readonly specialIds: ReadonlyMap<string, number>;
-  private readonly specialRegex: RegExp;
-  private readonly cache = new Map<string, readonly number[]>();
+  private readonly spec: TokenizerSpec;
+  private readonly merger: Merger;
+  private readonly added: AddedTokens;
+  private readonly names: ReadonlyMap<number, Uint8Array>;
+  private readonly cache = new Map<string, Int32Array>();
+  private bytes = new Uint8Array(256);
+  private ids = new Int32Array(256);
 
-  constructor(data: TokenizerData) {
-    this.merges = data.merges;
-    this.numText = 256 + data.merges.length;
-    this.specials = data.specials;
-    this.specialIds = new Map(data.specials.map((s, i) => [s, this.numText + i]));
-    // Longest first, so that no special hides behind its own prefix.
-    const names = data.specials
-      .toSorted((a, b) => b.length - a.length)
-      .map((s) => s.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
-    this.specialRegex = new RegExp(names.length > 0 ? `(${names.join("|")})` : "(?!)", "u");
-    const bytes: Uint8Array[] = Array.from({ length: 256 }, (_, b) => Uint8Array.of(b));
-    data.merges.forEach(([a, b], i) => {
-      bytes.push(Uint8Array.of(...bytes[a]!, ...bytes[b]!));
-      this.mergeTable.set(pairKey(a, b), { rank: i, id: 256 + i });
-    });
-    this.tokenBytes = bytes;
+  constructor(from: OwnTokenizer | TokenizerSpec) {
+    const spec = "json" in from ? from : readTokenizerFile(ownTokenizerFile(from), "own");
+    this.spec = spec;
+    this.merger = new Merger(spec.merges);
+    this.numText = spec.tokenBytes.length;
+    this.added = new AddedTokens(spec.added, spec.normalize);
+    this.specials = spec.added.toSorted((a, b) => a.id - b.id).map((token) => token.content);
+    this.names = new Map(spec.added.map((token) => [token.id, utf8.encode(token.content)]));
   }
 
-  /** Plain text by default; with `specials`, special tokens written in the text become their ids. */
+  /** Plain text by default; with `specials`, added tokens written in the text become their ids. */
   encode(text: string, options: { readonly specials?: boolean } = {}): number[] {
     const out: number[] = [];
-    if (!options.specials) {
-      this.encodePlain(text, out);
-      return out;
-    }
-    for (const piece of text.split(this.specialRegex)) {
-      const id = this.specialIds.get(piece);
-      if (id !== undefined) out.push(id);
-      else this.encodePlain(piece, out);
-    }
+    const { normalize } = this.spec;
+    if (!options.specials) this.encodePlain(normalize ? normalize(text) : text, out);
+    else
+      for (const part of this.added.split(text))
+        if (typeof part === "number") out.push(part);
+        else this.encodePlain(part, out);
     return out;
   }
 
   specialId(token: string): number | undefined {
-    return this.specialIds.get(token);
+    return this.added.idOf(token);
   }
 
-  /** Bytes of one id: a special's name, or nothing for ids beyond the specials (visual codes). */
+  /** Bytes of one id: an added token's name, or nothing for ids that the file does not know (visual codes). */
   bytesOf(id: number): Uint8Array {
-    if (id < this.numText) return this.tokenBytes[id]!;
-    const special = this.specials[id - this.numText];
-    return special === undefined ? new Uint8Array(0) : utf8.encode(special);
+    return this.names.get(id) ?? this.spec.tokenBytes[id] ?? new Uint8Array(0);
+  }
+
+  /** Bytes of every id of the model. */
+  get tokenBytes(): readonly Uint8Array[] {
+    return this.spec.tokenBytes;
   }
 
   decode(ids: Iterable<number>, options: { readonly skipSpecials?: boolean } = {}): string {
@@ -125,50 +79,14 @@ export class Tokenizer {
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
     return {
       push: (id) =>
-        options.skipSpecials && id >= this.numText ? "" : decoder.decode(this.bytesOf(id), { stream: true }),
+        options.skipSpecials && this.added.isSpecial(id) ? "" : decoder.decode(this.bytesOf(id), { stream: true }),
       end: () => decoder.decode(),
     };
   }
 
   /** The contents of tokenizer.json. */
   toJSON(): object {
-    const name = this.tokenBytes.map((bytes) => Array.from(bytes, (b) => byteToChar[b]!).join(""));
-    return {
-      version: "1.0",
-      truncation: null,
-      padding: null,
-      added_tokens: this.specials.map((content, i) => ({
-        id: this.numText + i,
-        content,
-        single_word: false,
-        lstrip: false,
-        rstrip: false,
-        normalized: false,
-        special: true,
-      })),
-      normalizer: null,
-      pre_tokenizer: {
-        type: "Sequence",
-        pretokenizers: [
-          { type: "Split", pattern: { Regex: WORD_PATTERN }, behavior: "Isolated", invert: false },
-          { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
-        ],
-      },
-      post_processor: null,
-      decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
-      model: {
-        type: "BPE",
-        dropout: null,
-        unk_token: null,
-        continuing_subword_prefix: null,
-        end_of_word_suffix: null,
-        fuse_unk: false,
-        byte_fallback: false,
-        ignore_merges: false,
-        vocab: Object.fromEntries(name.map((token, id) => [token, id])),
-        merges: this.merges.map(([a, b]) => [name[a], name[b]]),
-      },
-    };
+    return this.spec.json;
   }
 
   save(path: string): void {
@@ -188,56 +106,49 @@ export class Tokenizer {
     return Tokenizer.fromJSON(json, path);
   }
 
-  /** Takes the files this class writes: byte-level BPE with our word pattern, ids in merge order. */
+  /** `path` names the file in errors. */
   static fromJSON(json: unknown, path: string): Tokenizer {
-    const fail = (key: string, message: string): never => {
-      throw new FormatError(`tokenizer: ${path}: ${key}: ${message}`, { file: path, key });
-    };
-    const parsed = fileSchema.safeParse(json);
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0]!;
-      return fail(issue.path.join("."), issue.message);
-    }
-    const { model, added_tokens: added, pre_tokenizer: pre } = parsed.data;
-    const pattern = pre.pretokenizers[0]!.pattern?.Regex;
-    if (pattern !== WORD_PATTERN) fail("pre_tokenizer", `expected the word pattern of this project, got ${pattern}`);
-    if (Object.keys(model.vocab).length !== 256 + model.merges.length)
-      fail(
-        "model.vocab",
-        `expected 256 bytes and ${model.merges.length} merges, got ${Object.keys(model.vocab).length} tokens`,
-      );
-    for (const [char, byte] of charToByte)
-      if (model.vocab[char] !== byte)
-        fail("model.vocab", `expected byte ${byte} at id ${byte}, got ${model.vocab[char]}`);
-    const merges = model.merges.map((merge, i): readonly [number, number] => {
-      const [left, right] = typeof merge === "string" ? (merge.split(" ") as [string, string]) : merge;
-      const [a, b, joined] = [model.vocab[left], model.vocab[right], model.vocab[left + right]];
-      if (a === undefined || b === undefined || joined !== 256 + i || a >= joined || b >= joined)
-        return fail(
-          "model.merges",
-          `expected merge ${i} to make id ${256 + i} from earlier ids, got "${left}" "${right}"`,
-        );
-      return [a, b];
-    });
-    const specials = added.toSorted((a, b) => a.id - b.id);
-    specials.forEach((token, i) => {
-      if (token.id !== 256 + merges.length + i)
-        fail("added_tokens", `expected id ${256 + merges.length + i}, got ${token.id}`);
-    });
-    return new Tokenizer({ merges, specials: specials.map((token) => token.content) });
+    return new Tokenizer(readTokenizerFile(json, path));
   }
 
   private encodePlain(text: string, out: number[]): void {
-    for (const word of splitWords(text)) {
+    this.spec.preTokenizer.split(text, (word) => {
       let ids = this.cache.get(word);
       if (ids === undefined) {
-        const merged = Array.from(utf8.encode(word));
-        mergeWord(merged, this.mergeTable);
-        ids = merged;
-        if (this.cache.size >= CACHE_WORDS) this.cache.clear();
-        this.cache.set(word, ids);
+        ids = this.encodeWord(word);
+        if (word.length <= CACHE_LENGTH) {
+          if (this.cache.size >= CACHE_WORDS) this.cache.clear();
+          // A slice of a long text keeps all of it alive; a slice of a fresh string only that.
+          this.cache.set(` ${word}`.slice(1), ids);
+        }
       }
-      for (const id of ids) out.push(id);
+      for (let i = 0; i < ids.length; i++) out.push(ids[i]!);
+    });
+  }
+
+  private encodeWord(word: string): Int32Array {
+    const { wholeWords, byteIds } = this.spec;
+    // A UTF-16 unit is at most three bytes.
+    if (this.bytes.length < word.length * 3) {
+      this.bytes = new Uint8Array(word.length * 6);
+      this.ids = new Int32Array(word.length * 6);
     }
+    const { bytes, ids } = this;
+    const length = this.toBytes(word);
+    if (wholeWords !== undefined) {
+      let name = "";
+      for (let i = 0; i < length; i++) name += byteToChar[bytes[i]!]!;
+      const id = wholeWords.get(name);
+      if (id !== undefined) return Int32Array.of(id);
+    }
+    for (let i = 0; i < length; i++) ids[i] = byteIds[bytes[i]!]!;
+    return ids.slice(0, this.merger.merge(ids, length));
+  }
+
+  /** Writes a word's bytes; returns how many. */
+  private toBytes(word: string): number {
+    if (!this.spec.preTokenizer.isByteText) return utf8.encodeInto(word, this.bytes).written;
+    for (let i = 0; i < word.length; i++) this.bytes[i] = charToByte.get(word[i]!)!;
+    return word.length;
   }
 }

@@ -12,12 +12,32 @@ const imagePart = z.strictObject({
   type: z.literal("image_url"),
   image_url: z.strictObject({ url: z.string(), detail: z.string().optional() }),
 });
+const toolCall = z.strictObject({
+  id: z.string().min(1),
+  type: z.literal("function"),
+  function: z.strictObject({ name: z.string().min(1), arguments: z.string() }),
+});
 const message = z.strictObject({
-  role: z.enum(["system", "developer", "user", "assistant"]),
-  content: z.union([z.string(), z.array(z.discriminatedUnion("type", [textPart, imagePart])), z.null()]),
+  role: z.enum(["system", "developer", "user", "assistant", "tool"]),
+  content: z.union([z.string(), z.array(z.discriminatedUnion("type", [textPart, imagePart])), z.null()]).optional(),
   reasoning_content: z.string().nullish(),
+  /** Of the assistant. */
+  tool_calls: z.array(toolCall).nullish(),
+  /** Of a tool. */
+  tool_call_id: z.string().nullish(),
   name: z.string().optional(),
   refusal: z.null().optional(),
+});
+/** As DeepSeek's API has it. */
+const MAX_TOOLS = 128;
+const tool = z.strictObject({
+  type: z.literal("function"),
+  function: z.strictObject({
+    name: z.string().regex(/^[\w-]{1,64}$/),
+    description: z.string().nullish(),
+    parameters: z.record(z.string(), z.unknown()).nullish(),
+    strict: z.literal(false).nullish(),
+  }),
 });
 
 /** Said by clients, of no effect here. */
@@ -50,7 +70,10 @@ export const chatSchema = z.strictObject({
   modality: z.enum(["auto", "text", "image", "video"]).nullish(),
   /** DeepSeek's switch. */
   thinking: z.strictObject({ type: z.enum(["enabled", "disabled"]) }).nullish(),
-  reasoning_effort: z.enum(["none", "minimal", "low", "medium", "high", "max"]).nullish(),
+  reasoning_effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"]).nullish(),
+  tools: z.array(tool).max(MAX_TOOLS).nullish(),
+  /** The model decides, or there are no tools; it cannot be forced yet. */
+  tool_choice: z.enum(["auto", "none"]).nullish(),
   ...off,
   ...unused,
 });

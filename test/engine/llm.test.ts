@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { CapacityError, FormatError, RequestError } from "../../src/base/errors.ts";
 import { loadLlm, saveLlm } from "../../src/engine/load.ts";
-import type { LocalLlm } from "../../src/engine/llm.ts";
+import { LocalLlm } from "../../src/engine/llm.ts";
 import type { Delta, GenerateRequest, RgbImage } from "../../src/engine/types.ts";
 import { VisualTokenizer } from "../../src/model/visual-tokenizer.ts";
+import { ownTexts } from "../../src/processor/chat-texts.ts";
 import { openTestDevice } from "../tensor/device.ts";
 import { byte, chain, scripted, scriptedParts } from "./scripted.ts";
 
@@ -243,3 +244,15 @@ test(
     assert.equal(existsSync(staging), false);
   },
 );
+
+test("a call of a tool is a delta of its own, and only where tools are offered", async () => {
+  const parts = scriptedParts(device, chain("</think>", byte("x"), byte("<"), "｜DSML｜", byte("y"), EOS));
+  const llm = new LocalLlm({ ...parts, texts: { ...ownTexts, tools: "T{tool_schemas}" } });
+  const tools = ['{"name":"f"}'];
+  const [offered, without] = [await collect(llm, request({ tools })), await collect(llm, request({}))];
+  // No call, so its beginning was text after all.
+  assert.equal(textOf(offered, "content"), "x<｜DSML｜y");
+  assert.ok(!textOf(without, "content").includes("DSML"));
+  const written = '\n\nT{"name": "f"}'.length;
+  assert.equal(llm.countTokens(request({ tools })), llm.countTokens(request({})) + written);
+});

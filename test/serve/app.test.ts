@@ -286,3 +286,49 @@ test("requests wait for one another and come out in order", async () => {
   const answers = await Promise.all([1, 2, 3].map(() => post("/v1/chat/completions", hello)));
   for (const answer of answers) assert.equal(answer.status, 200);
 });
+
+test("tools reach the model as they were written, and calls keep their text", async () => {
+  const body = `{"model":"fake","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"10":1.0,"2":12345678901234567890}}}]}`; // prettier-ignore
+  const response = await post("/v1/chat/completions", body);
+  const written = '{"name": "f", "parameters": {"10": 1.0, "2": 12345678901234567890}}';
+  assert.deepEqual(requests.at(-1)!.tools, [written]);
+  const json = (await response.json()) as { choices: { message: { tool_calls: { function: { arguments: string } }[] } }[] }; // prettier-ignore
+  assert.equal(json.choices[0]!.message.tool_calls[0]!.function.arguments, `{"given": ${written}}`);
+  await post("/v1/chat/completions", { ...(JSON.parse(body) as object), tool_choice: "none" });
+  assert.equal(requests.at(-1)!.tools, undefined);
+});
+
+test("messages of tools and calls of assistants reach the model; efforts become levels", async () => {
+  const call = { id: "c1", type: "function", function: { name: "f", arguments: '{"a":1.0}' } };
+  const messages = [
+    { role: "user", content: "hi" },
+    { role: "assistant", content: null, reasoning_content: "hm", tool_calls: [call] },
+    { role: "tool", tool_call_id: "c1", content: "done" },
+  ];
+  await post("/v1/chat/completions", { model: "fake", messages, reasoning_effort: "max" });
+  const sent = requests.at(-1)!;
+  assert.deepEqual(sent.messages[1], { role: "assistant", content: "", reasoning: "hm", toolCalls: [{ id: "c1", name: "f", arguments: '{"a":1.0}' }] }); // prettier-ignore
+  assert.deepEqual(sent.messages[2], { role: "tool", content: "done", toolCallId: "c1" });
+  const levels = [["minimal", "low"], ["medium", "low"], ["high", "high"], ["xhigh", "high"], ["max", "max"]] as const; // prettier-ignore
+  for (const [effort, level] of levels) {
+    await post("/v1/chat/completions", { ...hello, reasoning_effort: effort });
+    assert.deepEqual([requests.at(-1)!.thinking, requests.at(-1)!.effort], [true, level]);
+  }
+  await post("/v1/chat/completions", { ...hello, thinking: { type: "disabled" }, reasoning_effort: "high" });
+  assert.deepEqual([requests.at(-1)!.thinking, requests.at(-1)!.effort], [false, undefined]);
+});
+
+test("fields of tools are checked", async () => {
+  const say = (message: object) => ({ model: "fake", messages: [{ role: "user", content: "x" }, message] });
+  const f = { type: "function", function: { name: "f" } };
+  const cases: readonly [body: object, param: string][] = [
+    [{ ...hello, tools: [{ type: "function", function: { name: "f", extra: 1 } }] }, "tools.0.function.extra"],
+    [{ ...hello, tools: [{ type: "function", function: { name: "no spaces" } }] }, "tools.0.function.name"],
+    [{ ...hello, tools: [f], tool_choice: "required" }, "tool_choice"],
+    [say({ role: "tool", content: "x" }), "messages.1.tool_call_id"],
+    [say({ role: "user", content: "x", tool_call_id: "y" }), "messages.1.tool_call_id"],
+    [say({ role: "user", content: "x", tool_calls: [] }), "messages.1.tool_calls"],
+    [say({ role: "user" }), "messages.1.content"],
+  ];
+  for (const [body, param] of cases) assert.equal((await refused(await post("/v1/chat/completions", body), 400)).param, param); // prettier-ignore
+});

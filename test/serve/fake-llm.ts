@@ -41,7 +41,11 @@ export const fakeLlm: Llm = {
   async *generate(request: GenerateRequest): AsyncGenerator<Delta> {
     const usage = { promptTokens: this.countTokens(request), completionTokens: 3, reasoningTokens: 1 };
     if (request.thinking) yield { kind: "reasoning", text: "first\nthen" };
-    if (request.modality === "image") {
+    if (request.tools && request.messages.at(-1)!.role !== "tool") {
+      yield { kind: "content", text: "Let me see." };
+      // The schema comes back, so that a test sees what reached the model.
+      for (const name of ["first", "second"]) yield { kind: "toolCall", name, arguments: `{"given": ${request.tools[0]}}` }; // prettier-ignore
+    } else if (request.modality === "image") {
       yield { kind: "progress", done: 1, total: 2 };
       yield { kind: "image", image: picture(request.params.seed % 256) };
     } else if (request.modality === "video") {

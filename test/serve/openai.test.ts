@@ -38,6 +38,37 @@ test("chat, streamed with usage", async () => {
   assert.equal(total, 5);
 });
 
+const tools = [
+  { type: "function" as const, function: { name: "first", parameters: { type: "object", properties: {} } } },
+  { type: "function" as const, function: { name: "second" } },
+];
+
+test("tool calls, whole, and their results", async () => {
+  const answer = await client.chat.completions.create({ model: "fake", messages, tools, tool_choice: "auto" });
+  const { message, finish_reason } = answer.choices[0]!;
+  assert.equal(finish_reason, "tool_calls");
+  assert.equal(message.content, "Let me see.");
+  assert.deepEqual(
+    message.tool_calls!.map((c) => c.type === "function" && c.function.name),
+    ["first", "second"],
+  );
+  const results = message.tool_calls!.map((c) => ({ role: "tool" as const, tool_call_id: c.id, content: "42" }));
+  const last = await client.chat.completions.create({ model: "fake", messages: [...messages, message, ...results], tools }); // prettier-ignore
+  assert.equal(last.choices[0]!.message.content, "Hello world!");
+  assert.equal(last.choices[0]!.finish_reason, "stop");
+});
+
+test("tool calls, streamed and put together by the client", async () => {
+  const runner = client.chat.completions.stream({ model: "fake", messages, tools });
+  const { message, finish_reason } = (await runner.finalChatCompletion()).choices[0]!;
+  assert.equal(finish_reason, "tool_calls");
+  assert.equal(message.content, "Let me see.");
+  const calls = message.tool_calls!.map((c) => (c.type === "function" ? c.function : undefined)!);
+  assert.deepEqual(calls.map((c) => c.name), ["first", "second"]); // prettier-ignore
+  assert.equal(new Set(message.tool_calls!.map((c) => c.id)).size, 2);
+  assert.ok(JSON.parse(calls[0]!.arguments));
+});
+
 test("pictures, models, and a clip", async () => {
   const pictures = await client.images.generate({ model: "fake", prompt: "sun" });
   assert.ok(pictures.data![0]!.b64_json!.length > 50);

@@ -62,7 +62,7 @@ test("nano is trained, resumed, saved, loaded, and answers in every modality", {
         { role: "user", content: question },
         { role: "assistant", content: [answer], ...(reasoning && { reasoning }) },
       ],
-      { thinking: false, addGenerationPrompt: false },
+      { thinking: reasoning !== undefined },
     );
     const ids = encodeChat(segments, tokenizer, vocabulary, { codes: (_k, v) => v.codes, style: () => "scene" });
     return { ids: Int32Array.from(ids), isTarget: new Uint8Array(ids.length).fill(1), source: "test" };

@@ -223,7 +223,7 @@ export class Mixture {
         { role: "user", content: prompt },
         { role: "assistant", content: answer, ...(reasoning !== undefined && { reasoning }) },
       ],
-      { thinking: false, addGenerationPrompt: false },
+      { thinking: reasoning !== undefined },
     );
     const encode = (list: typeof segments): number[] =>
       encodeChat(list, tokenizer, vocabulary, { codes: (_k, v) => v.codes, style: (_k, v) => v.style });

@@ -81,7 +81,7 @@ function scoredOf({ tokenizer, vocabulary }: LlmParts, text: EvalText): Scored {
       { role: "user", content: prompt },
       { role: "assistant", content: answer, ...(reasoning !== undefined && { reasoning }) },
     ],
-    { thinking: false, addGenerationPrompt: false },
+    { thinking: reasoning !== undefined },
   );
   const encode = (list: typeof segments): number[] =>
     encodeChat(list, tokenizer, vocabulary, { codes: () => [], style: () => "any" });
