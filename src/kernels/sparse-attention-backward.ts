@@ -216,7 +216,7 @@ const wave = (n: number, f: number): Float32Array =>
 function caseOf(
   name: string,
   s: AttentionShape,
-  p: { queryStart: number; keyStart: number; window: number; ratio: number },
+  p: { queryStart: number; keyStart: number; window: number; ratio: number; isAnchored?: boolean },
   masked: boolean,
 ): KernelCase {
   const { b, t, h, d, tk, tc } = s;
@@ -265,6 +265,7 @@ const example: AttentionStatic = {
   d: 64,
   hasCkv: true,
   hasMask: true,
+  isAnchored: false,
   tokens: 8,
   heads: 8,
   keys: 64,
@@ -291,6 +292,12 @@ export const cases: OpCases = {
       { b: 2, t: 7, h: 2, d: 8, tk: 12, tc: 9 },
       { queryStart: 30, keyStart: 25, window: 6, ratio: 4 },
       true,
+    ),
+    caseOf(
+      "anchored, more memory than keys",
+      { b: 2, t: 7, h: 2, d: 8, tk: 90, tc: 12 },
+      { queryStart: 130, keyStart: 60, window: 70, ratio: 16, isAnchored: true },
+      false,
     ),
     caseOf(
       "one token",

@@ -26,6 +26,8 @@ export interface AttentionInputs {
   readonly queryStart: number;
   /** Absolute position of key 0. */
   readonly keyStart: number;
+  /** Turns begin at absolute multiples of their size, so that the order of a row's sums is the row's own. */
+  readonly isAnchored?: boolean;
   readonly window: number;
   /** Tokens per compressed entry; any number when ckv is absent. */
   readonly ratio: number;
@@ -86,6 +88,7 @@ export interface AttentionStatic {
   readonly d: number;
   readonly hasCkv: boolean;
   readonly hasMask: boolean;
+  readonly isAnchored: boolean;
   /** Tokens and heads per program, keys and compressed entries per turn. */
   readonly tokens: number;
   readonly heads: number;
@@ -154,8 +157,11 @@ export class AttentionParts {
   }
   /** Which of `keys` window keys from index i on a row sees: bool [rows, keys]. */
   seesKey(position: Tile, i: Index): Tile {
-    const at = this.k.iota([1, this.p.keys], 1).add(this.k.fromIndex(i.add(this.size.keyStart)));
-    return at.le(position).and(at.gt(position.sub(this.k.fromIndex(this.size.window))));
+    const { k, p } = this;
+    const { keyStart, window } = this.size;
+    const at = k.iota([1, p.keys], 1).add(k.fromIndex(i.add(keyStart)));
+    const before = position.sub(k.fromIndex(window));
+    return at.le(position).and(at.gt(p.isAnchored ? before.max(k.fromIndex(keyStart.sub(1))) : before));
   }
   /** Which of `entries` compressed entries from j on a row sees: bool [rows, entries]. */
   seesEntry(position: Tile, b: Index, t0: Index, j: Index): Tile {
@@ -178,9 +184,12 @@ export class AttentionParts {
   /** Window keys that some token of the program can see. */
   keyRange(t0: Index): { start: Index; end: Index; step: number } {
     const { queryStart, keyStart, window, t, tk } = this.size;
-    const first = queryStart.add(t0).sub(keyStart);
+    const { keys, isAnchored } = this.p;
+    const oldest = queryStart.add(t0).sub(window).add(1);
+    // Anchored, a turn may begin before the first key; what lies there is not seen.
+    const start = isAnchored ? oldest.max(0).div(keys).mul(keys).sub(keyStart) : oldest.sub(keyStart).max(0);
     const last = queryStart.add(t0.add(this.p.tokens).min(t)).sub(keyStart);
-    return { start: first.sub(window).add(1).max(0), end: last.min(tk), step: this.p.keys };
+    return { start, end: last.min(tk), step: keys };
   }
   entryRange(t0: Index): { end: Index; step: number } {
     const { queryStart, ratio, t, tc } = this.size;
@@ -251,6 +260,7 @@ export function attentionStatic(x: AttentionInputs, s: AttentionShape): Attentio
     d: s.d,
     hasCkv,
     hasMask: hasCkv && x.mask !== undefined,
+    isAnchored: x.isAnchored ?? false,
     tokens,
     heads: s.h,
     keys: wide ? 16 : 64,

@@ -20,7 +20,7 @@ import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
 import { Init, INIT_STD } from "./init.ts";
 import { MtpModule } from "./mtp.ts";
 import { ropeTables } from "./rope.ts";
-import { V4State } from "./state.ts";
+import { V4State, type StateOptions } from "./state.ts";
 import { SIDE_WIDTH, VisualEmbedding } from "./visual-embedding.ts";
 
 export interface V4Options {
@@ -84,8 +84,10 @@ export class V4 extends Module {
     this.mtp = Array.from({ length: config.num_nextn_predict_layers }, () => new MtpModule(init, config, rope));
   }
 
-  newState(batch = 1): V4State {
-    return new V4State(this.config.num_hidden_layers, batch);
+  newState(batch = 1, options: Omit<StateOptions, "batch"> = {}): V4State {
+    const { compress_ratios, num_hidden_layers, sliding_window } = this.config;
+    const layout = { ratios: compress_ratios.slice(0, num_hidden_layers), window: sliding_window };
+    return new V4State(layout, { ...options, batch });
   }
 
   /** ids i32 [B,T]. */
@@ -96,7 +98,7 @@ export class V4 extends Module {
     if (batch !== state.batch)
       throw new ShapeError(`forward: expected ids of ${state.batch} sequences, got [${ids.shape}]`);
     const out = noGrad(() => this.run(ids, options));
-    state.length += tokens;
+    state.advance(tokens);
     return out;
   }
 

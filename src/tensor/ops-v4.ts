@@ -23,6 +23,8 @@ export interface SparseAttentionInputs {
   readonly sink: Tensor;
   readonly queryStart: number;
   readonly keyStart: number;
+  /** Keys are added up in an order that is the same however a sequence is cut into calls. */
+  readonly isAnchored?: boolean;
   readonly window: number;
   readonly ratio: number;
   readonly scale: number;
@@ -30,8 +32,8 @@ export interface SparseAttentionInputs {
 
 /** -> [B,T,H,D]. One joint softmax over window keys and compressed entries. */
 export function sparseAttention(inputs: SparseAttentionInputs): Tensor {
-  const { q, kv, ckv, mask, sink, queryStart, keyStart, window, ratio, scale } = inputs;
-  const out = sparseAttentionKernel(q.device, { q: q.data, kv: kv.data, ckv: ckv?.data, mask: mask?.data, sink: sink.data, queryStart, keyStart, window, ratio, scale }); // prettier-ignore
+  const { q, kv, ckv, mask, sink, queryStart, keyStart, isAnchored = false, window, ratio, scale } = inputs;
+  const out = sparseAttentionKernel(q.device, { q: q.data, kv: kv.data, ckv: ckv?.data, mask: mask?.data, sink: sink.data, queryStart, keyStart, isAnchored, window, ratio, scale }); // prettier-ignore
   const o = wrap(out.o);
   const lse = wrap(out.lse);
   if (needsGrad(q, kv, ckv, sink))

@@ -181,11 +181,11 @@ static __attribute__((unused)) void ts_topk(const float* x, i64 n, i64 k, float*
 }
 
 // ---- matrix products, defined in dot.cpp, built once per machine ----
-// C[M,N] (row stride ldc) += A.B; strides in elements. The way to add is chosen by
-// `tileM`, the rows of the tile that [m,k] is the valid part of, so that a sum never depends on where tiles end. `work` is the caller's scratch (TS_DOT_WORK of dot.h's formula).
+// C[M,N] (row stride ldc) += A.B; strides in elements. The order of an element's sum is given by k alone. `work` is the
+// caller's scratch, of the size that the emitter allots (dotWorkBytes).
 extern "C" {
-void ts_dot_f32(float* c, i64 ldc, const float* a, i64 am, i64 ak, const float* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, i64 tileM, void* work);
-void ts_dot_bf16(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, i64 tileM, void* work);
+void ts_dot_f32(float* c, i64 ldc, const float* a, i64 am, i64 ak, const float* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, void* work);
+void ts_dot_bf16(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, void* work);
 }
 template <class TA, class TB, class TC>
 static void ts_dot_plain(TC* c, i64 ldc, const TA* a, i64 am, i64 ak, const TB* b, i64 bk, i64 bn, i64 m, i64 n, i64 k) {

@@ -64,8 +64,6 @@ export interface DotSpec {
   readonly a: Place & { readonly strides: readonly [string, string] };
   readonly b: Place & { readonly strides: readonly [string, string] };
   readonly size: readonly [m: string, n: string, k: string];
-  /** Rows of the whole tile. */
-  readonly tileM: number;
 }
 
 export interface CLikeTarget {
