@@ -64,12 +64,12 @@ export class Attention extends Module {
     const rows = t.reshape(newKv, [b, tokens, dim]);
     state?.pushKeys(rows);
     const ckv = this.compressor?.forward(x, freqs, start, state?.compressor);
-    const mask = this.indexer?.forward(x, qr, freqs, start, state?.indexer);
+    const choice = this.indexer?.forward(x, qr, freqs, start, state?.indexer);
     const o = t.sparseAttention({
       q,
       kv: state?.window.all ?? rows,
       ckv,
-      mask,
+      ...choice,
       sink: this.attn_sink,
       queryStart: start,
       keyStart: state?.window.first ?? start,
