@@ -46,6 +46,11 @@ export class Rows {
     return t.slice(this.memory, 1, start - this.first, end - this.first);
   }
 
+  /** Lets the first row of this empty memory be row `index`. */
+  startAt(index: number): void {
+    assert(this.memory === undefined, "rows start before there are any");
+    this.first = this.end = index;
+  }
   /** Adds rows [B, n, width] at `end`; those before index `needed` may be dropped. */
   append(rows: Tensor, needed = 0): void {
     const [batch, n, width] = rows.shape as [number, number, number];

@@ -136,7 +136,11 @@ export class V4 extends Module {
           state: state?.layers[i],
           onRouting: onRouting && ((routing) => onRouting(i, routing)),
         });
-      streams = checkpoint ? t.checkpoint(step, [streams]) : step(streams);
+      if (state) {
+        // Without gradients nothing of a layer is needed but its streams.
+        using scope = t.tensorScope();
+        streams = scope.keep(step(streams));
+      } else streams = checkpoint ? t.checkpoint(step, [streams]) : step(streams);
     });
     const head = { fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale };
     const hidden = this.norm.forward(hcCollapse(streams, head, this.config));

@@ -36,6 +36,11 @@ const cppTarget: CLikeTarget = {
   variable: (type, name, value) => (value === undefined ? `${type} ${name};` : `${type} ${name} = ${value};`),
   indexType: "i64",
   simd: "TS_SIMD",
+  sumLanes: {
+    count: 16,
+    declare: (name) => `alignas(64) float ${name}[16] = {};`,
+    total: (name) => `ts_sum16(${name})`,
+  },
   simdReduce: (clause) => `_Pragma("omp simd reduction(${clause}:r)")`,
   buffer: (name) => ({ ptr: `b_${name}`, start: "0" }),
   readIndex: (buffer, offset) => `(i64)b_${buffer}[${offset}]`,

@@ -168,6 +168,13 @@ TS_INLINE u32 ts_random(u32 key, i32 counter) {
 }
 
 // ---- rows ----
+// Of partial sums, halves onto halves: what the order is matters less than that it is one.
+TS_INLINE float ts_sum16(const float* r) {
+  float half[8], quarter[4];
+  for (int i = 0; i < 8; i++) half[i] = r[i] + r[i + 8];
+  for (int i = 0; i < 4; i++) quarter[i] = half[i] + half[i + 4];
+  return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
+}
 // The k largest, descending, lowest index on ties: long rows by ts_topk_long, short ones by insertion into a sorted list.
 static void ts_topk_long(const float* x, i64 n, i64 k, float* values, i32* indices);
 static __attribute__((unused)) void ts_topk(const float* x, i64 n, i64 k, float* values, i32* indices) {

@@ -92,6 +92,10 @@ export interface CLikeTarget {
   /** Before a loop whose turns are independent; absent where the compiler takes no such hint. */
   readonly simd: string | undefined;
   readonly simdReduce: (clause: string) => string | undefined;
+  /** Partial sums side by side, of a sum along a row; absent where a loop adds up in order anyway. */
+  readonly sumLanes:
+    | { readonly count: number; readonly declare: (name: string) => string; readonly total: (name: string) => string }
+    | undefined;
 
   readonly buffer: (name: string) => Place;
   /** One integer of a buffer, as a uniform integer. */
