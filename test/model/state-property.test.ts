@@ -107,7 +107,7 @@ for (const dtype of ["f32", "bf16"] as const)
         state.dispose();
       };
       fc.assert(fc.property(aLength, fc.array(aStep, { minLength: 1, maxLength: 6 }), follow), {
-        numRuns: 40,
+        numRuns: 20,
         seed: 4,
       });
     },

@@ -76,7 +76,7 @@ test("a prefix does not depend on what follows", () => {
 test("after a rollback the next tokens have the bits of a sequence that never had the others", () => {
   const vocab = config.vocab_size;
   const drafts = someIds(8, 50, 4);
-  for (let at = 1; at < LENGTH - 1; at += 2)
+  for (const at of [1, 3, 4, 7, 8, 11, 15, 16, 17, 31, 32])
     for (const count of [1, 3, 8]) {
       const state = model.newState();
       step(state, ids.slice(0, at));
