@@ -1,5 +1,6 @@
-/** `tessera bench gemm | train | tokenizer | speculation`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
+/** `tessera bench gemm | train | tokenizer | speculation | context`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
 import { defineCommand, type ArgsDef } from "citty";
+import { benchContext, type ContextReport } from "../../bench/context.ts";
 import { benchGemm, type GemmRate, type GemmReport, type GemmRow } from "../../bench/gemm.ts";
 import { oneDnnHint } from "../../bench/onednn.ts";
 import { benchSpeculation } from "../../bench/speculation.ts";
@@ -143,6 +144,33 @@ const speculationCommand = command(
   },
 );
 
+function printContext(r: ContextReport): void {
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`.padStart(12);
+  line(`${r.layers} layers, ${(r.activeParameters / 1e6).toFixed(0)} of ${(r.parameters / 1e6).toFixed(0)} M parameters a token, ${r.dtype}, ${r.numThreads} threads; ${r.kvBytesPerToken} bytes of entries and index keys a token`); // prettier-ignore
+  line("decode, ms a token (synthetic states: random rows of the right shapes)   best   median   processor   state");
+  for (const c of r.contexts)
+    line(`${c.context.padEnd(62)}${[c.bestMsPerToken, c.medianMsPerToken, c.cpuMsPerToken].map((x) => x.toFixed(1).padStart(9)).join("")}  ${mib(c.stateBytes)}`); // prettier-ignore
+  line(`1M over 8K: ${r.ratio.best.toFixed(2)} by the best step, ${r.ratio.cpu.toFixed(2)} by processor time`);
+  line(`real prefill in chunks of ${r.chunk}: tokens, ms of the chunk, most memory beyond weights and state, state`);
+  for (const p of r.prefill) line(`${String(p.tokens).padStart(8)}${p.ms.toFixed(0).padStart(9)}  ${mib(p.peakBytes)}  ${mib(p.stateBytes)}`); // prettier-ignore
+}
+
+const contextCommand = command(
+  { name: "context", description: "A token's time and memory at 8K to 1M tokens of context, and a prefill in chunks" },
+  {
+    ...shared,
+    rounds: { type: "string", description: "Decode steps of each context", default: "7" },
+    prefill: { type: "string", description: "Tokens of the real prefill", default: "4096" },
+    chunk: { type: "string", description: "Tokens of a chunk", default: "256" },
+  },
+  async (args) => {
+    const count = (name: "rounds" | "prefill" | "chunk"): number => integerOf(name, args[name], [1, 1e6])!;
+    const report = await benchContext({ rounds: count("rounds"), prefill: count("prefill"), chunk: count("chunk") });
+    if (args.json) line(JSON.stringify(report));
+    else printContext(report);
+  },
+);
+
 export const benchCommand = defineCommand({
   meta: { name: "bench", description: "Speed beside other libraries, and as a share of this machine's measured peak" },
   subCommands: {
@@ -150,5 +178,6 @@ export const benchCommand = defineCommand({
     train: benchTrainCommand,
     tokenizer: tokenizerCommand,
     speculation: speculationCommand,
+    context: contextCommand,
   },
 });

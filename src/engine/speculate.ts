@@ -5,7 +5,7 @@
  * grammars go through generate.ts.
  */
 import { uniform } from "../base/prng.ts";
-import { V4State } from "../model/state.ts";
+import type { V4State } from "../model/state.ts";
 import type { ForwardOutput, V4 } from "../model/v4.ts";
 import * as t from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -31,14 +31,14 @@ export interface SpeculationCounts {
 
 /** The network's side: its state, and what it says of a chunk. */
 class Target {
-  private state: V4State;
+  private readonly state: V4State;
   private readonly model: V4;
   private readonly taps: readonly number[];
 
-  constructor(model: V4, taps: readonly number[]) {
+  constructor(model: V4, taps: readonly number[], draftLength: number) {
     this.model = model;
     this.taps = taps;
-    this.state = model.newState();
+    this.state = model.newState(1, { maxDraft: draftLength + 1 });
   }
   get length(): number {
     return this.state.length;
@@ -60,17 +60,8 @@ class Target {
 
   /** Reads drafts on trial: `keep(n)` leaves the first n of them in, as if the others had never come. */
   try(ids: readonly number[]): { readonly out: ForwardOutput; readonly keep: (count: number) => void } {
-    const before = this.state.clone();
-    const out = this.read(ids);
-    const keep = (count: number): void => {
-      // The one place that takes drafts back; V4State.rollback(before.length + count) does the same without a copy.
-      const isWhole = count === ids.length;
-      (isWhole ? before : this.state).dispose();
-      if (isWhole) return;
-      this.state = before;
-      this.read(ids.slice(0, count));
-    };
-    return { out, keep };
+    const before = this.state.length;
+    return { out: this.read(ids), keep: (count) => this.state.rollback(before + count) };
   }
 
   dispose(): void {
@@ -93,7 +84,7 @@ export function* speculate(
     const from = chances(logits);
     return { id: draw(from, random()), from };
   };
-  const target = new Target(model, drafter?.taps ?? []);
+  const target = new Target(model, drafter?.taps ?? [], draftLength);
   let [rounds, drafted, accepted] = [0, 0, 0];
   try {
     let next = first(target, drafter, prompt, choose);

@@ -19,6 +19,7 @@ import { cases as rope } from "./rope.ts";
 import { cases as softmax } from "./softmax.ts";
 import { cases as sparseAttention } from "./sparse-attention-backward.ts";
 import { cases as swiglu } from "./swiglu.ts";
+import { cases as topkIndices } from "./topk-indices.ts";
 
 export const allCases: readonly OpCases[] = [
   compressPool,
@@ -40,4 +41,5 @@ export const allCases: readonly OpCases[] = [
   softmax,
   sparseAttention,
   swiglu,
+  topkIndices,
 ];

@@ -1,14 +1,14 @@
 /**
  * The lightning indexer: which compressed entries a query attends to.
  *   score[t,j] = sum_h relu(iq[t,h] . ik[j]) w[t,h];  -inf where j >= floor((queryStart + t + 1) / ratio)
- *   mask = the k largest visible scores of each row, lowest index on ties
- * shapes   iq [B,T,Hi,di], ik [B,Tc,di], w [B,T,Hi] -> scores f32 [B,T,Tc] -> mask u8 [B,T,Tc]
+ *   chosen = the k largest visible scores of each row, lowest index on ties: as a mask, or as a list (topk-indices.ts)
+ * shapes   iq [B,T,Hi,di], ik [B,Tc,di], w [B,T,Hi] -> scores f32 [B,T,E], E <= Tc -> mask u8 [B,T,E]
  * source   DeepSeek-V4 spec section 2.6; twins indexScoresRef, topkMaskRef. No gradient.
  */
 import type { DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
-import { kernel, type Tile } from "../tile/builder.ts";
+import { kernel, type Index, type Tile } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
 import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
@@ -20,6 +20,8 @@ export interface IndexScoresInputs {
   readonly w: NdArray;
   readonly ratio: number;
   readonly queryStart: number;
+  /** Score the first entries only; all of ik unless told. */
+  readonly numEntries?: number;
 }
 
 export function indexScoresRef(
@@ -60,32 +62,27 @@ interface ScoreStatic {
   readonly entries: number;
 }
 
+/** Rows are tokens x heads, which share the keys; an element's sums do not depend on the sizes of the tile. */
 const scoreKernel = specialize((p: ScoreStatic) =>
   kernel("index_scores", (k) => {
-    const [b, t, tc, ratio, queryStart] = [
-      k.index("b"),
-      k.index("t"),
-      k.index("tc"),
-      k.index("ratio"),
-      k.index("queryStart"),
-    ];
+    const [b, t, tc, n, ratio, queryStart] = ["b", "t", "tc", "n", "ratio", "queryStart"].map((name) => k.index(name)) as [Index, Index, Index, Index, Index, Index]; // prettier-ignore
+    const rows = p.tokens * p.heads;
     const iq = k.view(k.buffer("iq", p.dtype), [b, t, p.heads, p.dim]);
     const ik = k.view(k.buffer("ik", p.dtype), [b, tc, p.dim]);
     const w = k.view(k.buffer("w", p.dtype), [b, t, p.heads]);
-    const out = k.view(k.buffer("scores", "f32", "out"), [b, t, tc]);
-    const [j0, t0, n] = [k.programId(0).mul(p.entries), k.programId(1).mul(p.tokens), k.programId(2)];
-    const keys = k.load(ik, [n, j0, 0], [1, p.entries, p.dim]).reshape([p.entries, p.dim]);
-    const [total] = k.loop({ end: p.heads }, [k.full([p.tokens, p.entries], 0)], (h, [acc]) => {
-      const query = k.load(iq, [n, t0, h, 0], [1, p.tokens, 1, p.dim]).reshape([p.tokens, p.dim]);
-      const weight = k.load(w, [n, t0, h], [1, p.tokens, 1]).cast("f32").reshape([p.tokens, 1]);
-      return [acc!.add(k.dot(query, keys, { transB: true }).max(0).mul(weight))];
-    });
+    const out = k.view(k.buffer("scores", "f32", "out"), [b, t, n]);
+    const [j0, t0, z] = [k.programId(0).mul(p.entries), k.programId(1).mul(p.tokens), k.programId(2)];
+    const keys = k.load(ik, [z, j0, 0], [1, p.entries, p.dim]).reshape([p.entries, p.dim]);
+    const queries = k.load(iq, [z, t0, 0, 0], [1, p.tokens, p.heads, p.dim]).reshape([rows, p.dim]);
+    const weights = k.load(w, [z, t0, 0], [1, p.tokens, p.heads]).cast("f32").reshape([rows, 1]);
+    const parts = k.dot(queries, keys, { transB: true }).max(0).mul(weights);
+    const total = parts.reshape([p.tokens, p.heads, p.entries]).sum(1).reshape([p.tokens, p.entries]);
     const end = k
       .iota([1, p.entries], 1)
       .add(k.fromIndex(j0.add(1)))
       .mul(k.fromIndex(ratio));
     const position = k.iota([p.tokens, 1], 0).add(k.fromIndex(t0.add(queryStart).add(1)));
-    k.store(out, [n, t0, j0], k.select(end.le(position), total!, -Infinity).reshape([1, p.tokens, p.entries]));
+    k.store(out, [z, t0, j0], k.select(end.le(position), total, -Infinity).reshape([1, p.tokens, p.entries]));
   }),
 );
 
@@ -94,14 +91,15 @@ const smallestTiles = { entries: 16, tokens: 1 } as const;
 export function indexScores(device: Device, x: IndexScoresInputs): NdArray {
   const [b, t, heads, dim] = x.iq.shape as [number, number, number, number];
   const tc = x.ik.shape[1]!;
-  if (x.iq.shape.length !== 4 || x.ik.shape[0] !== b || x.ik.shape[2] !== dim || sizeOf(x.w.shape) !== b * t * heads)
-    throw new ShapeError(
-      `indexScores: expected iq [B,T,H,D], ik [B,Tc,D], w [B,T,H], got [${x.iq.shape}], [${x.ik.shape}], [${x.w.shape}]`,
-    );
-  const scores = empty(device, [b, t, tc]);
-  const start: ScoreStatic = { dtype: x.iq.dtype, heads, dim, tokens: Math.min(32, t), entries: 32 };
+  const n = x.numEntries ?? tc;
+  if (x.iq.shape.length !== 4 || x.ik.shape[0] !== b || x.ik.shape[2] !== dim || sizeOf(x.w.shape) !== b * t * heads || n > tc)
+    throw new ShapeError(`indexScores: expected iq [B,T,H,D], ik [B,Tc,D], w [B,T,H] and at most Tc entries, got [${x.iq.shape}], [${x.ik.shape}], [${x.w.shape}] and ${n}`); // prettier-ignore
+  const scores = empty(device, [b, t, n]);
+  // About 64 rows; few heights, because each makes a kernel.
+  const tokens = Math.min(Math.max(1, Math.floor(64 / heads)), 2 ** Math.ceil(Math.log2(Math.max(1, t))));
+  const start: ScoreStatic = { dtype: x.iq.dtype, heads, dim, tokens, entries: tokens === 1 ? 128 : 64 };
   const { program, p } = fitted(device.properties.chip, scoreKernel, start, smallestTiles);
-  run(device, program, [ceilDiv(tc, p.entries), ceilDiv(t, p.tokens), b], {
+  run(device, program, [ceilDiv(n, p.entries), ceilDiv(t, p.tokens), b], {
     iq: x.iq,
     ik: x.ik,
     w: x.w,
@@ -109,6 +107,7 @@ export function indexScores(device: Device, x: IndexScoresInputs): NdArray {
     b,
     t,
     tc,
+    n,
     ratio: x.ratio,
     queryStart: x.queryStart,
   });
@@ -203,7 +202,7 @@ export const cases: OpCases = {
     maskCase(2, 8, 20),
   ],
   programs: (chip) => [
-    fitted(chip, scoreKernel, { dtype: "bf16", heads: 4, dim: 32, tokens: 32, entries: 32 }, smallestTiles).program,
+    fitted(chip, scoreKernel, { dtype: "bf16", heads: 4, dim: 32, tokens: 16, entries: 64 }, smallestTiles).program,
     fitted(chip, maskKernel, { width: 128, k: 32, rows: 8 }, { rows: 1 }).program,
   ],
 };

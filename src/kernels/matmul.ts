@@ -99,8 +99,10 @@ export function tilesFor(
     batch = 1,
   }: { readonly m: number; readonly n: number; readonly depth: number; readonly batch?: number },
 ): { m: number; n: number; k: number } {
-  if (m <= 8) return { m: m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8, n: 64, k: Math.min(512, powerOfTwo(depth)) };
   const t = tilings[dtype === "bf16" && properties.features.includes("amx-bf16") ? "amx" : "vector"];
+  // The depth, which the order of a sum depends on, never follows from the number of rows.
+  const k = Math.min(t.depth, powerOfTwo(depth));
+  if (m <= 8) return { m: m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : 8, n: 64, k };
   const timeOf = (tm: number, tn: number): number => {
     const [numRows, numCols] = [ceilDiv(m, tm), ceilDiv(n, tn)];
     const tiles = numRows * numCols;
@@ -109,7 +111,7 @@ export function tilesFor(
   };
   const sides = t.rows.flatMap((tm) => t.cols.map((tn) => ({ m: tm, n: tn, time: timeOf(tm, tn) })));
   const best = sides.reduce((a, b) => (b.time < a.time ? b : a));
-  return { m: best.m, n: best.n, k: Math.min(t.depth, powerOfTwo(depth)) };
+  return { m: best.m, n: best.n, k };
 }
 /** Depth shrinks first: it costs no reuse of what is loaded. */
 export const smallestTiles = { k: 32, n: 32, m: 16 } as const;

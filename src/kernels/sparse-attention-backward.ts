@@ -215,8 +215,8 @@ const wave = (n: number, f: number): Float32Array =>
 
 function caseOf(
   name: string,
-  s: AttentionShape,
-  p: { queryStart: number; keyStart: number; window: number; ratio: number },
+  s: Omit<AttentionShape, "picks">,
+  p: { queryStart: number; keyStart: number; window: number; ratio: number; isAnchored?: boolean },
   masked: boolean,
 ): KernelCase {
   const { b, t, h, d, tk, tc } = s;
@@ -247,8 +247,8 @@ function caseOf(
       return [o, lse, back.dq, back.dkv, ...(back.dckv ? [back.dckv] : []), back.dsink];
     },
     expected: () => {
-      const f = sparseAttentionRef(ref, s, rest);
-      const back = sparseAttentionBackwardRef(dy, ref, s, rest);
+      const f = sparseAttentionRef(ref, { ...s, picks: 0 }, rest);
+      const back = sparseAttentionBackwardRef(dy, ref, { ...s, picks: 0 }, rest);
       return [f.o, f.lse, back.dq, back.dkv, ...(tc > 0 ? [back.dckv] : []), back.dsink];
     },
     tolerance: {
@@ -259,12 +259,51 @@ function caseOf(
   };
 }
 
+/** Lists of up to 40 of 90 entries, some shorter; forward only. */
+function chosenCase(): KernelCase {
+  const s: AttentionShape = { b: 2, t: 5, h: 4, d: 16, tk: 20, tc: 90, picks: 40 };
+  const p = { queryStart: 330, keyStart: 315, window: 6, ratio: 4, isAnchored: true, scale: 0.25 };
+  const { b, t, h, d, tk, tc, picks } = s;
+  const host = {
+    q: wave(b * t * h * d, 0.37),
+    kv: wave(b * tk * d, 0.73),
+    ckv: wave(b * tc * d, 0.51),
+    sink: wave(h, 1.9),
+  };
+  const chosen = Int32Array.from({ length: b * t * picks }, (_, i) => {
+    const [list, place] = [Math.floor(i / picks), i % picks];
+    return place < picks - 9 * list ? 2 * place + (list % 2) : -1;
+  });
+  return {
+    name: "chosen entries",
+    run: (device) => {
+      const put = (a: Float32Array, shape: readonly number[]): NdArray => fromHost(device, a, shape, "f32");
+      const { o, lse } = sparseAttention(device, {
+        q: put(host.q, [b, t, h, d]),
+        kv: put(host.kv, [b, tk, d]),
+        ckv: put(host.ckv, [b, tc, d]),
+        chosen: fromHost(device, chosen, [b, t, picks], "i32"),
+        sink: put(host.sink, [h]),
+        ...p,
+      });
+      return [o, lse];
+    },
+    expected: () => {
+      const { o, lse } = sparseAttentionRef({ ...host, chosen }, s, p);
+      return [o, lse];
+    },
+    tolerance: { rtol: 2e-5, atol: 2e-6, why: "online softmax over at most 46 keys in f32" },
+  };
+}
+
 const example: AttentionStatic = {
   dtype: "bf16",
   h: 8,
   d: 64,
   hasCkv: true,
   hasMask: true,
+  hasChosen: false,
+  isAnchored: false,
   tokens: 8,
   heads: 8,
   keys: 64,
@@ -292,6 +331,13 @@ export const cases: OpCases = {
       { queryStart: 30, keyStart: 25, window: 6, ratio: 4 },
       true,
     ),
+    caseOf(
+      "anchored, more memory than keys",
+      { b: 2, t: 7, h: 2, d: 8, tk: 90, tc: 12 },
+      { queryStart: 130, keyStart: 60, window: 70, ratio: 16, isAnchored: true },
+      false,
+    ),
+    chosenCase(),
     caseOf(
       "one token",
       { b: 2, t: 1, h: 8, d: 32, tk: 16, tc: 5 },

@@ -1,7 +1,9 @@
 /**
  * V4 attention: one shared key-value head, a sliding window and compressed entries under one softmax.
  *   logit[t,h,i] = scale * q[t,h] . k_i;   o = sum_i p_i k_i (V = K);   den = sum exp(logit - m) + exp(sink_h - m)
- * shapes   q [B,T,H,D], kv [B,Tk,D], ckv [B,Tc,D], mask u8 [B,T,Tc], sink f32 [H] -> o [B,T,H,D], lse f32 [B,T,H]
+ * shapes   q [B,T,H,D], kv [B,Tk,D], ckv [B,Tc,D], sink f32 [H] -> o [B,T,H,D], lse f32 [B,T,H]
+ * choice   of entries, where not all are used: mask u8 [B,T,Tc], which still reads all; or chosen i32 [B,T,K], each
+ *          token's entries ascending with -1 behind them, which reads those only (no gradient)
  * visible  key i sits at keyStart + i and is seen from position p iff p - window < keyStart + i <= p;
  *          entry j iff j < floor((p + 1) / ratio) and mask is not 0; the sink is in the denominator only
  * method   flash attention (arXiv:2205.14135): rows of a program are tokens x heads, which all share the keys.
@@ -21,11 +23,14 @@ export interface AttentionInputs {
   readonly kv: NdArray;
   readonly ckv?: NdArray | undefined;
   readonly mask?: NdArray | undefined;
+  readonly chosen?: NdArray | undefined;
   readonly sink: NdArray;
   /** Absolute position of query 0. */
   readonly queryStart: number;
   /** Absolute position of key 0. */
   readonly keyStart: number;
+  /** Turns begin at absolute multiples of their size, so that the order of a row's sums is the row's own. */
+  readonly isAnchored?: boolean;
   readonly window: number;
   /** Tokens per compressed entry; any number when ckv is absent. */
   readonly ratio: number;
@@ -39,6 +44,8 @@ export interface AttentionShape {
   readonly d: number;
   readonly tk: number;
   readonly tc: number;
+  /** Length of a token's list of entries. */
+  readonly picks: number;
 }
 
 /** Plain loops in f64: o and lse. */
@@ -48,9 +55,10 @@ export function sparseAttentionRef(
     kv: ArrayLike<number>;
     ckv?: ArrayLike<number>;
     mask?: ArrayLike<number>;
+    chosen?: ArrayLike<number>;
     sink: ArrayLike<number>;
   },
-  { b, t, h, d, tk, tc }: AttentionShape,
+  { b, t, h, d, tk, tc, picks }: AttentionShape,
   p: Pick<AttentionInputs, "queryStart" | "keyStart" | "window" | "ratio" | "scale">,
 ): { o: Float32Array; lse: Float32Array } {
   const o = new Float32Array(b * t * h * d);
@@ -63,8 +71,13 @@ export function sparseAttentionRef(
         const keys: [ArrayLike<number>, number][] = [];
         for (let j = 0; j < tk; j++)
           if (p.keyStart + j <= position && p.keyStart + j > position - p.window) keys.push([x.kv, (n * tk + j) * d]);
+        const list = Array.from({ length: picks }, (_, j) => x.chosen?.[(n * t + i) * picks + j]);
         for (let j = 0; j < tc; j++)
-          if (j < Math.floor((position + 1) / p.ratio) && (!x.mask || x.mask[(n * t + i) * tc + j]))
+          if (
+            (!x.chosen || list.includes(j)) &&
+            j < Math.floor((position + 1) / p.ratio) &&
+            (!x.mask || x.mask[(n * t + i) * tc + j])
+          )
             keys.push([x.ckv!, (n * tc + j) * d]);
         const logits = keys.map(([k, at]) => {
           let s = 0;
@@ -86,6 +99,8 @@ export interface AttentionStatic {
   readonly d: number;
   readonly hasCkv: boolean;
   readonly hasMask: boolean;
+  readonly hasChosen: boolean;
+  readonly isAnchored: boolean;
   /** Tokens and heads per program, keys and compressed entries per turn. */
   readonly tokens: number;
   readonly heads: number;
@@ -110,6 +125,8 @@ export class AttentionParts {
   readonly kv: View;
   readonly ckv: View | undefined;
   private readonly mask: View | undefined;
+  private readonly chosen: View | undefined;
+  private readonly picks: Index | undefined;
   private readonly sinkView: View;
 
   constructor(k: KernelBuilder, p: AttentionStatic) {
@@ -123,6 +140,8 @@ export class AttentionParts {
     this.kv = k.view(k.buffer("kv", p.dtype), [b, tk, p.d]);
     this.ckv = p.hasCkv ? k.view(k.buffer("ckv", p.dtype), [b, tc, p.d]) : undefined;
     this.mask = p.hasMask ? k.view(k.buffer("mask", "u8"), [b, t, tc]) : undefined;
+    this.picks = p.hasChosen ? k.index("picks") : undefined;
+    this.chosen = this.picks && k.view(k.buffer("chosen", "i32"), [b, t, this.picks]);
     this.sinkView = k.view(k.buffer("sink", "f32"), [1, p.h]);
   }
   tokenView(name: string, dtype: DType, width: number, mode: "in" | "out" = "in"): View {
@@ -154,8 +173,11 @@ export class AttentionParts {
   }
   /** Which of `keys` window keys from index i on a row sees: bool [rows, keys]. */
   seesKey(position: Tile, i: Index): Tile {
-    const at = this.k.iota([1, this.p.keys], 1).add(this.k.fromIndex(i.add(this.size.keyStart)));
-    return at.le(position).and(at.gt(position.sub(this.k.fromIndex(this.size.window))));
+    const { k, p } = this;
+    const { keyStart, window } = this.size;
+    const at = k.iota([1, p.keys], 1).add(k.fromIndex(i.add(keyStart)));
+    const before = position.sub(k.fromIndex(window));
+    return at.le(position).and(at.gt(p.isAnchored ? before.max(k.fromIndex(keyStart.sub(1))) : before));
   }
   /** Which of `entries` compressed entries from j on a row sees: bool [rows, entries]. */
   seesEntry(position: Tile, b: Index, t0: Index, j: Index): Tile {
@@ -178,13 +200,27 @@ export class AttentionParts {
   /** Window keys that some token of the program can see. */
   keyRange(t0: Index): { start: Index; end: Index; step: number } {
     const { queryStart, keyStart, window, t, tk } = this.size;
-    const first = queryStart.add(t0).sub(keyStart);
+    const { keys, isAnchored } = this.p;
+    const oldest = queryStart.add(t0).sub(window).add(1);
+    // Anchored, a turn may begin before the first key; what lies there is not seen.
+    const start = isAnchored ? oldest.max(0).div(keys).mul(keys).sub(keyStart) : oldest.sub(keyStart).max(0);
     const last = queryStart.add(t0.add(this.p.tokens).min(t)).sub(keyStart);
-    return { start: first.sub(window).add(1).max(0), end: last.min(tk), step: this.p.keys };
+    return { start, end: last.min(tk), step: keys };
   }
+  /** Entries that some token of the program can see, or places of its list. */
   entryRange(t0: Index): { end: Index; step: number } {
     const { queryStart, ratio, t, tc } = this.size;
-    return { end: queryStart.add(t0.add(this.p.tokens).min(t)).div(ratio).min(tc), step: this.p.entries };
+    const visible = queryStart.add(t0.add(this.p.tokens).min(t)).div(ratio);
+    return { end: visible.min(this.picks ?? tc), step: this.p.entries };
+  }
+  /** The entries at places j.. of the list of the program's one token, and which of the places are taken: [1, entries]. */
+  gatherEntries(j: Index, b: Index, t0: Index): { keys: Tile; isTaken: Tile } {
+    const { k, p } = this;
+    const ids = k.load(this.chosen!, [b, t0, j], [1, 1, p.entries], { other: -1 });
+    const own = k.view({ name: this.ckv!.buffer, dtype: p.dtype }, [this.size.tc, p.d], {
+      offset: b.mul(this.size.tc).mul(p.d),
+    });
+    return { keys: k.gather(own, ids.reshape([p.entries]), p.d), isTaken: ids.reshape([1, p.entries]).ge(0) };
   }
 }
 
@@ -216,7 +252,11 @@ const forwardKernel = specialize((p: AttentionStatic) =>
     let state = [k.full([a.rows, 1], LOW), k.full([a.rows, 1], 0), k.full([a.rows, p.d], 0)];
     state = k.loop(a.keyRange(t0), state, (i, s) => turn(a.loadKeys(i, b), a.seesKey(position, i), s));
     if (p.hasCkv)
-      state = k.loop(a.entryRange(t0), state, (j, s) => turn(a.loadEntries(j, b), a.seesEntry(position, b, t0, j), s));
+      state = k.loop(a.entryRange(t0), state, (j, s) => {
+        if (!p.hasChosen) return turn(a.loadEntries(j, b), a.seesEntry(position, b, t0, j), s);
+        const { keys, isTaken } = a.gatherEntries(j, b, t0);
+        return turn(keys, isTaken, s);
+      });
     const [max, total, out] = state as [Tile, Tile, Tile];
     const sink = a.sink(at.h0);
     const top = max.max(sink);
@@ -229,13 +269,13 @@ const forwardKernel = specialize((p: AttentionStatic) =>
 
 export function attentionShape(op: string, x: AttentionInputs): AttentionShape {
   const [b, t, h, d] = x.q.shape as [number, number, number, number];
-  const [tk, tc] = [x.kv.shape[1]!, x.ckv?.shape[1] ?? 0];
+  const [tk, tc, picks] = [x.kv.shape[1]!, x.ckv?.shape[1] ?? 0, x.chosen?.shape[2] ?? 0];
   const ok =
     x.q.shape.length === 4 && x.kv.shape[0] === b && x.kv.shape[2] === d && (!x.ckv || (x.ckv.shape[0] === b && x.ckv.shape[2] === d)) &&
-    (!x.mask || (x.ckv && x.mask.shape[0] === b && x.mask.shape[1] === t && x.mask.shape[2] === tc)) && x.sink.shape[0] === h; // prettier-ignore
+    (!x.mask || (x.ckv && x.mask.shape[0] === b && x.mask.shape[1] === t && x.mask.shape[2] === tc)) && (!x.chosen || (x.ckv && !x.mask && x.chosen.shape[0] === b && x.chosen.shape[1] === t)) && x.sink.shape[0] === h; // prettier-ignore
   if (!ok)
-    throw new ShapeError(`${op}: expected q [B,T,H,D], kv [B,Tk,D], ckv [B,Tc,D], mask [B,T,Tc], sink [H], got [${x.q.shape}], [${x.kv.shape}], [${x.ckv?.shape ?? "none"}], [${x.mask?.shape ?? "none"}], [${x.sink.shape}]`); // prettier-ignore
-  return { b, t, h, d, tk, tc };
+    throw new ShapeError(`${op}: expected q [B,T,H,D], kv [B,Tk,D], ckv [B,Tc,D], mask [B,T,Tc] or chosen [B,T,K], sink [H], got [${x.q.shape}], [${x.kv.shape}], [${x.ckv?.shape ?? "none"}], [${x.mask?.shape ?? "none"}], [${x.chosen?.shape ?? "none"}], [${x.sink.shape}]`); // prettier-ignore
+  return { b, t, h, d, tk, tc, picks };
 }
 
 /** Tiles of about 64 rows by 64 keys, fewer for wide heads; a program takes all heads of its tokens where they fit. */
@@ -243,7 +283,8 @@ export function attentionStatic(x: AttentionInputs, s: AttentionShape): Attentio
   const wide = s.d > 128;
   const most = Math.max(1, Math.floor((wide ? 16 : 64) / s.h));
   // Few heights, because each makes a kernel; rows past the last token are masked.
-  const tokens = Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, s.t))));
+  // Each token has its own list.
+  const tokens = x.chosen ? 1 : Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, s.t))));
   const hasCkv = s.tc > 0;
   return {
     dtype: x.q.dtype,
@@ -251,6 +292,8 @@ export function attentionStatic(x: AttentionInputs, s: AttentionShape): Attentio
     d: s.d,
     hasCkv,
     hasMask: hasCkv && x.mask !== undefined,
+    hasChosen: hasCkv && x.chosen !== undefined,
+    isAnchored: x.isAnchored ?? false,
     tokens,
     heads: s.h,
     keys: wide ? 16 : 64,
@@ -279,6 +322,7 @@ export const attentionArgs = (
   sink: x.sink,
   ...(p.hasCkv && { ckv: x.ckv! }),
   ...(p.hasMask && { mask: x.mask! }),
+  ...(p.hasChosen && { chosen: x.chosen!, picks: s.picks }),
 });
 
 export function sparseAttention(device: Device, x: AttentionInputs): { o: NdArray; lse: NdArray } {

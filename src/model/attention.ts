@@ -62,23 +62,22 @@ export class Attention extends Module {
     const q = t.rope(t.rmsNorm(heads4, undefined, { eps }), { freqs, start });
     const newKv = t.rope(t.reshape(this.kv_norm.forward(this.wkv.forward(x)), [b, tokens, 1, dim]), { freqs, start });
     const rows = t.reshape(newKv, [b, tokens, dim]);
-    const kv = state === undefined ? rows : state.window.with(rows);
-    const keyStart = start + tokens - kv.shape[1]!;
+    state?.pushKeys(rows);
     const ckv = this.compressor?.forward(x, freqs, start, state?.compressor);
-    const mask = this.indexer?.forward(x, qr, freqs, start, state?.indexer);
+    const choice = this.indexer?.forward(x, qr, freqs, start, state?.indexer);
     const o = t.sparseAttention({
       q,
-      kv,
+      kv: state?.window.all ?? rows,
       ckv,
-      mask,
+      ...choice,
       sink: this.attn_sink,
       queryStart: start,
-      keyStart,
+      keyStart: state?.window.first ?? start,
+      isAnchored: state !== undefined,
       window,
       ratio: Math.max(1, this.ratio),
       scale: dim ** -0.5,
     });
-    state?.window.set(kv, Math.max(0, kv.shape[1]! - (window - 1)));
     return this.project(t.rope(o, { freqs, start, inverse: true }));
   }
 

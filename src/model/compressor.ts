@@ -37,7 +37,8 @@ export class Compressor extends Module {
   }
 
   /**
-   * x [B,T,D] at positions start.. -> all entries so far [B,E,d], or undefined while there are none.
+   * x [B,T,D] at positions start.. -> all entries so far [B,E,d], or undefined while there are none; with a state
+   * its whole memory, whose rows from floor((start+T)/m) on no token sees.
    * Without a state, start is 0 and rows after the last complete group are dropped.
    */
   forward(x: Tensor, freqs: Tensor, start: number, state?: CompressorState): Tensor | undefined {
@@ -45,20 +46,16 @@ export class Compressor extends Module {
     const newKv = this.wkv.forward(x);
     const newScore = this.wgate.forward(x);
     if (state === undefined) return this.pool(newKv, newScore, freqs, 0, false);
-    // Rows kept begin at a group boundary: the last closed group (overlap only), then the open one.
-    const kv = state.kv.with(newKv);
-    const score = state.score.with(newScore);
-    const hasPrevious = this.overlap && start >= m;
+    state.pushRows(newKv, newScore);
     const end = start + x.shape[1]!;
-    const made = this.pool(kv, score, freqs, Math.floor(start / m) * m, hasPrevious);
-    const keep = (end % m) + (this.overlap && end >= m ? m : 0);
-    const rows = kv.shape[1]!;
-    state.kv.set(kv, rows - keep, rows);
-    state.score.set(score, rows - keep, rows);
-    if (made === undefined) return state.entries.tensor;
-    const entries = state.entries.with(made);
-    state.entries.set(entries);
-    return entries;
+    const [group, closed] = [start - (start % m), end - (end % m)];
+    if (closed > group) {
+      // From a group boundary: the last closed group (overlap only), then those that close now.
+      const rows = [state.rowsFrom(start), closed] as const;
+      const hasPrevious = rows[0] < group;
+      state.entries.append(this.pool(state.kv.between(...rows), state.score.between(...rows), freqs, group, hasPrevious)!); // prettier-ignore
+    }
+    return state.entries.all;
   }
 
   /** Entries of the complete groups in the rows; the first group only feeds the second when it `isPrevious`. */

@@ -1,18 +1,25 @@
 /**
  * The lightning indexer of CSA layers: small queries score the small keys of all visible entries, and each token
  * attends only to its best `index_topk`. Its choice has no gradient, so training leaves its weights alone.
- * Main function: `forward` -> mask u8 [B,T,E], or undefined when everything visible is chosen anyway.
+ * Main function: `forward` -> `EntryChoice`, or undefined when everything visible is chosen anyway.
  * Source: DeepSeek-V4 report section 2.3.1, without the FP4 and Hadamard simulation.
  */
 import type { Linear } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
 import * as t from "../tensor/ops.ts";
+import { tensorScope } from "../tensor/scope.ts";
 import { noGrad } from "../tensor/tape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Compressor } from "./compressor.ts";
 import { CSA_RATIO, type V4Config } from "./config.ts";
 import type { Init } from "./init.ts";
 import type { CompressorState } from "./state.ts";
+
+/** Which entries each token uses: without a state a mask over all of them, with one a list, so that only these are read. */
+export type EntryChoice = { readonly mask: Tensor } | { readonly chosen: Tensor };
+
+/** Scores held at once; the tokens of a chunk take turns when its scores of a long context are more. */
+const MAX_SCORES = 2 ** 23;
 
 export class Indexer extends Module {
   readonly wq_b: Linear;
@@ -29,7 +36,7 @@ export class Indexer extends Module {
   }
 
   /** x [B,T,D] layer input, qr [B,T,q_lora] the query latent, both at positions start... */
-  forward(x: Tensor, qr: Tensor, freqs: Tensor, start: number, state?: CompressorState): Tensor | undefined {
+  forward(x: Tensor, qr: Tensor, freqs: Tensor, start: number, state?: CompressorState): EntryChoice | undefined {
     return noGrad(() => {
       const { index_topk, index_n_heads: heads, index_head_dim: dim } = this.config;
       const [b, tokens] = x.shape as [number, number, number];
@@ -40,7 +47,22 @@ export class Indexer extends Module {
       if (ik === undefined || numEntries <= index_topk) return undefined;
       const iq = t.rope(t.reshape(this.wq_b.forward(qr), [b, tokens, heads, dim]), { freqs, start });
       const w = t.mul(this.weights_proj.forward(x), (dim * heads) ** -0.5);
-      return t.topkMask(t.indexScores({ iq, ik, w, ratio: CSA_RATIO, queryStart: start }), index_topk);
+      const scores = (from: number, to: number): Tensor =>
+        t.indexScores({
+          iq: t.slice(iq, 1, from, to),
+          ik,
+          w: t.slice(w, 1, from, to),
+          ratio: CSA_RATIO,
+          queryStart: start + from,
+          numEntries,
+        });
+      if (state === undefined) return { mask: t.topkMask(scores(0, tokens), index_topk) };
+      const turn = Math.max(1, Math.floor(MAX_SCORES / (b * numEntries)));
+      const lists = Array.from({ length: Math.ceil(tokens / turn) }, (_, i) => {
+        using scope = tensorScope();
+        return scope.keep(t.topkIndices(scores(i * turn, Math.min(tokens, (i + 1) * turn)), index_topk));
+      });
+      return { chosen: t.concat(lists, 1) };
     });
   }
 }

@@ -1,70 +1,99 @@
 /**
- * What a sequence carries from one call to the next, so that chunked calls equal one call: per layer the last
- * window keys, and per compressor its entries and the projected rows of groups still needed (the open group, and
- * with overlap the last closed one). A batch of sequences moves in lock-step: same length, same chunks.
- * Main parts: `V4State`, `LayerState`, `CompressorState`. Owns its tensors; `dispose` frees them.
+ * What a sequence carries from one call to the next, so that chunked calls equal one call to the bit: per layer the
+ * last window keys, and per compressor its entries and the projected rows of groups still needed (the open group, and
+ * with overlap the last closed one). Rows that the last `maxDraft` tokens replaced are kept, so that rejected drafts
+ * can be taken back. A batch of sequences moves in lock-step: same length, same chunks.
+ * Main parts: `V4State` (`rollback`, `clone`, `stack`), `LayerState`, `CompressorState`. Owns its memory; `dispose`
+ * frees it. Source: DeepSeek-V4 spec sections 3.2 to 3.4; memory is a sliding row buffer instead of a ring.
  */
-import { ShapeError } from "../base/errors.ts";
-import { cloneTensor } from "../tensor/ops-elementwise.ts";
-import * as t from "../tensor/ops.ts";
-import { tensorScope, untrack } from "../tensor/scope.ts";
-import { noGrad } from "../tensor/tape.ts";
+import { CapacityError, ShapeError } from "../base/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { CSA_RATIO } from "./config.ts";
+import { Rows } from "./rows.ts";
 
-/** A tensor [B, rows, C] that outlives scopes; replacing it frees the one before. */
-export class Held {
-  private value: Tensor | undefined;
+/** Tokens that can be taken back, unless told. */
+export const MAX_DRAFT = 8;
 
-  get tensor(): Tensor | undefined {
-    return this.value;
-  }
-  get rows(): number {
-    return this.value?.shape[1] ?? 0;
-  }
-  /** Old rows followed by `more`, not yet stored. */
-  with(more: Tensor): Tensor {
-    return this.value === undefined ? more : t.concat([this.value, more], 1);
-  }
-  /** Keeps rows [start, end) of `from`, copied so that nothing else shares the memory. */
-  set(from: Tensor | undefined, start = 0, end = from?.shape[1] ?? 0): void {
-    const before = this.value;
-    if (from === undefined || end <= start) this.value = undefined;
-    else {
-      const own = cloneTensor(t.slice(from, 1, start, end));
-      untrack(own.data);
-      this.value = own;
-    }
-    before?.dispose();
-  }
+export interface StateLayout {
+  /** Of each layer; 0 is window only. */
+  readonly ratios: readonly number[];
+  readonly window: number;
+}
+
+export interface StateOptions {
+  readonly batch?: number;
+  /** Tokens that `rollback` can take back. */
+  readonly maxDraft?: number;
+  /** Length to make room for at once; longer sequences still grow. */
+  readonly reserve?: number;
 }
 
 export class CompressorState {
-  /** Projected rows (kv, score) from the first row any later entry needs. */
-  readonly kv = new Held();
-  readonly score = new Held();
-  /** Finished entries [B, numEntries, d]. */
-  readonly entries = new Held();
+  /** Projected rows by position. */
+  readonly kv = new Rows();
+  readonly score = new Rows();
+  /** Finished entries by number. */
+  readonly entries: Rows;
+  private readonly ratio: number;
+  private readonly maxDraft: number;
+
+  constructor(ratio: number, maxDraft: number, reserve: number) {
+    this.ratio = ratio;
+    this.maxDraft = maxDraft;
+    this.entries = new Rows(ratio > 0 ? Math.ceil(reserve / ratio) : 0);
+  }
+  /** Position of the first row that a token at `position` or later may need: its group's, or the one before. */
+  rowsFrom(position: number): number {
+    const m = this.ratio;
+    const group = position - (position % m);
+    return m === CSA_RATIO ? Math.max(0, group - m) : group;
+  }
+  pushRows(kv: Tensor, score: Tensor): void {
+    const { end } = this.kv;
+    const needed = this.rowsFrom(oldestOf(end, kv.shape[1]!, this.maxDraft));
+    this.kv.append(kv, needed);
+    this.score.append(score, needed);
+  }
+  get parts(): readonly Rows[] {
+    return [this.kv, this.score, this.entries];
+  }
+  truncate(length: number): void {
+    if (this.kv.end <= length) return;
+    this.kv.truncate(length);
+    this.score.truncate(length);
+    this.entries.truncate(Math.floor(length / this.ratio));
+  }
 }
 
-export class LayerState {
-  /** Rotated keys of the last window-1 positions. */
-  readonly window = new Held();
-  readonly compressor = new CompressorState();
-  readonly indexer = new CompressorState();
+/** First position that may still come next, once `tokens` from `start` on are in. */
+const oldestOf = (start: number, tokens: number, maxDraft: number): number =>
+  Math.max(0, Math.min(start, start + tokens - maxDraft));
 
-  private get held(): Held[] {
-    const parts = [this.compressor, this.indexer].flatMap((c) => [c.kv, c.score, c.entries]);
-    return [this.window, ...parts];
+export class LayerState {
+  /** Rotated window keys by position. */
+  readonly window = new Rows();
+  readonly compressor: CompressorState;
+  readonly indexer: CompressorState;
+  private readonly windowSize: number;
+  private readonly maxDraft: number;
+
+  constructor(ratio: number, windowSize: number, { maxDraft, reserve }: { maxDraft: number; reserve: number }) {
+    this.windowSize = windowSize;
+    this.maxDraft = maxDraft;
+    this.compressor = new CompressorState(ratio, maxDraft, reserve);
+    this.indexer = new CompressorState(ratio, maxDraft, ratio === CSA_RATIO ? reserve : 0);
   }
-  dispose(): void {
-    for (const h of this.held) h.set(undefined);
+  pushKeys(keys: Tensor): void {
+    const oldest = oldestOf(this.window.end, keys.shape[1]!, this.maxDraft);
+    this.window.append(keys, Math.max(0, oldest - this.windowSize + 1));
   }
-  /** Fills this empty state from parts of others, tensor by tensor. */
-  fill(others: readonly LayerState[], combine: (tensors: readonly Tensor[]) => Tensor): void {
-    this.held.forEach((h, i) => {
-      const tensors = others.flatMap((o) => o.held[i]!.tensor ?? []);
-      if (tensors.length > 0) h.set(combine(tensors));
-    });
+  get parts(): readonly Rows[] {
+    return [this.window, ...this.compressor.parts, ...this.indexer.parts];
+  }
+  truncate(length: number): void {
+    this.window.truncate(length);
+    this.compressor.truncate(length);
+    this.indexer.truncate(length);
   }
 }
 
@@ -72,11 +101,33 @@ export class V4State {
   /** Positions done; the next token stands here. */
   length = 0;
   readonly batch: number;
+  readonly maxDraft: number;
   readonly layers: readonly LayerState[];
+  private readonly layout: StateLayout;
+  /** The shortest length that `rollback` reaches. */
+  private oldest = 0;
 
-  constructor(numLayers: number, batch = 1) {
+  constructor(layout: StateLayout, { batch = 1, maxDraft = MAX_DRAFT, reserve = 0 }: StateOptions = {}) {
+    this.layout = layout;
     this.batch = batch;
-    this.layers = Array.from({ length: numLayers }, () => new LayerState());
+    this.maxDraft = maxDraft;
+    this.layers = layout.ratios.map((ratio) => new LayerState(ratio, layout.window, { maxDraft, reserve }));
+  }
+  /** `tokens` more are in; called by the network when all layers have them. */
+  advance(tokens: number): void {
+    this.length += tokens;
+    this.oldest = Math.max(this.oldest, this.length - this.maxDraft);
+  }
+  /** Takes tokens back until `length` are left: what comes next has the bits it would have had without them. */
+  rollback(length: number): void {
+    if (!Number.isInteger(length) || length < this.oldest || length > this.length)
+      throw new CapacityError(`rollback: expected a length from ${this.oldest} to ${this.length}, got ${length} (rows of at most ${this.maxDraft} tokens are kept)`); // prettier-ignore
+    for (const layer of this.layers) layer.truncate(length);
+    this.length = length;
+  }
+  /** Memory held, used or not. */
+  get sizeBytes(): number {
+    return this.layers.flatMap((layer) => layer.parts).reduce((n, rows) => n + rows.sizeBytes, 0);
   }
   /** Several sequences of equal length as one batch; copies. */
   static stack(states: readonly V4State[]): V4State {
@@ -84,30 +135,29 @@ export class V4State {
     const lengths = states.map((s) => s.length);
     if (lengths.some((n) => n !== first.length))
       throw new ShapeError(`stack: expected sequences of equal length, got ${lengths.join(", ")}`);
-    return first.derive(
-      states,
-      states.reduce((n, s) => n + s.batch, 0),
-      (tensors) => t.concat(tensors, 0),
-    );
+    return V4State.of(states.flatMap((state) => Array.from({ length: state.batch }, (_, i) => ({ state, sequence: i })))); // prettier-ignore
   }
   /** One sequence of the batch; copies. */
   pick(idx: number): V4State {
-    return this.derive([this], 1, ([x]) => t.slice(x!, 0, idx, idx + 1));
+    return V4State.of([{ state: this, sequence: idx }]);
   }
   clone(): V4State {
-    return this.derive([this], this.batch, ([x]) => x!);
+    return V4State.stack([this]);
   }
   dispose(): void {
-    for (const layer of this.layers) layer.dispose();
-    this.length = 0;
+    for (const rows of this.layers.flatMap((layer) => layer.parts)) rows.dispose();
+    this.length = this.oldest = 0;
   }
-  private derive(from: readonly V4State[], batch: number, combine: (tensors: readonly Tensor[]) => Tensor): V4State {
-    const out = new V4State(this.layers.length, batch);
-    out.length = this.length;
-    noGrad(() => {
-      using _scope = tensorScope();
-      out.layers.forEach((layer, i) => layer.fill(from.map((s) => s.layers[i]!), combine)); // prettier-ignore
-    });
+  private static of(from: readonly { readonly state: V4State; readonly sequence: number }[]): V4State {
+    const { layout, maxDraft, length } = from[0]!.state;
+    const out = new V4State(layout, { batch: from.length, maxDraft });
+    out.length = length;
+    out.oldest = Math.max(...from.map(({ state }) => state.oldest));
+    out.layers.forEach((layer, i) =>
+      layer.parts.forEach((rows, j) =>
+        rows.fill(from.map(({ state, sequence }) => ({ rows: state.layers[i]!.parts[j]!, sequence }))),
+      ),
+    );
     return out;
   }
 }

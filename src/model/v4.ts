@@ -21,7 +21,7 @@ import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
 import { Init, INIT_STD } from "./init.ts";
 import { MtpModule } from "./mtp.ts";
 import { ropeTables } from "./rope.ts";
-import { V4State } from "./state.ts";
+import { V4State, type StateOptions } from "./state.ts";
 import { SIDE_WIDTH, VisualEmbedding } from "./visual-embedding.ts";
 
 export interface V4Options {
@@ -93,13 +93,15 @@ export class V4 extends Module {
         : Array.from({ length: DSPARK_STAGES }, (_, i) => new DSparkStage(init, config, rope, i));
   }
 
-  newState(batch = 1): V4State {
-    return new V4State(this.config.num_hidden_layers, batch);
+  newState(batch = 1, options: Omit<StateOptions, "batch"> = {}): V4State {
+    const { compress_ratios, num_hidden_layers, sliding_window } = this.config;
+    const layout = { ratios: compress_ratios.slice(0, num_hidden_layers), window: sliding_window };
+    return new V4State(layout, { ...options, batch });
   }
 
   /** Of the MTP module: a sequence of its own, one position behind. */
   newMtpState(batch = 1): V4State {
-    return new V4State(1, batch);
+    return new V4State({ ratios: [0], window: this.config.sliding_window }, { batch });
   }
 
   /** ids i32 [B,T]. */
@@ -110,7 +112,7 @@ export class V4 extends Module {
     if (batch !== state.batch)
       throw new ShapeError(`forward: expected ids of ${state.batch} sequences, got [${ids.shape}]`);
     const out = noGrad(() => this.run(ids, options));
-    state.length += tokens;
+    state.advance(tokens);
     return out;
   }
 
@@ -128,7 +130,7 @@ export class V4 extends Module {
   /** The same for a chunk that continues `state`; `streams` are the network's, or the module's own for a deeper draft. */
   mtpStep(streams: Tensor, nextIds: Tensor, state: V4State): { readonly streams: Tensor; readonly hidden: Tensor } {
     const out = noGrad(() => this.runMtp(streams, nextIds, { state }));
-    state.length += nextIds.shape[1]!;
+    state.advance(nextIds.shape[1]!);
     return out;
   }
 
@@ -166,7 +168,11 @@ export class V4 extends Module {
           state: state?.layers[i],
           onRouting: onRouting && ((routing) => onRouting(i, routing)),
         });
-      streams = checkpoint ? t.checkpoint(step, [streams]) : step(streams);
+      if (state) {
+        // Without gradients nothing of a layer is needed but its streams.
+        using scope = t.tensorScope();
+        streams = scope.keep(step(streams));
+      } else streams = checkpoint ? t.checkpoint(step, [streams]) : step(streams);
       if (taps.includes(i)) tapped.set(i, t.reshape(t.mean(streams, 1), [batch, tokens, d]));
     });
     const head = { fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale };

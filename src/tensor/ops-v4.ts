@@ -6,6 +6,8 @@ import { compressPool as compressPoolKernel } from "../kernels/compress-pool.ts"
 import { hcProject as hcProjectKernel } from "../kernels/hc-project.ts";
 import { hcPost as hcPostKernel, hcPre as hcPreKernel, hcSplit as hcSplitKernel } from "../kernels/hyper-connection.ts";
 import { indexScores as indexScoresKernel, topkMask as topkMaskKernel } from "../kernels/indexer.ts";
+import { topkIndices as topkIndicesKernel } from "../kernels/topk-indices.ts";
+import { assert } from "../base/errors.ts";
 import { sparseAttention as sparseAttentionKernel } from "../kernels/sparse-attention.ts";
 import { needsGrad, record } from "./tape.ts";
 import { Tensor, wrap } from "./tensor.ts";
@@ -19,10 +21,14 @@ export interface SparseAttentionInputs {
   readonly ckv?: Tensor | undefined;
   /** u8 [B,T,Tc]: 1 where the query may use the entry. */
   readonly mask?: Tensor | undefined;
+  /** Instead of a mask: i32 [B,T,K], the entries a query uses, ascending, then -1. Only these are read; no gradient. */
+  readonly chosen?: Tensor | undefined;
   /** f32 [H], in the softmax denominator only. */
   readonly sink: Tensor;
   readonly queryStart: number;
   readonly keyStart: number;
+  /** Keys are added up in an order that is the same however a sequence is cut into calls. */
+  readonly isAnchored?: boolean;
   readonly window: number;
   readonly ratio: number;
   readonly scale: number;
@@ -30,11 +36,13 @@ export interface SparseAttentionInputs {
 
 /** -> [B,T,H,D]. One joint softmax over window keys and compressed entries. */
 export function sparseAttention(inputs: SparseAttentionInputs): Tensor {
-  const { q, kv, ckv, mask, sink, queryStart, keyStart, window, ratio, scale } = inputs;
-  const out = sparseAttentionKernel(q.device, { q: q.data, kv: kv.data, ckv: ckv?.data, mask: mask?.data, sink: sink.data, queryStart, keyStart, window, ratio, scale }); // prettier-ignore
+  const { q, kv, ckv, mask, chosen, sink, queryStart, keyStart, isAnchored = false, window, ratio, scale } = inputs;
+  const out = sparseAttentionKernel(q.device, { q: q.data, kv: kv.data, ckv: ckv?.data, mask: mask?.data, chosen: chosen?.data, sink: sink.data, queryStart, keyStart, isAnchored, window, ratio, scale }); // prettier-ignore
   const o = wrap(out.o);
   const lse = wrap(out.lse);
-  if (needsGrad(q, kv, ckv, sink))
+  const isRecorded = needsGrad(q, kv, ckv, sink);
+  assert(!(isRecorded && chosen), "sparseAttention: a list of entries has no gradient");
+  if (isRecorded)
     record("sparseAttention", [q, kv, ckv, sink], [o], {
       o: new Tensor(o.data),
       lse,
@@ -74,11 +82,17 @@ export interface IndexScoresInputs {
   readonly w: Tensor;
   readonly ratio: number;
   readonly queryStart: number;
+  /** Scores of the first entries only; all of ik unless told. */
+  readonly numEntries: number;
 }
 
-/** -> f32 [B,T,Tc], -inf where invisible. No gradient. */
-export const indexScores = ({ iq, ik, w, ratio, queryStart }: IndexScoresInputs): Tensor =>
-  wrap(indexScoresKernel(iq.device, { iq: iq.data, ik: ik.data, w: w.data, ratio, queryStart }));
+/** -> f32 [B,T,numEntries], -inf where invisible. No gradient. */
+export const indexScores = ({ iq, ik, w, ...rest }: IndexScoresInputs): Tensor =>
+  wrap(indexScoresKernel(iq.device, { iq: iq.data, ik: ik.data, w: w.data, ...rest }));
+
+/** Scores f32 [..,N] -> i32 [..,k]: the k largest visible ones' indices, ascending, then -1. No gradient. */
+export const topkIndices = (scores: Tensor, k: number): Tensor =>
+  wrap(topkIndicesKernel(scores.device, scores.data, k));
 
 /** u8 mask of the k largest visible scores per row, lowest index on ties. No gradient. */
 export const topkMask = (scores: Tensor, k: number): Tensor => wrap(topkMaskKernel(scores.device, scores.data, k));

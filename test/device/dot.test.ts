@@ -33,7 +33,6 @@ type Dot = (
   m: number,
   n: number,
   k: number,
-  tileM: number,
   work: Uint8Array,
 ) => void;
 
@@ -101,7 +100,7 @@ function caseOf(dtype: "f32" | "bf16", shape: readonly [number, number, number],
   return { name: `${dtype} ${shape.join("x")} ${la} . ${lb}`, dtype, shape, a, b, want, bound };
 }
 
-/** Rows up to 8 take the path of single rows, more take panels; the sizes leave every kind of rest of 12, 16 and 32. */
+/** The sizes leave every kind of rest of 12, 16 and 32. */
 const shapes = [1, 3, 8, 9, 16, 25, 33, 70].flatMap((m) =>
   [1, 7, 16, 33, 50].flatMap((n) => [1, 2, 31, 64].map((k) => [m, n, k] as const)),
 );
@@ -129,9 +128,32 @@ function check(dot: Dot, { name, shape, a, b, want, bound }: Case): void {
   const [m, n, k] = shape;
   const c = Float32Array.from(want, (_, at) => before(at));
   const [at, bt] = [a.bits.subarray(GUARD), b.bits.subarray(GUARD)];
-  dot(c.subarray(GUARD), n + PAD, at, ...a.strides, bt, ...b.strides, m, n, k, m, work);
+  dot(c.subarray(GUARD), n + PAD, at, ...a.strides, bt, ...b.strides, m, n, k, work);
   const wrong = c.findIndex((x, i) => !(Math.abs(x - want[i]!) <= bound[i]!));
   assert.equal(wrong, -1, `${name}, element ${wrong}: expected ${want[wrong]} within ${bound[wrong]}, got ${c[wrong]}`);
+  checkAlone(dot, { name, shape, a, b }, c);
+}
+
+/** The last row alone, and the last column, have the bits that they have among others. */
+function checkAlone(dot: Dot, { name, shape, a, b }: Pick<Case, "name" | "shape" | "a" | "b">, c: Float32Array): void {
+  const [m, n, k] = shape;
+  const [row, column] = [
+    a.bits.subarray(GUARD + (m - 1) * a.strides[0]),
+    b.bits.subarray(GUARD + (n - 1) * b.strides[1]),
+  ];
+  const [at, bt] = [a.bits.subarray(GUARD), b.bits.subarray(GUARD)];
+  const first = GUARD + (m - 1) * (n + PAD);
+  const alone = Float32Array.from({ length: n }, (_, j) => before(first + j));
+  dot(alone, n, row, ...a.strides, bt, ...b.strides, 1, n, k, work);
+  assert.deepEqual(alone, c.slice(first, first + n), `${name}: the last row alone`);
+  const cells = Array.from({ length: m }, (_, i) => GUARD + i * (n + PAD) + n - 1);
+  const narrow = Float32Array.from(cells, before);
+  dot(narrow, 1, at, ...a.strides, column, ...b.strides, m, 1, k, work);
+  assert.deepEqual(
+    narrow,
+    Float32Array.from(cells, (cell) => c[cell]!),
+    `${name}: the last column alone`,
+  );
 }
 
 const runtime = openRuntime();
@@ -146,7 +168,7 @@ for (const { name, needs, defines = [] } of variants) {
     for (const dtype of ["f32", "bf16"] as const) {
       const pointer = dtype === "f32" ? "const float*" : "const uint16_t*";
       const dot = library.func(
-        `void ts_dot_${dtype}(float*, int64_t, ${pointer}, int64_t, int64_t, ${pointer}, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, void*)`,
+        `void ts_dot_${dtype}(float*, int64_t, ${pointer}, int64_t, int64_t, ${pointer}, int64_t, int64_t, int64_t, int64_t, int64_t, void*)`,
       ) as Dot;
       for (const c of cases) if (c.dtype === dtype) check(dot, c);
     }

@@ -23,6 +23,7 @@ import { rmsNorm } from "../../src/kernels/norm.ts";
 import { rope } from "../../src/kernels/rope.ts";
 import { sparseAttention } from "../../src/kernels/sparse-attention.ts";
 import { swiglu } from "../../src/kernels/swiglu.ts";
+import { topkIndices } from "../../src/kernels/topk-indices.ts";
 import { ascend2201 } from "../../src/tile/chips/ascend.ts";
 import { chipNames, chips } from "../../src/tile/chips/chips.ts";
 import type { Chip } from "../../src/tile/chips/types.ts";
@@ -57,7 +58,12 @@ const launches: Readonly<Record<string, () => unknown>> = {
     }), // prettier-ignore
   "index scores": () => indexScores(device, { iq: make([1, T, 64, 128]), ik: make([1, 64, 128]), w: make([1, T, 64]), ratio: 4, queryStart: 0 }), // prettier-ignore
   "top 512 of 8192": () => topkMask(device, f32(1, T, 8192), 512),
-  "top 512 of 16384": () => topkMask(device, f32(1, T, 16384), 512),
+  "top 512 of 262144": () => topkIndices(device, f32(1, T, 262144), 512),
+  "attention to a list": () =>
+    sparseAttention(device, {
+      q: make([1, T, H, D]), kv: make([1, 8, D]), ckv: make([1, 4096, D]), chosen: make([1, T, 512], "i32"), sink: f32(H),
+      queryStart: 16380, keyStart: 16376, isAnchored: true, window: 128, ratio: 4, scale: 1,
+    }), // prettier-ignore
   "light compression": () => compressPool(device, { kv: make([1, 64, 2 * D]), score: make([1, 64, 2 * D]), ape: f32(4, 2 * D), m: 4, overlap: true }), // prettier-ignore
   "heavy compression": () => compressPool(device, { kv: make([1, 256, D]), score: make([1, 256, D]), ape: f32(128, D), m: 128, overlap: false }), // prettier-ignore
   "stream split": () => hcSplit(device, f32(T, 24), { base: f32(24), scale: f32(3), n: 4, iters: 20, eps: 1e-6 }),
@@ -71,16 +77,7 @@ const launches: Readonly<Record<string, () => unknown>> = {
   swiglu: () => swiglu(device, make([T, 2048]), make([T, 2048]), { limit: 10, rowScale: f32(T) }),
 };
 
-/** "launch on chip" -> why nothing fits. */
-const wholeRows = "a program holds a whole row of scores, so contexts above 32K tokens need a selection in two stages";
-const exceptions: Readonly<Record<string, string>> = {
-  "top 512 of 16384 on ascend-910b": wholeRows,
-  "top 512 of 16384 on ascend-910c": wholeRows,
-  "top 512 of 16384 on ascend-950": wholeRows,
-  "top 512 of 16384 on mlu-590": wholeRows,
-};
-
-test("V4-Flash's shapes fit every chip, but for the exceptions", () => {
+test("V4-Flash's shapes fit every chip", () => {
   const refused: string[] = [];
   for (const name of chipNames)
     for (const [what, launch] of Object.entries(launches))
@@ -92,7 +89,7 @@ test("V4-Flash's shapes fit every chip, but for the exceptions", () => {
         assert.ok(error instanceof CompileError && error.pass === "checkCapacity", `${what}: ${String(error)}`);
         refused.push(`${what} on ${name}`);
       }
-  assert.deepEqual(refused.toSorted(), Object.keys(exceptions).toSorted());
+  assert.deepEqual(refused, []);
 });
 
 /** A 910B with so little memory that the cases' small shapes must be cut too. */

@@ -36,6 +36,11 @@ const cppTarget: CLikeTarget = {
   variable: (type, name, value) => (value === undefined ? `${type} ${name};` : `${type} ${name} = ${value};`),
   indexType: "i64",
   simd: "TS_SIMD",
+  sumLanes: {
+    count: 16,
+    declare: (name) => `alignas(64) float ${name}[16] = {};`,
+    total: (name) => `ts_sum16(${name})`,
+  },
   simdReduce: (clause) => `_Pragma("omp simd reduction(${clause}:r)")`,
   buffer: (name) => ({ ptr: `b_${name}`, start: "0" }),
   readIndex: (buffer, offset) => `(i64)b_${buffer}[${offset}]`,
@@ -63,10 +68,10 @@ const cppTarget: CLikeTarget = {
   dotReads: new Set(["f32", "bf16"]),
   /** See dot.cpp: packed panels of both operands. */
   dotWorkBytes: (m, k) => (m + 64) * Math.min(k, 512) * 4 + 160 * 1024,
-  dot: ({ dtype, c, ldc, a, b, size, tileM }, work) => {
+  dot: ({ dtype, c, ldc, a, b, size }, work) => {
     const args = [at(c), ldc, at(a), ...a.strides, at(b), ...b.strides, ...size];
     return dtype === "f32" || dtype === "bf16"
-      ? `ts_dot_${dtype}(${[...args, tileM, `scratch + ${work}`].join(", ")});`
+      ? `ts_dot_${dtype}(${[...args, `scratch + ${work}`].join(", ")});`
       : `ts_dot_plain(${args.join(", ")});`;
   },
 };

@@ -37,6 +37,7 @@ const jsTarget: CLikeTarget = {
   indexType: "",
   simd: undefined,
   simdReduce: () => undefined,
+  sumLanes: undefined,
   buffer: (name) => ({ ptr: `b_${name}`, start: `o_${name}` }),
   readIndex: (buffer, offset) => `b_${buffer}[${offsetText([`o_${buffer}`, offset], ["1", "1"])}]`,
   readOne: (buffer, offset) => `b_${buffer}[${offsetText([`o_${buffer}`, offset], ["1", "1"])}]`,

@@ -2,17 +2,12 @@
 // A tile register is 16 rows of 64 bytes. 32 x 32 of C fill four of them, two hold 32 lines of A and two 32 columns of B,
 // each 32 deep: one step of four TDPBF16PS reads 4 KiB. Everything is padded with zeros to whole tiles.
 // Numerics as in bf16.h. Source: Intel SDM, chapter "Intel AMX" and TDPBF16PS.
-// The five primitives have two bodies: the instructions, and with -DTS_AMX_MODEL a model in plain C++, so that packing and
+// The primitives have two bodies: the instructions, and with -DTS_AMX_MODEL a model in plain C++, so that packing and
 // tails are tested on machines without the unit. The model does not flush denormals.
 #ifdef TS_AMX_MODEL
 static __thread u32 modelTiles[8][16][16];
 static void tileConfigure() {}
 static void tileRelease() {}
-template <int T>
-static void tileZero() {
-  for (auto& row : modelTiles[T])
-    for (u32& x : row) x = 0;
-}
 template <int T>
 static void tileLoad(const void* p, i64 strideBytes) {
   for (int r = 0; r < 16; r++) __builtin_memcpy(modelTiles[T][r], (const char*)p + r * strideBytes, 64);
@@ -43,8 +38,6 @@ static void tileConfigure() {
 }
 // Back to the initial state, so that a task switch has no tiles to save.
 static void tileRelease() { asm volatile("tilerelease"); }
-template <int T>
-TS_INLINE void tileZero() { asm volatile("tilezero %%tmm%c0" ::"i"(T)); }
 template <int T>
 TS_INLINE void tileLoad(const void* p, i64 strideBytes) {
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(strideBytes), "i"(T) : "memory");
@@ -86,23 +79,20 @@ static void packTiles(const u16* src, i64 is, i64 ps, i64 lines, i64 k, u32* out
 }
 
 // C[rows, cols] += A-tiles . B-panel for MT x NT tiles of C; the second tile of A lies aNext words behind the first.
+// Sums go on from C also where C is not whole tiles, so that they have one order.
 template <int MT, int NT>
 static void microTiles(const u32* a, i64 aNext, const u32* b, i64 steps, float* c, i64 ldc, i64 rows, i64 cols) {
   alignas(64) float tmp[MT * 16][NT * 16];
   bool whole = rows == MT * 16 && cols == NT * 16;
   float* to = whole ? c : &tmp[0][0];
   i64 stride = (whole ? ldc : NT * 16) * 4;
-  if (whole) {
-    tileLoad<0>(to, stride);
-    if (NT > 1) tileLoad<1>(to + 16, stride);
-    if (MT > 1) tileLoad<2>(to + 4 * stride, stride);
-    if (MT > 1 && NT > 1) tileLoad<3>(to + 4 * stride + 16, stride);
-  } else {
-    tileZero<0>();
-    tileZero<1>();
-    tileZero<2>();
-    tileZero<3>();
-  }
+  if (!whole)
+    for (i64 i = 0; i < MT * 16; i++)
+      for (i64 j = 0; j < NT * 16; j++) tmp[i][j] = i < rows && j < cols ? c[i * ldc + j] : 0;
+  tileLoad<0>(to, stride);
+  if (NT > 1) tileLoad<1>(to + 16, stride);
+  if (MT > 1) tileLoad<2>(to + 4 * stride, stride);
+  if (MT > 1 && NT > 1) tileLoad<3>(to + 4 * stride + 16, stride);
   for (i64 s = 0; s < steps; s++, a += kTileWords, b += kTileDeep / 2 * kPanelCols) {
     tileLoad<6>(b, kPanelCols * 4);
     if (NT > 1) tileLoad<7>(b + 16, kPanelCols * 4);
@@ -121,7 +111,7 @@ static void microTiles(const u32* a, i64 aNext, const u32* b, i64 steps, float* 
   if (MT > 1 && NT > 1) tileStore<3>(to + 4 * stride + 16, stride);
   if (whole) return;
   for (i64 i = 0; i < rows; i++)
-    for (i64 j = 0; j < cols; j++) c[i * ldc + j] += tmp[i][j];
+    for (i64 j = 0; j < cols; j++) c[i * ldc + j] = tmp[i][j];
 }
 
 static void amxPanels(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, char* work) {

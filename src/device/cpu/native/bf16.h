@@ -10,24 +10,6 @@ TS_INLINE vf dotPairs(vf acc, w16 a, w16 b) {
   return acc;
 }
 
-// The rows path of dot.cpp: acc[i][j] += a row i . b row j; returns how far it came, which is k.
-template <int MT, int NT>
-TS_INLINE i64 rowsPairs(vf (&acc)[MT][NT], const u16* a, i64 am, const u16* b, i64 bn, i64 k) {
-  for (i64 p = 0; p < k; p += 32) {
-    u32 mask = firstOf(k - p);
-    w16 av[MT];
-#pragma GCC unroll 8
-    for (int i = 0; i < MT; i++) av[i] = (w16)loadPart(a + i * am + p, mask);
-#pragma GCC unroll 8
-    for (int j = 0; j < NT; j++) {
-      w16 bv = (w16)loadPart(b + j * bn + p, mask);
-#pragma GCC unroll 8
-      for (int i = 0; i < MT; i++) acc[i][j] = dotPairs(acc[i][j], av[i], bv);
-    }
-  }
-  return k;
-}
-
 // ---- C[rows, cols] += A-panel . B-panel over `steps` pairs; rows <= MR, cols <= 16 NV ----
 template <int MR, int NV>
 static void microPairs(const u32* a, const u32* b, i64 steps, float* c, i64 ldc, i64 rows, i64 cols) {
@@ -69,7 +51,8 @@ template <int NV>
 static void microPairsOf(const u32* a, const u32* b, i64 steps, float* c, i64 ldc, i64 rows, i64 cols) {
   if (rows > 8) microPairs<12, NV>(a, b, steps, c, ldc, rows, cols);
   else if (rows > 4) microPairs<8, NV>(a, b, steps, c, ldc, rows, cols);
-  else microPairs<4, NV>(a, b, steps, c, ldc, rows, cols);
+  else if (rows > 1) microPairs<4, NV>(a, b, steps, c, ldc, rows, cols);
+  else microPairs<1, NV>(a, b, steps, c, ldc, rows, cols);
 }
 
 static void bf16Panels(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, char* work) {

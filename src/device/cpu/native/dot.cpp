@@ -1,8 +1,11 @@
 // Matrix products for emitted kernels, built once per machine with its own flags and loaded before any kernel.
 //   C[m,n] += sum_k A[m,k] B[k,n], any strides, f32 accumulate.
-// Four paths: rows (m <= 8, both operands contiguous along k: bandwidth bound), panels (packed B panel in L1, register
-// tile of kRows x kCols), the same on bf16 pairs (bf16.h), and AMX for bf16. The panel scheme is the usual one of Goto
-// and van de Geijn (2008) with the roles of L1 and L2 chosen for one packed B panel at a time.
+// One path per dtype and machine: panels (packed B panel in L1, register tile of kRows x kCols), the same on bf16 pairs
+// (bf16.h), or AMX for bf16. The panel scheme is the usual one of Goto and van de Geijn (2008) with the roles of L1 and L2
+// chosen for one packed B panel at a time.
+// An element adds up its k products in one order, given by k alone: the same bits whatever m and n are, so that a token's
+// numbers do not depend on how many tokens came with it. A single row pays with a transposition in registers of the
+// weights it reads, which is faster than memory delivers them.
 #include "tessera.h"
 #if defined(__AVX512BF16__) && defined(__AVX512BW__)
 #define TS_BF16 1
@@ -35,16 +38,11 @@ TS_INLINE vf load(const u16* p) { return (vf)(__builtin_convertvector(*(const vh
 TS_INLINE void store(float* p, vf v) { *(vfu*)p = v; }
 TS_INLINE float value(float x) { return x; }
 TS_INLINE float value(u16 x) { return ts_from_bf16(x); }
-TS_INLINE float total(vf v) {
-  float s = 0;
-  for (int i = 0; i < kLanes; i++) s += v[i];
-  return s;
-}
 
 TS_INLINE bool isFloat(const float*) { return true; }
 TS_INLINE bool isFloat(const u16*) { return false; }
 
-#if TS_BF16 || TS_AMX
+#if TS_AMX || defined(__AVX512BW__)
 #include "pairs.h"
 #endif
 #if TS_BF16
@@ -119,6 +117,10 @@ TS_INLINE void transpose4(const float* src, i64 stride, float* dst, i64 ld) {
 // Packs `width` lines of `k` elements, element (line i, p) at src[i*is + p*ps], as out[p*width + i]; lines past `lines` are zero.
 template <class T>
 static void pack(const T* src, i64 is, i64 ps, i64 lines, i64 width, i64 k, float* out) {
+#if defined(__AVX512BW__)
+  // A float is a pair of halves: the same transposition.
+  if (isFloat(src) && ps == 1 && width == kCols) return packPairs<kCols>((const u16*)src, 2 * is, 1, lines, 2 * k, (u32*)out);
+#endif
   if (is == 1 && lines == width && width % kLanes == 0) {
     for (i64 p = 0; p < k; p++)
       for (i64 i = 0; i < width; i += kLanes) store(out + p * width + i, load(src + p * ps + i));
@@ -186,67 +188,17 @@ static void panels(float* c, i64 ldc, const T* a, i64 am, i64 ak, const T* b, i6
   }
 }
 
-// ---- rows: m <= 8, k contiguous in both; weights are read once, in order ----
-template <int MT, int NT, class T>
-static void rowsTile(const T* a, i64 am, const T* b, i64 bn, i64 k, float* c, i64 ldc) {
-  vf acc[MT][NT];
-#pragma GCC unroll 8
-  for (int i = 0; i < MT; i++)
-#pragma GCC unroll 8
-    for (int j = 0; j < NT; j++) acc[i][j] = vf{};
-  i64 p = 0;
-#if TS_BF16
-  if constexpr (sizeof(T) == 2) p = rowsPairs<MT, NT>(acc, a, am, b, bn, k);
-#endif
-  for (; p + kLanes <= k; p += kLanes) {
-    vf av[MT];
-#pragma GCC unroll 8
-    for (int i = 0; i < MT; i++) av[i] = load(a + i * am + p);
-#pragma GCC unroll 8
-    for (int j = 0; j < NT; j++) {
-      vf bv = load(b + j * bn + p);
-#pragma GCC unroll 8
-      for (int i = 0; i < MT; i++) acc[i][j] += av[i] * bv;
-    }
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < MT; i++)
-#pragma GCC unroll 8
-    for (int j = 0; j < NT; j++) {
-      float s = total(acc[i][j]);
-      for (i64 q = p; q < k; q++) s += value(a[i * am + q]) * value(b[j * bn + q]);
-      c[i * ldc + j] += s;
-    }
-}
-template <class T>
-static void rows(float* c, i64 ldc, const T* a, i64 am, const T* b, i64 bn, i64 m, i64 n, i64 k) {
-  i64 j = 0;
-  for (; j + 4 <= n; j += 4) {
-    i64 i = 0;
-    for (; i + 4 <= m; i += 4) {
-      rowsTile<4, 2>(a + i * am, am, b + j * bn, bn, k, c + i * ldc + j, ldc);
-      rowsTile<4, 2>(a + i * am, am, b + (j + 2) * bn, bn, k, c + i * ldc + j + 2, ldc);
-    }
-    for (; i + 2 <= m; i += 2) rowsTile<2, 4>(a + i * am, am, b + j * bn, bn, k, c + i * ldc + j, ldc);
-    for (; i < m; i++) rowsTile<1, 4>(a + i * am, am, b + j * bn, bn, k, c + i * ldc + j, ldc);
-  }
-  for (; j < n; j++)
-    for (i64 i = 0; i < m; i++) rowsTile<1, 1>(a + i * am, am, b + j * bn, bn, k, c + i * ldc + j, ldc);
-}
-
 extern "C" {
 static int useAmx = 0;  // set by ts_enable_amx
 
-void ts_dot_f32(float* c, i64 ldc, const float* a, i64 am, i64 ak, const float* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, i64 tileM, void* work) {
+void ts_dot_f32(float* c, i64 ldc, const float* a, i64 am, i64 ak, const float* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, void* work) {
   if (m <= 0 || n <= 0 || k <= 0) return;
-  if (tileM <= 8 && ak == 1 && bk == 1) return rows(c, ldc, a, am, b, bn, m, n, k);
   panels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
 }
-void ts_dot_bf16(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, i64 tileM, void* work) {
+void ts_dot_bf16(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, void* work) {
   if (m <= 0 || n <= 0 || k <= 0) return;
-  if (tileM <= 8 && ak == 1 && bk == 1) return rows(c, ldc, a, am, b, bn, m, n, k);
 #if TS_AMX
-  if (useAmx && tileM >= 16) return amxPanels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
+  if (useAmx) return amxPanels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);
 #endif
 #if TS_BF16
   return bf16Panels(c, ldc, a, am, ak, b, bk, bn, m, n, k, (char*)work);

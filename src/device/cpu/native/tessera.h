@@ -168,8 +168,17 @@ TS_INLINE u32 ts_random(u32 key, i32 counter) {
 }
 
 // ---- rows ----
-// The k largest, descending, lowest index on ties: insertion into a short sorted list.
+// Of partial sums, halves onto halves: what the order is matters less than that it is one.
+TS_INLINE float ts_sum16(const float* r) {
+  float half[8], quarter[4];
+  for (int i = 0; i < 8; i++) half[i] = r[i] + r[i + 8];
+  for (int i = 0; i < 4; i++) quarter[i] = half[i] + half[i + 4];
+  return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
+}
+// The k largest, descending, lowest index on ties: long rows by ts_topk_long, short ones by insertion into a sorted list.
+static void ts_topk_long(const float* x, i64 n, i64 k, float* values, i32* indices);
 static __attribute__((unused)) void ts_topk(const float* x, i64 n, i64 k, float* values, i32* indices) {
+  if (n >= 512 && k <= 4096) return ts_topk_long(x, n, k, values, indices);
   i64 filled = 0;
   for (i64 i = 0; i < n; i++) {
     float v = x[i];
@@ -180,12 +189,57 @@ static __attribute__((unused)) void ts_topk(const float* x, i64 n, i64 k, float*
   }
 }
 
+// Larger floats, larger keys; -0 is 0.
+TS_INLINE u32 ts_order_key(float x) {
+  u32 bits = ts_u(x + 0.0f);
+  return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+// Time n + k whatever the order: the k-th largest key is found by three histograms of its digits, then what is above it
+// and the first of its equals are sorted by radix (stable, so the lowest index stays first).
+static __attribute__((unused)) void ts_topk_long(const float* x, i64 n, i64 k, float* values, i32* indices) {
+  static const int shifts[] = {21, 10, 0}, widths[] = {11, 11, 10};
+  u32 kth = 0;
+  i64 room = k;  // how many of those with the digits so far are wanted
+  for (int pass = 0; pass < 3; pass++) {
+    i32 counts[2048] = {};
+    int shift = shifts[pass], width = widths[pass];
+    u32 above = pass == 0 ? 0 : ~0u << (shift + width), digit = (1u << width) - 1;
+    for (i64 i = 0; i < n; i++) {
+      u32 key = ts_order_key(x[i]);
+      if (((key ^ kth) & above) == 0) counts[key >> shift & digit]++;
+    }
+    u32 d = digit;
+    for (; counts[d] < room; d--) room -= counts[d];
+    kth |= d << shift;
+  }
+  u32* key = (u32*)__builtin_alloca((u64)k * 16);
+  u32 *at = key + k, *nextKey = at + k, *nextAt = nextKey + k;
+  i64 found = 0;
+  for (i64 i = 0; i < n && found < k; i++) {
+    u32 order = ts_order_key(x[i]);
+    if (order < kth || (order == kth && room-- <= 0)) continue;
+    key[found] = ~order, at[found++] = (u32)i;
+  }
+  for (int shift = 0; shift < 32; shift += 8) {
+    i32 starts[257] = {};
+    for (i64 i = 0; i < k; i++) starts[(key[i] >> shift & 255) + 1]++;
+    for (int d = 0; d < 256; d++) starts[d + 1] += starts[d];
+    for (i64 i = 0; i < k; i++) {
+      i32 to = starts[key[i] >> shift & 255]++;
+      nextKey[to] = key[i], nextAt[to] = at[i];
+    }
+    u32* swap = key; key = nextKey, nextKey = swap;
+    swap = at; at = nextAt, nextAt = swap;
+  }
+  for (i64 i = 0; i < k; i++) values[i] = x[at[i]], indices[i] = (i32)at[i];
+}
+
 // ---- matrix products, defined in dot.cpp, built once per machine ----
-// C[M,N] (row stride ldc) += A.B; strides in elements. The way to add is chosen by
-// `tileM`, the rows of the tile that [m,k] is the valid part of, so that a sum never depends on where tiles end. `work` is the caller's scratch (TS_DOT_WORK of dot.h's formula).
+// C[M,N] (row stride ldc) += A.B; strides in elements. The order of an element's sum is given by k alone. `work` is the
+// caller's scratch, of the size that the emitter allots (dotWorkBytes).
 extern "C" {
-void ts_dot_f32(float* c, i64 ldc, const float* a, i64 am, i64 ak, const float* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, i64 tileM, void* work);
-void ts_dot_bf16(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, i64 tileM, void* work);
+void ts_dot_f32(float* c, i64 ldc, const float* a, i64 am, i64 ak, const float* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, void* work);
+void ts_dot_bf16(float* c, i64 ldc, const u16* a, i64 am, i64 ak, const u16* b, i64 bk, i64 bn, i64 m, i64 n, i64 k, void* work);
 }
 template <class TA, class TB, class TC>
 static void ts_dot_plain(TC* c, i64 ldc, const TA* a, i64 am, i64 ak, const TB* b, i64 bk, i64 bn, i64 m, i64 n, i64 k) {

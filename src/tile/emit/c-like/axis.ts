@@ -5,7 +5,7 @@ import { elementOf } from "./element.ts";
 import { elementText, newNest, rowMajor, type Emission, type MemRef, type Ref } from "./emission.ts";
 import { sizeOf } from "../../walk.ts";
 import { contiguous } from "./places.ts";
-import type { Place } from "./target.ts";
+import type { CLikeTarget, Place } from "./target.ts";
 
 /** Statement that sets one element of a tile under construction. */
 const setElement = (e: Emission, ref: Ref, dtype: DType, idx: readonly string[], text: string): string =>
@@ -42,12 +42,21 @@ export function reduce(e: Emission, tile: TileValue, x: number, axis: number, ki
   e.cost += ((sizeOf(from) * (nest.lines.length + 1)) / 20) * e.trips;
   const axisLoop = e.loopHead(`i${axis}`, "0", String(n));
   const first = start(tile.dtype);
-  if (after.length === 0)
+  const lanes = kind === "sum" && type.compute === target.types.f32.compute ? target.sumLanes : undefined;
+  if (after.length === 0 && lanes && n >= lanes.count)
+    loops(e, outer, false, () =>
+      e.out.block("", () =>
+        sumInLanes(e, { axis, n, lines: nest.lines, value }, lanes, (r) =>
+          e.out.add(setElement(e, ref, tile.dtype, idx, type.round(r))),
+        ),
+      ),
+    );
+  else if (after.length === 0)
     loops(e, outer, false, () =>
       e.out.block("", () => {
         e.out.add(target.variable(type.compute, "r", first));
         const body = (): void => e.out.add(...nest.lines, `r = ${join("r", value, tile.dtype)};`);
-        const hint = n === 1 ? undefined : target.simdReduce(clause);
+        const hint = n === 1 || (lanes && kind === "sum") ? undefined : target.simdReduce(clause);
         if (hint) e.out.add(hint);
         e.out.block(n === 1 ? "" : axisLoop, body);
         e.out.add(setElement(e, ref, tile.dtype, idx, type.round("r")));
@@ -70,6 +79,32 @@ export function reduce(e: Emission, tile: TileValue, x: number, axis: number, ki
     );
   }
   e.refs.set(tile.id, ref);
+}
+
+/**
+ * A sum of floats whose order is the row's own: element i goes to lane i mod count, then the lanes are added up. Left to a
+ * compiler, the order follows from what surrounds the loop, so a row would have other bits alone than among others.
+ */
+function sumInLanes(
+  e: Emission,
+  { axis, n, lines, value }: { axis: number; n: number; lines: readonly string[]; value: string },
+  { count, declare, total }: NonNullable<CLikeTarget["sumLanes"]>,
+  store: (r: string) => void,
+): void {
+  const whole = n - (n % count);
+  const at = `i${axis}`;
+  e.out.add(declare("r"));
+  e.out.block(e.loopHead("j", "0", String(whole / count)), () => {
+    e.hint();
+    e.out.block(e.loopHead("l", "0", String(count)), () =>
+      e.out.add(e.target.constant(e.target.indexType, at, `j * ${count} + l`), ...lines, `r[l] += ${value};`),
+    );
+  });
+  if (whole < n)
+    e.out.block(e.loopHead(at, String(whole), String(n)), () =>
+      e.out.add(...lines, `r[${at} - ${whole}] += ${value};`),
+    );
+  store(total("r"));
 }
 
 export function argmax(e: Emission, tile: TileValue, x: number, axis: number): void {

@@ -85,7 +85,6 @@ export function dot(e: Emission, tile: TileValue, op: Extract<TileOp, { kind: "d
         a: { ...shift(a, [a.lo[0]!, kLo], [am, ak]), strides: [am, ak] },
         b: { ...shift(b, [kLo, b.lo[1]!], [bk, bn]), strides: [bk, bn] },
         size: [minus(a.hi[0]!, a.lo[0]!), minus(b.hi[1]!, b.lo[1]!), minus(kHi, kLo)],
-        tileM: m,
       },
       work,
     ),

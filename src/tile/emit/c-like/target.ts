@@ -64,8 +64,6 @@ export interface DotSpec {
   readonly a: Place & { readonly strides: readonly [string, string] };
   readonly b: Place & { readonly strides: readonly [string, string] };
   readonly size: readonly [m: string, n: string, k: string];
-  /** Rows of the whole tile. */
-  readonly tileM: number;
 }
 
 export interface CLikeTarget {
@@ -94,6 +92,10 @@ export interface CLikeTarget {
   /** Before a loop whose turns are independent; absent where the compiler takes no such hint. */
   readonly simd: string | undefined;
   readonly simdReduce: (clause: string) => string | undefined;
+  /** Partial sums side by side, of a sum along a row; absent where a loop adds up in order anyway. */
+  readonly sumLanes:
+    | { readonly count: number; readonly declare: (name: string) => string; readonly total: (name: string) => string }
+    | undefined;
 
   readonly buffer: (name: string) => Place;
   /** One integer of a buffer, as a uniform integer. */
