@@ -32,9 +32,16 @@ export function kindOf(source: string): string {
 }
 
 /** `entry` is the kernel's function, or a host function that launches kernels (it must then contain a launch). */
-export function foreignKernel(source: string, entry: string, args: readonly string[], kind = kindOf(source)): SimSource { // prettier-ignore
+export function foreignKernel(
+  source: string,
+  entry: string,
+  args: readonly string[],
+  kind = kindOf(source),
+): SimSource {
+  // prettier-ignore
   const name = new RegExp(`\\b${entry}\\b`, "g");
-  if (!name.test(source)) throw new RequestError(`kernel source: expected a function ${entry}, found none`, "entry");
+  if (source.search(name) < 0)
+    throw new RequestError(`kernel source: expected a function ${entry}, found none`, "entry");
   // Includes stay at the top; their lines stay as empty lines, so that reports count lines of the file.
   const includes = source.match(/^[ \t]*#[ \t]*include[^\n]*$/gm) ?? [];
   const body = rewriteLaunches(source.replace(/^[ \t]*#[ \t]*include[^\n]*$/gm, "")).replace(name, SYMBOL);

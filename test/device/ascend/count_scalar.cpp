@@ -18,8 +18,6 @@ extern "C" __global__ __aicore__ void count_scalar(GM_ADDR x, GM_ADDR counts, in
         for (uint32_t i = 0; i < PART; i++) {
             count += local.GetValue(i) > 0 ? 1 : 0;
         }
-        SetFlag<HardEvent::S_MTE2>(EVENT_ID0);
-        WaitFlag<HardEvent::S_MTE2>(EVENT_ID0);
         countGm.SetValue(part * 16, count);
         DataCacheCleanAndInvalid<int32_t, CacheLine::SINGLE_CACHE_LINE, DcciDst::CACHELINE_OUT>(countGm[part * 16]);
     }

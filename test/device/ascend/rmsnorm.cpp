@@ -16,14 +16,12 @@ public:
         pipe.InitBuffer(xBuf, padded * sizeof(float));
         pipe.InitBuffer(squareBuf, padded * sizeof(float));
         pipe.InitBuffer(sumBuf, 32);
+        pipe.InitBuffer(workBuf, 256);
     }
     __aicore__ inline void Process()
     {
         LocalTensor<float> weight = weightBuf.Get<float>();
         DataCopyPad(weight, wGm, {1, static_cast<uint32_t>(cols * sizeof(float)), 0, 0, 0}, {false, 0, 0, 0});
-        event_t loaded = static_cast<event_t>(GetTPipePtr()->FetchEventID(HardEvent::MTE2_V));
-        SetFlag<HardEvent::MTE2_V>(loaded);
-        WaitFlag<HardEvent::MTE2_V>(loaded);
         for (int64_t row = GetBlockIdx(); row < rows; row += GetBlockNum()) {
             Load(row);
             Compute(weight);
@@ -42,21 +40,18 @@ private:
     }
     __aicore__ inline void Compute(LocalTensor<float>& weight)
     {
-        LocalTensor<float> xf = xBuf.Get<float>(), square = squareBuf.Get<float>(), sum = sumBuf.Get<float>();
+        LocalTensor<float> xf = xBuf.Get<float>(), square = squareBuf.Get<float>(), sum = sumBuf.Get<float>(), work = workBuf.Get<float>();
         LocalTensor<bfloat16_t> x = inQueue.DeQue<bfloat16_t>();
         Cast(xf, x, RoundMode::CAST_NONE, padded);
         PipeBarrier<PIPE_V>();
         inQueue.FreeTensor(x);
         Mul(square, xf, xf, padded);
         PipeBarrier<PIPE_V>();
-        ReduceSum(sum, square, square, padded);
+        ReduceSum(sum, square, work, padded);
         event_t summed = static_cast<event_t>(GetTPipePtr()->FetchEventID(HardEvent::V_S));
         SetFlag<HardEvent::V_S>(summed);
         WaitFlag<HardEvent::V_S>(summed);
         float scale = 1.0f / sqrt(sum.GetValue(0) / cols + eps);
-        event_t scaled = static_cast<event_t>(GetTPipePtr()->FetchEventID(HardEvent::S_V));
-        SetFlag<HardEvent::S_V>(scaled);
-        WaitFlag<HardEvent::S_V>(scaled);
         Muls(xf, xf, scale, cols);
         PipeBarrier<PIPE_V>();
         Mul(xf, xf, weight, cols);
@@ -76,7 +71,7 @@ private:
     TPipe pipe;
     TQue<TPosition::VECIN, 2> inQueue;
     TQue<TPosition::VECOUT, 2> outQueue;
-    TBuf<TPosition::VECCALC> weightBuf, xBuf, squareBuf, sumBuf;
+    TBuf<TPosition::VECCALC> weightBuf, xBuf, squareBuf, sumBuf, workBuf;
     GlobalTensor<bfloat16_t> xGm, outGm;
     GlobalTensor<float> wGm;
     int64_t rows, cols, padded;

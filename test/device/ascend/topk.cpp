@@ -19,7 +19,6 @@ extern "C" __global__ __aicore__ void topk(GM_ADDR x, GM_ADDR values, GM_ADDR co
     LocalTensor<float> best(TPosition::VECOUT, 3072, TOP);
     LocalTensor<int32_t> bestColumn(TPosition::VECOUT, 3136, TOP);
     CreateVecIndex(index, 0, WIDTH);
-    PipeBarrier<PIPE_V>();
     SetFlag<HardEvent::V_MTE2>(EVENT_ID0);
     SetFlag<HardEvent::MTE3_V>(EVENT_ID0);
     for (int64_t row = GetBlockIdx(); row < rows; row += GetBlockNum()) {
@@ -43,7 +42,6 @@ extern "C" __global__ __aicore__ void topk(GM_ADDR x, GM_ADDR values, GM_ADDR co
         DataCopy(valueGm[row * TOP], best, TOP);
         DataCopy(columnGm[row * TOP], bestColumn, TOP);
         SetFlag<HardEvent::MTE3_V>(EVENT_ID0);
-        PipeBarrier<PIPE_V>();
     }
     WaitFlag<HardEvent::V_MTE2>(EVENT_ID0);
     WaitFlag<HardEvent::MTE3_V>(EVENT_ID0);

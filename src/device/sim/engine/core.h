@@ -3,7 +3,8 @@
  * Order is known at issue (clocks through flags and barriers, so that races are found whatever happens to run first);
  * execution is put off until something ordered after it needs it, and what is not ordered runs in an order drawn from
  * the seed, so that a missing edge also gives wrong numbers. With SIM_FAST everything runs at once and unchecked.
- * Main functions: `issue`, `setFlag`, `waitFlag`, `barrier`. Pipe 0 is the scalar program itself.
+ * Main functions: `issue`, `setFlag`, `waitFlag`, `barrier`. Pipe 0 is the scalar program itself: what it reads is done
+ * when it goes on, what it stores others see only after a flag of its, so stores count as a pipe of their own.
  */
 #pragma once
 #include <algorithm>
@@ -23,6 +24,9 @@ struct Launch {
   int workspaceArg = -1;
 };
 inline Launch current;
+
+/** The number under which stores of the scalar program are kept. */
+constexpr int SCALAR_STORES = MAX_PIPES - 1;
 
 struct Entry {
   enum Kind : u8 { op, wait, fence } kind;
@@ -64,23 +68,31 @@ struct PipedCore {
   template <class F>
   void issue(int p, const char* name, At at, const Spans& spans, F&& run) {
     Pipe& pipe = pipes[p];
-    if (p != 0) {
-      pipe.known.join(pipes[0].known);
-      pipe.known.own[0] = pipes[0].issued;
+    if (p == 0 || p == SCALAR_STORES) {
+      issueScalar(pipe, p, name, at, spans, run);
+      return;
     }
+    pipe.known.join(pipes[0].known);
+    pipe.known.own[0] = pipes[0].issued;
     const u32 number = ++pipe.issued;
     const u32 site = u32(sites.size());
     sites.push_back({name, at});
     const Touch proto{number, 0, u16(id), u8(p), 0, site};
     for (const Span& s : spans.list) s.memory->touch(s.start, s.bytes, s.kind, proto, pipe.known, current.racesCount);
     if (pipe.isInOrder) pipe.known.own[p] = number;
-    if (p == 0) {
-      running = at;
-      run();
-      return;
-    }
     pipe.queue.push_back({Entry::op, site, std::forward<F>(run), 0, 0});
     if (pipe.queue.size() > 2048) drainTo(p, pipe.done + 1024);
+  }
+
+  template <class F>
+  void issueScalar(Pipe& pipe, int p, const char* name, At at, const Spans& spans, F& run) {
+    const u32 number = ++pipe.issued;
+    const u32 site = u32(sites.size());
+    sites.push_back({name, at});
+    const Clock known = snapshot(0);
+    for (const Span& s : spans.list) s.memory->touch(s.start, s.bytes, s.kind, Touch{number, 0, u16(id), u8(p), 0, site}, known, current.racesCount);
+    running = at;
+    run();
   }
 
   void setFlag(Flag& f, int from, At at, const char* name) {
@@ -103,6 +115,7 @@ struct PipedCore {
     c.join(pipes[0].known);
     c.own[0] = pipes[0].issued;
     c.own[p] = pipes[p].issued;
+    if (p == 0) c.own[SCALAR_STORES] = pipes[SCALAR_STORES].issued;
     return c;
   }
   void barrier(int p) {

@@ -98,7 +98,6 @@ struct Core : sim::PipedCore {
     id = number, isCube = cube, block = blockIdx, sub = subIdx, numPipes = NUM_PIPES;
     consumersFirst = {PIPE_MTE3, PIPE_FIX, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2};
     roots.push_back({UB, 0, 0});
-    pipes[PIPE_S].isInOrder = true;
     // 950 orders dependent vector instructions itself; the cube works in order but lets results overlap.
     pipes[PIPE_V].isInOrder = is3510;
     pipes[PIPE_M].runsInOrder = true;

@@ -163,7 +163,7 @@ void LocalTensor<T>::SetValue(u32 i, Same<T> value, sim::At at) const {
   scalarSync();
   Checked k{"SetValue", at};
   span(k, *this, u64(i) * sizeof(T), sizeof(T), sim::writes);
-  issueOn(PIPE_S, k, [&] { store<T>(*memory, addr + u64(i) * sizeof(T), value, 0); });
+  self().issue(sim::SCALAR_STORES, k.op, k.at, k.spans, [&] { store<T>(*memory, addr + u64(i) * sizeof(T), value, 0); });
 }
 
 /** A typed range of device memory. It stays bound to the argument its first pointer came from. */
@@ -272,7 +272,7 @@ inline void flushLine(Core& c, u64 key, Line& l, sim::At at) {
     if (!l.dirty) return;
     Checked k{"DataCacheCleanAndInvalid (writes the whole 64-byte line)", at};
     k.spans.add(m.get(), start, l.bytes, sim::writes);
-    c.issue(PIPE_S, k.op, k.at, k.spans, [&] { std::memcpy(m->data + start, l.data, l.bytes); });
+    c.issue(sim::SCALAR_STORES, k.op, k.at, k.spans, [&] { std::memcpy(m->data + start, l.data, l.bytes); });
     return;
   }
 }

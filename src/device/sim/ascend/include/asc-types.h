@@ -139,9 +139,27 @@ struct DataCopyExtParams { u16 blockCount = 1; u32 blockLen = 0, srcStride = 0, 
 template <class T>
 struct DataCopyPadExtParams { bool isPad = false; u8 leftPadding = 0, rightPadding = 0; T paddingValue{}; };
 struct DataCopyPadParams { bool isPad = false; u8 leftPadding = 0, rightPadding = 0; u64 paddingValue = 0; };
-struct Nd2NzParams { u16 ndNum = 1, nValue = 0, dValue = 0; u32 srcNdMatrixStride = 0; u16 srcDValue = 0, dstNzC0Stride = 0, dstNzNStride = 0; u32 dstNzMatrixStride = 0; };
+struct Nd2NzParams {
+  Nd2NzParams() = default;
+  Nd2NzParams(u16 nds, u16 rows, u16 columns, u32 srcNd, u16 srcRow, u16 dstC0, u16 dstRow, u32 dstNd)
+      : ndNum(nds), nValue(rows), dValue(columns), srcNdMatrixStride(srcNd), srcDValue(srcRow), dstNzC0Stride(dstC0), dstNzNStride(dstRow), dstNzMatrixStride(dstNd) {}
+  u16 ndNum = 1, nValue = 0, dValue = 0;
+  u32 srcNdMatrixStride = 0;
+  u16 srcDValue = 0, dstNzC0Stride = 0, dstNzNStride = 0;
+  u32 dstNzMatrixStride = 0;
+};
 struct LoadData2DParams { u16 startIndex = 0; u8 repeatTimes = 1; u16 srcStride = 0; u8 sid = 0; u16 dstGap = 0; bool ifTranspose = false; u8 addrMode = 0; };
-struct LoadData2DParamsV2 { u32 mStartPosition = 0, kStartPosition = 0; u16 mStep = 0, kStep = 0; int srcStride = 0; u16 dstStride = 0; bool ifTranspose = false; u8 sid = 0; };
+struct LoadData2DParamsV2 {
+  LoadData2DParamsV2() = default;
+  LoadData2DParamsV2(u32 m, u32 k, u16 ms, u16 ks, int src, u16 dst, bool transposes, u8 id)
+      : mStartPosition(m), kStartPosition(k), mStep(ms), kStep(ks), srcStride(src), dstStride(dst), ifTranspose(transposes), sid(id) {}
+  u32 mStartPosition = 0, kStartPosition = 0;
+  u16 mStep = 0, kStep = 0;
+  int srcStride = 0;
+  u16 dstStride = 0;
+  bool ifTranspose = false;
+  u8 sid = 0;
+};
 struct LoadData2dTransposeParams { u16 startIndex = 0; u8 repeatTimes = 1; u16 srcStride = 0, dstGap = 0, dstFracGap = 0; u8 addrMode = 0; };
 struct MmadParams {
   MmadParams() = default;
