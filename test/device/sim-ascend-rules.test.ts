@@ -7,6 +7,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { bf16ToF32, f32ToBf16 } from "../../src/base/bf16.ts";
 import { f16FromBits, f16ToBits, roundF16 } from "../../src/base/f16.ts";
 import { findCompiler } from "../../src/device/cpu/toolchain.ts";
 import type { DeviceBuffer } from "../../src/device/device.ts";
@@ -62,12 +63,14 @@ function cubeRule(rule: number, options: { scale?: number; int8?: boolean } = {}
   device!.copyOut(to, 0, out);
   return out;
 }
-const breaks = (rule: string, run: () => unknown): void =>
-  assert.throws(run, (e) => {
+function breaks(rule: string, run: () => unknown, what = rule): void {
+  const check = (e: unknown): boolean => {
     assert.ok(e instanceof SimulationError, String(e));
     assert.equal(e.rule, rule, e.message);
     return true;
-  });
+  };
+  assert.throws(run, check, `${what}: expected ${rule}, it was accepted`);
+}
 
 const vectorRules: Readonly<Record<number, string>> = {
   1: "flag-left-over", 2: "flag-set-twice", 3: "wait-without-set", 4: "event-id", 5: "copy-size", 6: "range", 7: "range",
@@ -80,12 +83,13 @@ const cubeRules: Readonly<Record<number, string>> = { 1: "alignment", 2: "range"
 
 test("rules of a vector core are refused by name", { skip }, () => {
   assert.deepEqual([...vectorRule(0).subarray(0, 3)], [1, 2, 3]);
-  for (const [rule, name] of Object.entries(vectorRules)) breaks(name, () => vectorRule(Number(rule)));
+  for (const [rule, name] of Object.entries(vectorRules))
+    breaks(name, () => vectorRule(Number(rule)), `vector rule ${rule}`);
 });
 
 test("rules of the cube core are refused by name", { skip }, () => {
   assert.ok(cubeRule(0).every((v) => v === 272));
-  for (const [rule, name] of Object.entries(cubeRules)) breaks(name, () => cubeRule(Number(rule)));
+  for (const [rule, name] of Object.entries(cubeRules)) breaks(name, () => cubeRule(Number(rule)), `cube rule ${rule}`);
 });
 
 test("a report names kernel, line, bytes and rule; arguments by their names", { skip }, () => {
@@ -157,6 +161,16 @@ test("launches of host functions are rewritten, and run", { skip }, () => {
   const out = new Uint16Array(768);
   device!.copyOut(z, 0, out);
   assert.ok(out.every((v) => v === f16ToBits(2)));
+});
+
+test("950: bf16 has arithmetic, and dependent vector instructions need no barrier", { skip }, () => {
+  const on950 = openDevice("sim:ascend-950") as SimDevice;
+  const [kernel] = on950.compileKernels([foreignKernel(sourceOf("bf16_950"), "bf16_950", ["x", "y"], "vector")]);
+  const [x, y] = [load(on950, f32ToBf16(Float32Array.from({ length: 256 }, (_, i) => i))), load(on950, new Uint16Array(256))]; // prettier-ignore
+  on950.run(kernel!, [whole(x), whole(y)], { numBlocks: 1, seed: 2 });
+  const out = new Uint16Array(256);
+  on950.copyOut(y, 0, out);
+  assert.deepEqual([...bf16ToF32(out).subarray(0, 3)], [0, 4, 8]);
 });
 
 test("fast: the same kernels, the same numbers, no checks", { skip }, () => {

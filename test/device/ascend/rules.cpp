@@ -70,7 +70,7 @@ extern "C" __global__ __aicore__ void rules(GM_ADDR x, GM_ADDR y, int64_t n, int
             yGm.GetValue(0);
             break;
         }
-        case 29: DataCopy(yGm, a, 256); break;
+        case 29: DataCopy(a, xGm, 256); DataCopy(yGm, a, 256); break;
         case 30: Adds(b, a, 1.0f, 256); Muls(b, b, 2.0f, 256); store(256); break;
         case 31: // repeats one after the other: 1e8 + 1 + ... keeps to the left
             ReduceSum(b, a, w, 256);
@@ -92,7 +92,13 @@ extern "C" __global__ __aicore__ void rules(GM_ADDR x, GM_ADDR y, int64_t n, int
             Gather(b, a, offsets, 0, 64);
             break;
         }
-        case 34: { Adds(b, a, 1.0f, 256); PipeBarrier<PIPE_V>(); MrgSort(b, MrgSortSrcList<float>(b, b[64], b, b), MrgSort4Info()); break; }
+        case 34: { // a merge over one of its lists
+            uint16_t lengths[4] = {16, 16, 0, 0};
+            Adds(b, a, 1.0f, 256);
+            PipeBarrier<PIPE_V>();
+            MrgSort(b, MrgSortSrcList<float>(b, b[64], b, b), MrgSort4Info(lengths, false, 3, 1));
+            break;
+        }
     }
     PipeBarrier<PIPE_ALL>();
 }

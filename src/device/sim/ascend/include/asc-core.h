@@ -99,7 +99,7 @@ struct Core : sim::PipedCore {
     consumersFirst = {PIPE_MTE3, PIPE_FIX, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2};
     roots.push_back({UB, 0, 0});
     // 950 orders dependent vector instructions itself; the cube works in order but lets results overlap.
-    pipes[PIPE_V].isInOrder = is3510;
+    pipes[PIPE_V].isInOrder = is3510 || sim::current.autoSync;
     pipes[PIPE_M].runsInOrder = true;
   }
   int numSubs() const { return sim::current.kind == mixKernel ? 2 : 1; }

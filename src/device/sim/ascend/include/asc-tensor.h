@@ -163,7 +163,7 @@ void LocalTensor<T>::SetValue(u32 i, Same<T> value, sim::At at) const {
   scalarSync();
   Checked k{"SetValue", at};
   span(k, *this, u64(i) * sizeof(T), sizeof(T), sim::writes);
-  self().issue(sim::SCALAR_STORES, k.op, k.at, k.spans, [&] { store<T>(*memory, addr + u64(i) * sizeof(T), value, 0); });
+  self().issue(sim::current.autoSync ? int(PIPE_S) : sim::SCALAR_STORES, k.op, k.at, k.spans, [&] { store<T>(*memory, addr + u64(i) * sizeof(T), value, 0); });
 }
 
 /** A typed range of device memory. It stays bound to the argument its first pointer came from. */
