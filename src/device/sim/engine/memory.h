@@ -24,8 +24,11 @@ struct Clock {
   }
 };
 
-enum Taint : u8 { clean = 0, unwritten = 1, padTail = 2 };
-inline const char* taintName(u8 t) { return t & padTail ? "the unspecified tail of a padded copy" : "bytes that nothing wrote"; }
+enum Taint : u8 { clean = 0, unwritten = 1, padTail = 2, foreign = 4 };
+inline const char* taintName(u8 t) {
+  return t & foreign ? "what was written over it through another tensor" : t & padTail ? "the unspecified tail of a padded copy" : "bytes that nothing wrote";
+}
+inline const char* taintRule(u8 t) { return t & foreign ? "overlap" : "uninitialised"; }
 
 enum TouchKind : u8 { reads, writes, adds };
 

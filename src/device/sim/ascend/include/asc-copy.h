@@ -31,7 +31,7 @@ T combine(T old, T x, int op) {
 /** The last stop of poison. */
 template <class T>
 void storeGlobal(u8* p, T x, u8 taint, int op, const char* name, sim::At at, const std::string& from) {
-  if (!isFast && taint) sim::fail("uninitialised", at, from, sim::format("%s takes %s to device memory", name, sim::taintName(taint)));
+  if (!isFast && taint) sim::fail(sim::taintRule(taint), at, from, sim::format("%s takes %s to device memory", name, sim::taintName(taint)));
   if (op != noAtomic) {
     T old;
     std::memcpy(&old, p, sizeof(T));

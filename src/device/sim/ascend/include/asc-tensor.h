@@ -64,12 +64,14 @@ struct Checked {
   const char* op;
   sim::At at;
   sim::Spans spans;
+  /** Parts of what it reads that were last written through a tensor that overlaps the one it reads through. */
+  std::vector<sim::Span> foreign;
 };
 template <class T>
 std::string rangeOf(const LocalTensor<T>& t, u64 offset, u64 bytes) {
   return t.memory ? t.memory->range(t.addr + offset, bytes) : std::string("no memory");
 }
-/** Notes that an operation touches bytes of a tensor: they lie in it, and no other tensor's write lies over them. */
+/** Notes that an operation touches bytes of a tensor: they lie in it; what another tensor's write left there is marked. */
 template <class T>
 void span(Checked& k, const LocalTensor<T>& t, u64 offset, u64 bytes, sim::TouchKind kind) {
   if constexpr (isFast) return;
@@ -89,8 +91,8 @@ void span(Checked& k, const LocalTensor<T>& t, u64 offset, u64 bytes, sim::Touch
     }
     const Root& o = c.roots[owners[b]];
     const bool isNested = owners[b] == 0 || (o.start <= r.start && o.end >= r.end) || (r.start <= o.start && r.end >= o.end);
-    if (!isNested)
-      sim::fail("overlap", k.at, t.memory->range(b * 32, 32), sim::format("%s reads through the tensor at %u what was written through the tensor at %u: the two overlap", k.op, r.start, o.start));
+    // Padding may hold anything; only when such bytes reach device memory is the overlap a fault.
+    if (!isNested) k.foreign.push_back({t.memory, std::max(start, b * 32), std::min(start + bytes, b * 32 + 32) - std::max(start, b * 32), sim::reads});
   }
   k.spans.add(t.memory, start, bytes, kind);
 }
@@ -122,6 +124,26 @@ void store(sim::Memory& m, u64 addr, T x, u8 taint) {
   if constexpr (!isFast) std::memset(m.taint + addr, taint, sizeof(T));
 }
 
+/** Runs an operation while the foreign parts of what it reads are tainted. */
+template <class F>
+void runTainted(const std::vector<sim::Span>& foreign, const sim::Spans& spans, F& run) {
+  std::vector<std::vector<u8>> kept;
+  for (const sim::Span& f : foreign) {
+    u8* taint = f.memory->taint + f.start;
+    kept.emplace_back(taint, taint + f.bytes);
+    for (u64 i = 0; i < f.bytes; i++) taint[i] |= sim::foreign;
+  }
+  run();
+  const auto isWritten = [&](const sim::Memory* m, u64 at) {
+    for (const sim::Span& s : spans.list)
+      if (s.kind != sim::reads && s.memory == m && at >= s.start && at < s.start + s.bytes) return true;
+    return false;
+  };
+  for (std::size_t n = 0; n < foreign.size(); n++)
+    for (u64 i = 0; i < foreign[n].bytes; i++)
+      if (!isWritten(foreign[n].memory, foreign[n].start + i)) foreign[n].memory->taint[foreign[n].start + i] = kept[n][i];
+}
+
 template <class F>
 void issueOn(pipe_t pipe, Checked& k, F&& run) {
   if constexpr (isFast) {
@@ -132,7 +154,8 @@ void issueOn(pipe_t pipe, Checked& k, F&& run) {
   const bool onCube = pipe == PIPE_M || pipe == PIPE_MTE1 || pipe == PIPE_FIX;
   if (onCube && !c.isCube) sim::fail("core-kind", k.at, "", sim::format("%s runs on the cube core only", k.op));
   if (pipe == PIPE_V && c.isCube) sim::fail("core-kind", k.at, "", sim::format("%s runs on a vector core only", k.op));
-  c.issue(pipe, k.op, k.at, k.spans, std::forward<F>(run));
+  if (k.foreign.empty()) c.issue(pipe, k.op, k.at, k.spans, std::forward<F>(run));
+  else c.issue(pipe, k.op, k.at, k.spans, [run, foreign = k.foreign, spans = k.spans]() mutable { runTainted(foreign, spans, run); });
 }
 
 /** The scalar unit works at once; with automatic synchronisation the compiler waits for the vector and copy pipes. */
@@ -150,7 +173,7 @@ T LocalTensor<T>::GetValue(u32 i, sim::At at) const {
   issueOn(PIPE_S, k, [&] {
     u8 taint = 0;
     x = load<T>(*memory, addr + u64(i) * sizeof(T), taint);
-    if (taint) sim::fail("uninitialised", at, rangeOf(*this, u64(i) * sizeof(T), sizeof(T)), sim::format("GetValue reads %s", sim::taintName(taint)));
+    if (taint) sim::fail(sim::taintRule(taint), at, rangeOf(*this, u64(i) * sizeof(T), sizeof(T)), sim::format("GetValue reads %s", sim::taintName(taint)));
   });
   return x;
 }
