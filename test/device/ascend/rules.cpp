@@ -99,6 +99,23 @@ extern "C" __global__ __aicore__ void rules(GM_ADDR x, GM_ADDR y, int64_t n, int
             MrgSort(b, MrgSortSrcList<float>(b, b[64], b, b), MrgSort4Info(lengths, false, 3, 1));
             break;
         }
+        case 35:
+        case 36: { // a mask of four lanes that were loaded and others that were not: right for four, wrong for five
+            LocalTensor<float> part(TPosition::VECIN, 3072, 64);
+            LocalTensor<uint8_t> mask = w.ReinterpretCast<uint8_t>();
+            DataCopyPad(part, xGm, {1, 16, 0, 0, 0}, {false, 0, 0, 0.0f});
+            SetFlag<HardEvent::MTE2_V>(1);
+            WaitFlag<HardEvent::MTE2_V>(1);
+            Compare(mask, part, part, CMPMODE::EQ, 64);
+            PipeBarrier<PIPE_V>();
+            Not(mask.ReinterpretCast<uint16_t>(), mask.ReinterpretCast<uint16_t>(), 16);
+            PipeBarrier<PIPE_V>();
+            Select(b, mask, a, 7.0f, SELMODE::VSEL_TENSOR_SCALAR_MODE, 64);
+            SetFlag<HardEvent::V_MTE3>(0);
+            WaitFlag<HardEvent::V_MTE3>(0);
+            DataCopyPad(yGm, b, {1, static_cast<uint32_t>(rule == 35 ? 16 : 20), 0, 0, 0});
+            break;
+        }
     }
     PipeBarrier<PIPE_ALL>();
 }

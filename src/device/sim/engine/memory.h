@@ -24,7 +24,14 @@ struct Clock {
   }
 };
 
-enum Taint : u8 { clean = 0, unwritten = 1, padTail = 2, foreign = 4 };
+enum Taint : u8 {
+  clean = 0,
+  unwritten = 1,
+  padTail = 2,
+  foreign = 4,
+  /** Of a byte of eight mask bits: some of them, see `Memory::bits`. */
+  someBits = 8
+};
 inline const char* taintName(u8 t) {
   return t & foreign ? "what was written over it through another tensor" : t & padTail ? "the unspecified tail of a padded copy" : "bytes that nothing wrote";
 }
@@ -55,11 +62,18 @@ struct Memory {
   /** Null where taint is not followed (device memory). */
   u8* taint = nullptr;
   u64 sizeBytes = 0;
+  /** Which bits of a byte are tainted, where its taint is `someBits`. */
+  std::vector<u8> bits;
   /** Reads of bytes that no core wrote in this launch are refused. */
   bool mustBeWritten = false;
   std::vector<std::vector<Touch>> cells;
   std::vector<u32> everWritten;
 
+  u8 bitsAt(u64 at) const { return !(taint[at] & someBits) ? (taint[at] ? 0xff : 0) : bits[at]; }
+  void setBits(u64 at, u8 tainted) {
+    if (bits.empty()) bits.resize(sizeBytes);
+    bits[at] = tainted, taint[at] = tainted == 0 ? clean : someBits;
+  }
   std::string range(u64 start, u64 bytes) const {
     return format("%s[%llu..%llu)", name.c_str(), (unsigned long long)start, (unsigned long long)(start + bytes));
   }

@@ -246,6 +246,15 @@ void DataCopy(const LocalTensor<T>& d, const GlobalTensor<T>& a, const Nd2NzPara
     }
   });
 }
+/** Fills device memory with one value. */
+template <class T>
+void InitGlobalMemory(const GlobalTensor<T>& d, u64 count, Same<T> value, SIM_AT) {
+  Checked k{"InitGlobalMemory", at, {}};
+  u8* p = globalSpan(k, d, 0, count * sizeof(T), sim::writes);
+  issueOn(PIPE_MTE3, k, [=] {
+    for (u64 i = 0; i < count; i++) std::memcpy(p + i * sizeof(T), &value, sizeof(T));
+  });
+}
 /** Fills L1 (blocks of 32 bytes) or L0A and L0B (of 512) with one value. */
 template <class T>
 void InitConstValue(const LocalTensor<T>& d, const InitConstValueParams<T>& p, SIM_AT) {

@@ -22,14 +22,26 @@ void checkCompare(const Checked& k, CMPMODE mode) {
   ASC_TYPES("Compare", T, half, float, int32_t);
   require(!std::is_same_v<T, int32_t> || mode == CMPMODE::EQ || is3510, "dtype", k, "of int32 only EQ is an instruction");
 }
-/** Bits of `lane(i)` for i < n, eight to a byte; a byte is tainted when one of its elements is. */
+/** Bits of `lane(i)` for i < n, eight to a byte, each with its own taint. */
 template <class F>
 void storeBits(sim::Memory& m, u64 addr, u32 n, F lane) {
   for (u32 b = 0; b * 8 < n; b++) {
-    u8 bits = 0, taint = 0;
-    for (u32 i = 0; i < 8 && b * 8 + i < n; i++) bits |= u8(lane(b * 8 + i, taint) << i);
-    store<u8>(m, addr + b, bits, taint);
+    u8 bits = 0, tainted = 0;
+    for (u32 i = 0; i < 8 && b * 8 + i < n; i++) {
+      u8 taint = 0;
+      bits |= u8(lane(b * 8 + i, taint) << i);
+      tainted |= u8((taint != 0) << i);
+    }
+    store<u8>(m, addr + b, bits, 0);
+    if constexpr (!isFast) m.setBits(addr + b, tainted);
   }
+}
+/** One bit of a mask. */
+inline bool loadBit(const sim::Memory& m, u64 addr, u32 bit, u8& taint) {
+  const u64 at = addr + bit / 8;
+  if constexpr (!isFast)
+    if ((m.bitsAt(at) >> (bit % 8)) & 1) taint |= m.taint[at] & sim::someBits ? sim::unwritten : m.taint[at];
+  return (m.data[at] >> (bit % 8)) & 1;
 }
 template <class T, class U, class B>
 void compareLinear(const char* op, const LocalTensor<U>& d, const LocalTensor<T>& a, CMPMODE mode, u32 count, sim::At at, const LocalTensor<T>* b, B y) {
@@ -101,7 +113,7 @@ void selectOp(Checked& k, const LocalTensor<T>& d, const LocalTensor<U>& bits, S
       u8 taint = 0;
       const u32 lane = w.isLinear ? i : r * lanesPerRepeat + i;
       const u32 bit = reuses ? lane % lanesPerRepeat : lane;
-      const bool takesA = (load<u8>(*bits.memory, bits.addr + bit / 8, taint) >> (bit % 8)) & 1;
+      const bool takesA = loadBit(*bits.memory, bits.addr, bit, taint);
       const T x = takesA ? load<T>(*oa.memory, oa.at(r, i), taint) : ob.memory ? load<T>(*ob.memory, ob.at(r, i), taint) : y;
       store<T>(*d.memory, od.at(r, i), x, taint);
     });

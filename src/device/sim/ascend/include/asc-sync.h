@@ -75,7 +75,7 @@ void CrossCoreSetFlag(u16 id, SIM_AT) {
   Core& c = self();
   if constexpr (!isFast) {
     if (id > 10) sim::fail("cross-flag-id", at, sim::format("flag id %d", id), "cross-core flag ids 0 to 10 are free for kernels");
-    if (sim::current.kind != mixKernel && sim::current.kind != mixKernel11) sim::fail("cross-flag-kind", at, sim::format("flag id %d", id), "cross-core flags need a mixed kernel");
+    if (mode != 0 && sim::current.kind != mixKernel && sim::current.kind != mixKernel11) sim::fail("cross-flag-kind", at, sim::format("flag id %d", id), "flags between the cores of a block need a mixed kernel");
   }
   c.sent[mode][id].push_back({isFast ? std::vector<u32>() : c.tell(pipe, int(numCores)), pipe, c.pipes[pipe].end()});
   if constexpr (!isFast)

@@ -103,6 +103,11 @@ void exactOverlap(const Checked& k, const Walk& w, const LocalTensor<D>& dst, co
   if (d < s + sn && s < d + dn) sim::fail("partial-overlap", k.at, rangeOf(dst, 0, dn), sim::format("%s: destination and source overlap in part", k.op));
 }
 
+/** Of mask bytes the single bits keep their taint: logic on words combines them. */
+template <class D, class... P>
+void spreadBits(const Operand& dst, u32 r, u32 i, const P&... src) {
+  for (u32 b = 0; b < sizeof(D); b++) dst.memory->setBits(dst.at(r, i) + b, u8((src.first.memory->bitsAt(src.first.at(r, i) + b) | ...)));
+}
 /** dst[i] = f(a[i], b[i], ...) on the vector pipe. */
 template <class D, class F, class... S>
 void lanes(Checked& k, const Walk& w, Operand dst, F f, std::pair<Operand, S*>... src) {
@@ -117,6 +122,12 @@ void lanes(Checked& k, const Walk& w, Operand dst, F f, std::pair<Operand, S*>..
     w.each([&](u32 r, u32 i) {
       u8 taint = 0;
       const D x = f(load<S>(*src.first.memory, src.first.at(r, i), taint)...);
+      if constexpr (sizeof...(S) > 0 && ((sizeof(S) == sizeof(D)) && ...))
+        if (taint & sim::someBits) {
+          spreadBits<D>(dst, r, i, src...);
+          std::memcpy(dst.memory->data + dst.at(r, i), &x, sizeof(D));
+          return;
+        }
       store<D>(*dst.memory, dst.at(r, i), x, taint);
     });
   });

@@ -6,3 +6,11 @@
 #include "asc-cast.h"
 #include "asc-cube.h"
 #include "asc-sort.h"
+
+namespace AscendC {
+/** What a kernel prints goes nowhere. */
+template <class... A>
+void printf(const char*, A...) {}
+template <class T>
+void DumpTensor(const T&, u32, u32) {}
+}  // namespace AscendC
