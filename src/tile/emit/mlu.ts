@@ -1,6 +1,6 @@
 /**
  * Tile program -> BANG C for Cambricon MLU370 and MLU590: one kernel of task type Block. Tasks take programs of the
- * grid in turns, `group` neighbours at a time (store-lines.ts says how many must stay together, because cores must not
+ * grid in turns, `group` neighbours at a time (mlu/lines.ts says how many must stay together, because cores must not
  * share a 64-byte line of device memory). Tiles are where passes.ts put them: buffers in one NRAM arena, the right
  * operands of products in WRAM.
  * Main function: `emitMlu`. Meaning: interpret.ts. A kernel that has no lowering is a CompileError with op and dtype.
@@ -10,20 +10,21 @@ import type { Chip } from "../chips/types.ts";
 import type { Param, Stmt, TileProgram, TileValue } from "../ir.ts";
 import { lower } from "../passes.ts";
 import { opName } from "../print.ts";
+import { LineWriter } from "./c-like/line-writer.ts";
 import { gather, load, scatter, store } from "./mlu/copy.ts";
 import { dot } from "./mlu/dot.ts";
 import { fill, MluEmission } from "./mlu/emission.ts";
+import { groupLines } from "./mlu/lines.ts";
 import { broadcast, cumsum, iota, reduce, reshape, topk, transpose } from "./mlu/shape.ts";
 import { elementType, scalarBinary, scalarCompare, scalarText } from "./mlu/types.ts";
 import { binary, cast, compare, select, unary } from "./mlu/vector.ts";
 
 export interface MluKernel {
+  /** Arguments: the program's parameters in order, then three int64_t grid dims. */
   readonly source: string;
   readonly entry: string;
   /** Cores need not meet, so any number of them may run any tasks. */
   readonly taskType: "block";
-  /** Arguments after those of the program, all int64_t. */
-  readonly extraArgs: readonly ["grid_x", "grid_y", "num_programs", "group"];
   readonly nramBytes: number;
   readonly wramBytes: number;
   /** Device memory beyond the arguments. */
@@ -199,38 +200,34 @@ const declare = (p: Param): string =>
       ? `float s_${p.name}`
       : `int64_t n_${p.name}`;
 
-export function emitMlu(program: TileProgram, chip: Chip): MluKernel {
+export function emitMlu(program: TileProgram, chip: Chip, entry = program.name): MluKernel {
   const state = lower(program, chip);
   const e = new MluEmission(state);
   new Statements(e).list(state.program.body);
   const { NRAM: nramBytes = 0, WRAM: wramBytes = 0 } = state.memory.peakBytes;
-  const params = [...program.params.map(declare), "int64_t grid_x", "int64_t grid_y", "int64_t num_programs", "int64_t group"]; // prettier-ignore
+  const params = [...program.params.map(declare), ...["x", "y", "z"].map((axis) => `int64_t grid_${axis}`)];
+  const body = new LineWriter();
+  if (nramBytes > 0) body.add(`__nram__ char nram[${nramBytes}];`);
+  if (wramBytes > 0) body.add(`__wram__ char wram[${wramBytes}];`);
+  body.add(...e.declarations(), "", "const int64_t num_programs = grid_x * grid_y * grid_z;");
+  body.add("// Cores must not share a 64-byte line of device memory: so many neighbouring programs go to one core.");
+  body.add(...groupLines(e, state.program));
+  body.block("for (int64_t first = taskId * group; first < num_programs; first += taskDim * group) ", () =>
+    body.block("for (int64_t id = first; id < std::min<int64_t>(first + group, num_programs); ++id) ", () => {
+      body.add("const int64_t p0 = id % grid_x, p1 = id / grid_x % grid_y, p2 = id / (grid_x * grid_y);");
+      body.add(...e.out.toString().split("\n").map((line) => line.slice(2))); // prettier-ignore
+    }),
+  );
   const source = [
     `// ${program.name}: tile program for ${chip.arch.name}`,
     "#include <bang.h>",
     "#include <algorithm>",
     "#include <cmath>",
     "",
-    `extern "C" __mlu_global__ void ${program.name}(${params.join(", ")}) {`,
-    ...(nramBytes > 0 ? [`  __nram__ char nram[${nramBytes}];`] : []),
-    ...(wramBytes > 0 ? [`  __wram__ char wram[${wramBytes}];`] : []),
-    ...e.declarations().map((line) => `  ${line}`),
-    "",
-    "  for (int64_t first = taskId * group; first < num_programs; first += taskDim * group)",
-    "  for (int64_t id = first; id < std::min<int64_t>(first + group, num_programs); ++id) {",
-    "  const int64_t p0 = id % grid_x, p1 = id / grid_x % grid_y, p2 = id / (grid_x * grid_y);",
-    e.out.toString(),
-    "  }",
+    `extern "C" __mlu_global__ void ${entry}(${params.join(", ")}) {`,
+    body.toString(),
     "}",
     "",
   ].join("\n");
-  return {
-    source,
-    entry: program.name,
-    taskType: "block",
-    extraArgs: ["grid_x", "grid_y", "num_programs", "group"],
-    nramBytes,
-    wramBytes,
-    workspaceBytes: 0,
-  };
+  return { source, entry, taskType: "block", nramBytes, wramBytes, workspaceBytes: 0 };
 }

@@ -42,26 +42,26 @@ bool is_inside(const char* op, int line, const Region& r, Space space, bool writ
   const char* high = r.base + std::max<int64_t>(0, r.stride * (r.count - 1)) + r.bytes;
   if (space == LDRAM) {
     if (space_of(r.base) == LDRAM) return true;
-    report("space", op, line, std::string(verb) + " LDRAM by its direction, but " + name_of(r.base));
+    report("space", op, line, std::string(verb) + " LDRAM by its direction, but " + name_of(r.base), r.base);
     return false;
   }
   if (space == GDRAM) {
     const Argument* a = argument_of(r.base, 1 << 12);
     if (!a || in(machine.nram, r.base) || in(machine.wram, r.base) || in(machine.sram, r.base)) {
-      report("space", op, line, std::string(verb) + " GDRAM by its direction, but " + name_of(r.base));
+      report("space", op, line, std::string(verb) + " GDRAM by its direction, but " + name_of(r.base), r.base);
       return false;
     }
     if (low >= a->base && high <= a->base + a->size) return true;
-    report("bounds", op, line, std::string(verb) + " " + extent(r) + " at " + name_of(r.base) + ", expected to stay within its " + std::to_string(a->size) + " bytes");
+    report("bounds", op, line, std::string(verb) + " " + extent(r) + " at " + name_of(r.base) + ", expected to stay within its " + std::to_string(a->size) + " bytes", r.base);
     return false;
   }
   const Memory& m = space == NRAM ? machine.nram : space == WRAM ? machine.wram : machine.sram;
   if (!in(m, r.base)) {
-    report("space", op, line, std::string("expected ") + space_names[space] + ", " + verb + " " + name_of(r.base));
+    report("space", op, line, std::string("expected ") + space_names[space] + ", " + verb + " " + name_of(r.base), r.base);
     return false;
   }
   if (low >= m.base && high <= m.base + m.size) return true;
-  report("bounds", op, line, std::string(verb) + " " + extent(r) + " at " + name_of(r.base) + ", expected to end by " + std::to_string(m.size));
+  report("bounds", op, line, std::string(verb) + " " + extent(r) + " at " + name_of(r.base) + ", expected to end by " + std::to_string(m.size), r.base);
   return false;
 }
 
@@ -86,7 +86,7 @@ void check_pending(const char* op, int line, const Use* uses, int64_t count, int
       for (int64_t i = 0; i < count; i++) {
         const Use& ours = uses[i];
         if ((!ours.writes && !theirs.writes) || !overlaps(ours.region, theirs.region)) continue;
-        report("sync", op, line, std::string(ours.writes ? "writes " : "reads ") + name_of(ours.region.base) + " while the " + p.op + " of line " + std::to_string(p.line) + " still " + (theirs.writes ? "writes" : "reads") + " it: expected a sync of its pipe in between");
+        report("sync", op, line, std::string(ours.writes ? "writes " : "reads ") + name_of(ours.region.base) + " while the " + p.op + " of line " + std::to_string(p.line) + " still " + (theirs.writes ? "writes" : "reads") + " it: expected a sync of its pipe in between", ours.region.base);
         return;
       }
   }
@@ -171,21 +171,20 @@ bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int
   m.counters.vector_elements += n;
   for (auto& u : uses) {
     if (!is_inside(op, line, u.region, NRAM, u.writes)) return false;
-    if ((m.config.strict || granularity > 1) && (uintptr_t)u.region.base % 64 != 0) {
-      report("alignment", op, line, std::string("expected an address that is a multiple of 64, got ") + name_of(u.region.base));
+    if ((!m.config.is_relaxed || granularity > 1) && (uintptr_t)u.region.base % 64 != 0) {
+      report("alignment", op, line, std::string("expected an address that is a multiple of 64, got ") + name_of(u.region.base), u.region.base);
       return false;
     }
     if (granularity > 1 && u.region.bytes % granularity != 0) {
       report("alignment", op, line, "expected a multiple of " + std::to_string(granularity) + " bytes, got " + std::to_string(u.region.bytes));
       return false;
     }
-    if (u.region.bytes % 128 != 0) m.num_warnings++;
   }
   for (auto& d : uses)
     if (d.writes)
       for (auto& s : uses)
         if (!s.writes && overlaps(d.region, s.region) && (d.region.base != s.region.base || d.size != s.size)) {
-          report("overlap", op, line, "expected source and destination to be the same or apart, got " + name_of(d.region.base) + " and " + name_of(s.region.base) + ", " + std::to_string(s.region.bytes) + " bytes");
+          report("overlap", op, line, "expected source and destination to be the same or apart, got " + name_of(d.region.base) + " and " + name_of(s.region.base) + ", " + std::to_string(s.region.bytes) + " bytes", d.region.base);
           return false;
         }
   check_pending(op, line, uses.begin(), (int64_t)uses.size(), COMPUTE);
@@ -200,7 +199,7 @@ bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int
     } else
       for (auto& t : m.core->nram_tags)
         if (u.region.base - m.nram.base < t.offset + t.bytes && t.offset < u.region.base + u.region.bytes - m.nram.base) {
-          report("layout", op, line, "reads " + name_of(u.region.base) + ", which is rearranged for WRAM");
+          report("layout", op, line, "reads " + name_of(u.region.base) + ", which is rearranged for WRAM", u.region.base);
           return false;
         }
   }
@@ -221,7 +220,7 @@ void touch_shared(const char* op, int line, const Use& u, Space space) {
         Writer& w = it->second;
         const bool same = w.task == own.task && w.core == (int)index;
         const bool ordered = same || (m.config.clusters > 0 && own.clock[w.core] >= w.time && w.core != (int)index);
-        if (!ordered) report("line", op, line, "writes " + name_of((const char*)(l * 64)) + " in a 64-byte line that task " + std::to_string(w.task) + " writes too, with no barrier in between");
+        if (!ordered) report("line", op, line, "writes " + name_of((const char*)(l * 64)) + " in a 64-byte line that task " + std::to_string(w.task) + " writes too, with no barrier in between", (const char*)(l * 64));
         w = {own.task, (int)index, own.clock[index]};
       }
     }
@@ -234,13 +233,13 @@ void touch_shared(const char* op, int line, const Use& u, Space space) {
     const int64_t to = (u.region.base + i * u.region.stride + u.region.bytes - m.sram.base + 3) / 4;
     for (int64_t g = from; g < to; g++) {
       if (c.writer[g] && c.writer[g] - 1 != index && own.clock[c.writer[g] - 1] < c.write_time[g]) {
-        report("sync", op, line, std::string(u.writes ? "writes " : "reads ") + name_of(m.sram.base + g * 4) + ", which another core of the cluster wrote: expected __sync_cluster in between");
+        report("sync", op, line, std::string(u.writes ? "writes " : "reads ") + name_of(m.sram.base + g * 4) + ", which another core of the cluster wrote: expected __sync_cluster in between", m.sram.base + g * 4);
         return;
       }
       if (u.writes) {
         for (size_t r = 0; r < m.cores.size(); r++)
           if (r != index && c.read_time[g * m.cores.size() + r] > own.clock[r]) {
-            report("sync", op, line, "writes " + name_of(m.sram.base + g * 4) + ", which another core of the cluster reads: expected __sync_cluster in between");
+            report("sync", op, line, "writes " + name_of(m.sram.base + g * 4) + ", which another core of the cluster reads: expected __sync_cluster in between", m.sram.base + g * 4);
             return;
           }
         c.writer[g] = index + 1;

@@ -49,7 +49,7 @@ void run(const Job& j) {
       // Scalar writes are seen in pairs of bytes at least: half the smallest float.
       const int size = j.size % 4 == 0 && (uintptr_t)s % 4 == 0 ? 4 : j.size % 2 == 0 && (uintptr_t)s % 2 == 0 ? 2 : 1;
       const bool known = is_known(s, j.size, size);
-      if (!known && is_off_chip(j.dir.to)) report("unwritten", j.op, j.line, "stores bytes of " + name_of(s) + " that nothing has written to " + name_of(d));
+      if (!known && is_off_chip(j.dir.to)) report("unwritten", j.op, j.line, "stores bytes of " + name_of(s) + " that nothing has written to " + name_of(d), s);
       memmove(d, s, j.size);
       uint8_t* to = known_of(d);
       const uint8_t* from = known_of(s);
@@ -75,18 +75,18 @@ bool check(const Job& j, std::vector<Use>& uses, bool is_async, Pipe pipe) {
   if (!is_inside(j.op, j.line, src, j.dir.from, false) || !is_inside(j.op, j.line, dst, j.dir.to, true)) return false;
   if (j.dir.from == WRAM || j.dir.to == WRAM) {
     if ((uintptr_t)j.src % 64 || (uintptr_t)j.dst % 64 || j.size % 64) {
-      report("alignment", j.op, j.line, "expected WRAM copies in multiples of 64 bytes, got " + std::to_string(j.size) + " at " + name_of(j.src));
+      report("alignment", j.op, j.line, "expected WRAM copies in multiples of 64 bytes, got " + std::to_string(j.size) + " at " + name_of(j.src), j.src);
       return false;
     }
   }
   uses.push_back({src, false, 1});
   uses.push_back({dst, true, 1});
   if (j.dir.from == j.dir.to && overlaps(src, dst)) {
-    report("overlap", j.op, j.line, "expected source and destination apart, got " + name_of(j.src) + " and " + name_of(j.dst));
+    report("overlap", j.op, j.line, "expected source and destination apart, got " + name_of(j.src) + " and " + name_of(j.dst), j.src);
     return false;
   }
   check_pending(j.op, j.line, uses.data(), 2, pipe);
-  if (is_async)
+  if (is_async && !m.config.is_relaxed)
     // Vector ops that were issued before run beside this copy until they are waited for.
     for (auto& u : uses) {
       if (space_of(u.region.base) != NRAM) continue;
@@ -96,7 +96,7 @@ bool check(const Job& j, std::vector<Use>& uses, bool is_async, Pipe pipe) {
         for (int64_t g = from; g < to; g++) {
           const bool hazard = m.core->compute_write[g] > m.core->compute_seen || (u.writes && m.core->compute_read[g] > m.core->compute_seen);
           if (!hazard) continue;
-          report("sync", j.op, j.line, std::string(u.writes ? "writes " : "reads ") + name_of(m.nram.base + g * 4) + " while a vector op before it may still run: expected a sync of the compute pipe in between");
+          report("sync", j.op, j.line, std::string(u.writes ? "writes " : "reads ") + name_of(m.nram.base + g * 4) + " while a vector op before it may still run: expected a sync of the compute pipe in between", m.nram.base + g * 4);
           i = u.region.count;
           break;
         }

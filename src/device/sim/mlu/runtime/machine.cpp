@@ -1,5 +1,5 @@
 // Runs a job: sets memories to unknown, gives every core its turn, meets barriers, collects reports.
-// Entry points for the host are at the end: bang_run, bang_reports.
+// Entry points for the host are at the end: bang_run, bang_counters.
 #include "machine.h"
 #include <algorithm>
 #include <ucontext.h>
@@ -11,13 +11,13 @@ int taskDim, taskDimX, taskDimY, taskDimZ, taskId, taskIdX, taskIdY, taskIdZ, cl
 namespace bang {
 Machine machine;
 namespace {
-using Entry = void (*)(const uint64_t*);
+using Entry = void (*)(const double*);
 constexpr int cores_per_cluster = 4;
 constexpr int memory_core = 0x80;
 constexpr size_t stack_bytes = 512 << 10;
 
 Entry entry;
-const uint64_t* words;
+const double* words;
 ucontext_t scheduler;
 struct Fibre {
   ucontext_t context;
@@ -177,6 +177,38 @@ bool fits(const char* memory, int64_t size, int64_t capacity) {
   report("capacity", memory, 0, "expected at most " + std::to_string(capacity) + " bytes, got " + std::to_string(size));
   return false;
 }
+bool fits_chip() {
+  auto& m = machine;
+  const Capacity cap = capacity_of(m.config.arch);
+  if (!fits("NRAM", m.nram.size, cap.nram) || !fits("WRAM", m.wram.size, cap.wram) || !fits("SRAM", m.sram.size, cap.sram)) return false;
+  const int clusters = m.config.clusters, step = cores_per_cluster * clusters;
+  if (clusters > 0 && m.config.num_tasks % step != 0)
+    report("task-type", "launch", 0, "expected dim.x to be a multiple of " + std::to_string(step) + " for Union" + std::to_string(clusters) + ", got " + std::to_string(m.config.num_tasks));
+  else if (clusters == 0 && m.sram.size > 0)
+    report("task-type", "launch", 0, "expected no cluster memory in a Block kernel, got " + std::to_string(m.sram.size) + " bytes of SRAM");
+  return m.num_reports == 0;
+}
+
+/// Jobs in any order.
+void run_all() {
+  auto& m = machine;
+  taskDim = taskDimX = m.config.num_tasks;
+  taskDimY = taskDimZ = 1;
+  clusterDim = m.config.clusters;
+  const int step = clusterDim == 0 ? 1 : cores_per_cluster * clusterDim;
+  std::vector<int> order(m.config.num_tasks / step);
+  for (size_t i = 0; i < order.size(); i++) order[i] = (int)i * step;
+  for (size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[next_random((uint32_t)i)]);
+  m.line_writers.clear();
+  if (clusterDim > 0) {
+    for (int task : order) run_job(task);
+    return;
+  }
+  m.cores.assign(1, Core());
+  m.clusters.clear();
+  prepare(m.cores[0]);
+  for (int task : order) run_task(task);
+}
 }  // namespace
 
 uint32_t next_random(uint32_t below) {
@@ -184,17 +216,11 @@ uint32_t next_random(uint32_t below) {
   return (uint32_t)(machine.random >> 33) % below;
 }
 
-void report(const char* rule, const char* op, int line, const std::string& message) {
+void report(const char* rule, const char* op, int line, const std::string& message, const void* where) {
   auto& m = machine;
-  m.num_reports++;
-  if (m.reports.size() >= 32) return;
-  std::string who = m.core && m.core->is_memory_core ? "memory core" : "task " + std::to_string(m.core ? m.core->task : 0);
-  std::string text = std::string(rule) + "\t" + m.config.kernel + "\t" + std::to_string(line) + "\t" + op + "\t" + who + "\t" + message;
-  // The same line breaks the same rule in every task.
-  const std::string key = std::string(rule) + "\t" + m.config.kernel + "\t" + std::to_string(line) + "\t";
-  for (auto& r : m.reports)
-    if (r.compare(0, key.size(), key) == 0) return;
-  m.reports.push_back(text);
+  if (m.num_reports++ > 0) return;
+  const std::string who = !m.core ? "" : m.core->is_memory_core ? " (memory core)" : " (task " + std::to_string(m.core->task) + ")";
+  m.first_report = std::string("rule=") + rule + "\nline=" + std::to_string(line) + "\nbuffer=" + (where ? name_of(where) : "") + "\nmessage=" + op + ": " + message + who + "\n";
 }
 
 void wait_for(const char* op, int line, int group, int participants) {
@@ -233,73 +259,39 @@ void yield_now() { swapcontext(&fibres[machine.core - machine.cores.data()].cont
 
 using namespace bang;
 
-extern "C" {
-/// ints: arch, dim x y z, clusters, seed, checks, strict. ranges: start and size of the buffer behind each argument, 0 for
-/// numbers. Returns the number of broken rules.
-int bang_run(const char* kernel, uintptr_t call, uintptr_t memories, const uint64_t* args, const uint64_t* ranges,
-             const char* names, int num_args, const int32_t* ints) {
+/// sizes: bytes behind a pointer argument, -1 for a number. launch: tasks, clusters of a job (0: Block), seed, report races
+/// (unused), relaxed. Returns 1 and a report when a rule was broken.
+extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), const double* args, const double* sizes,
+                        int num_args, const double* launch, int arch, int is_checked, char* out, int out_bytes) {
   auto& m = machine;
-  m.config = {kernel, ints[0], ints[1], ints[2], ints[3], ints[4], (uint32_t)ints[5], ints[6], ints[7]};
-  m.random = (uint64_t)ints[5] * 2654435761u + 12345;
-  m.reports.clear();
-  m.num_reports = m.num_warnings = 0;
+  m.config = {arch, (int)launch[0], (int)launch[1], (uint32_t)launch[2], is_checked != 0, launch[4] != 0};
+  m.random = (uint64_t)launch[2] * 2654435761u + 12345;
+  m.first_report.clear();
+  m.num_reports = 0;
   m.counters = Counters();
   m.core = nullptr;
   m.arguments.clear();
-  std::string all = names;
-  for (int i = 0; i < num_args; i++) {
-    const size_t comma = all.find(',');
-    if (ranges[2 * i]) m.arguments.push_back({(const char*)ranges[2 * i], (int64_t)ranges[2 * i + 1], all.substr(0, comma)});
-    all = comma == std::string::npos ? "" : all.substr(comma + 1);
-  }
+  for (int i = 0; i < num_args; i++)
+    if (sizes[i] >= 0) m.arguments.push_back({(const char*)(uintptr_t)args[i], (int64_t)sizes[i], "argument " + std::to_string(i)});
   char* bounds[6];
-  ((void (*)(char**))memories)(bounds);
+  memories(bounds);
   m.nram = {bounds[0], bounds[1] - bounds[0]};
   m.wram = {bounds[2], bounds[3] - bounds[2]};
   m.sram = {bounds[4], bounds[5] - bounds[4]};
-  const Capacity cap = capacity_of(m.config.arch);
-  if (!fits("NRAM", m.nram.size, cap.nram) || !fits("WRAM", m.wram.size, cap.wram) || !fits("SRAM", m.sram.size, cap.sram)) return (int)m.num_reports;
-  const int clusters = m.config.clusters;
-  const int tasks = m.config.dim_x * m.config.dim_y * m.config.dim_z;
-  if (clusters > 0 && m.config.dim_x % (cores_per_cluster * clusters) != 0) {
-    report("task type", "launch", 0, "expected dim.x to be a multiple of " + std::to_string(cores_per_cluster * clusters) + " for Union" + std::to_string(clusters) + ", got " + std::to_string(m.config.dim_x));
-    return (int)m.num_reports;
+  if (fits_chip()) {
+    entry = call;
+    words = args;
+    run_all();
   }
-  if (clusters == 0 && m.sram.size > 0) {
-    report("task type", "launch", 0, "expected no cluster memory in a Block kernel, got " + std::to_string(m.sram.size) + " bytes of SRAM");
-    return (int)m.num_reports;
-  }
-  entry = (Entry)call;
-  words = args;
-  taskDim = tasks, taskDimX = m.config.dim_x, taskDimY = m.config.dim_y, taskDimZ = m.config.dim_z;
-  clusterDim = clusters;
-  const int step = clusters == 0 ? 1 : cores_per_cluster * clusters;
-  std::vector<int> order(tasks / step);
-  for (size_t i = 0; i < order.size(); i++) order[i] = (int)i * step;
-  for (size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[next_random((uint32_t)i)]);
-  if (clusters == 0) {
-    m.cores.assign(1, Core());
-    m.clusters.clear();
-    m.line_writers.clear();
-    prepare(m.cores[0]);
-    for (int task : order) run_task(task);
-  } else
-    for (int task : order) run_job(task);
   m.core = nullptr;
   fibres.clear();
   m.cores.clear();
-  return (int)m.num_reports;
+  snprintf(out, out_bytes, "%s", m.first_report.c_str());
+  return m.num_reports > 0;
 }
-/// One broken rule a line: rule, kernel, line, op, task, message, separated by tabs.
-const char* bang_reports() {
-  static std::string text;
-  text.clear();
-  for (auto& r : machine.reports) text += r + "\n";
-  return text.c_str();
-}
-void bang_counters(double* out) {
+/// Bytes in, out and moved on the chip, elements of vector ops, multiply-adds of the last launch.
+extern "C" void bang_counters(double* out) {
   const Counters& c = machine.counters;
   out[0] = (double)c.bytes_in, out[1] = (double)c.bytes_out, out[2] = (double)c.bytes_moved;
   out[3] = (double)c.vector_elements, out[4] = (double)c.multiply_adds;
-}
 }

@@ -88,15 +88,14 @@ struct Writer {
 };
 
 struct Config {
-  const char* kernel;
   int arch;
-  int dim_x, dim_y, dim_z;
+  int num_tasks;
   /// Clusters of a job; 0 is Block.
   int clusters;
   uint32_t seed;
-  int checks;
-  /// Addresses that are not multiples of 64 are errors.
-  int strict;
+  bool is_checked;
+  /// Any address will do, and the compiler is trusted to order vector ops before copies, as public kernels do.
+  bool is_relaxed;
 };
 
 /// What the ops did, for cost models.
@@ -115,15 +114,17 @@ struct Machine {
   uint64_t random = 1;
   std::unordered_map<uint64_t, Writer> line_writers;
   std::map<std::pair<int, int>, Core*> locks;
-  std::vector<std::string> reports;
-  int64_t num_reports = 0, num_warnings = 0;
+  /// Lines key=value about the first broken rule.
+  std::string first_report;
+  int64_t num_reports = 0;
   Counters counters;
-  bool is_checked() const { return config.checks != 0; }
+  bool is_checked() const { return config.is_checked; }
 };
 extern Machine machine;
 
-/// A broken rule: what, where, why. Never stops the kernel; the op that broke it is left out.
-void report(const char* rule, const char* op, int line, const std::string& message);
+/// A broken rule: what, where, why, and at which address. Never stops the kernel; the op that broke it is left out. The
+/// first one is handed back.
+void report(const char* rule, const char* op, int line, const std::string& message, const void* where = nullptr);
 uint32_t next_random(uint32_t below);
 
 /// The memory an address belongs to, and its name with an offset, for messages.
@@ -149,6 +150,8 @@ void spread(const void* dst, int dst_size, int64_t n, std::initializer_list<Use>
 /// Marks dst as known or, if a source is not, as unknown.
 void spread_whole(const void* dst, int64_t bytes, std::initializer_list<Use> sources);
 constexpr uint32_t unknown_word = 0xffc1ffc1;
+/// Bytes that reductions, rearrangements and copies with WRAM work in.
+constexpr int grain = 64;
 
 /// Copies under way that touch what an op touches.
 void check_pending(const char* op, int line, const Use* uses, int64_t count, int own_pipe);

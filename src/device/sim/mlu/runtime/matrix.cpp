@@ -5,7 +5,6 @@ using namespace bang;
 
 namespace {
 constexpr int lanes = 64;
-constexpr int grain = 64;
 
 /// Row r goes to lane r % 64, slot r / 64.
 int64_t place(int r, int n, int64_t row_bytes) { return ((int64_t)(r % lanes) * (n / lanes) + r / lanes) * row_bytes; }
@@ -32,7 +31,7 @@ void reshape_filter(T* d, const T* s, int n, int h, int w, int c, int line) {
   arrange(d, s, n, row, false, 0);
   if (!machine.is_checked()) return;
   if (!is_known((const char*)s, n * row * (int64_t)sizeof(T), sizeof(T)))
-    return report("unwritten", op, line, "arranges bytes of " + name_of(s) + " that nothing has written");
+    return report("unwritten", op, line, "arranges bytes of " + name_of(s) + " that nothing has written", s);
   set_known(d, n * row * (int64_t)sizeof(T), true);
   machine.core->nram_tags.push_back({(char*)d - machine.nram.base, n * row * (int64_t)sizeof(T), n, row * (int64_t)sizeof(T), (int)sizeof(T)});
 }
@@ -62,7 +61,7 @@ bool is_filter(const char* op, int line, const T* b, int n, int64_t k) {
   check_pending(op, line, &use, 1, COMPUTE);
   const Tag* t = find_tag(machine.core->wram_tags, (const char*)b - machine.wram.base);
   if (!t) {
-    report("layout", op, line, "expected a filter of __bang_reshape_filter or __bang_load_matrix at " + name_of(b) + ", got plain bytes");
+    report("layout", op, line, "expected a filter of __bang_reshape_filter or __bang_load_matrix at " + name_of(b) + ", got plain bytes", b);
     return false;
   }
   if (t->n == n && t->row_bytes == k * (int64_t)sizeof(T) && t->size == (int)sizeof(T)) return true;

@@ -6,8 +6,6 @@
 using namespace bang;
 
 namespace {
-constexpr int grain = 64;
-
 enum PoolKind { SUM, MAX, MIN, AVG };
 template <class T>
 void pool(const char* op, PoolKind kind, T* d, const T* s, int c, int h, int w, int kh, int kw, int sh, int sw, int line) {
@@ -76,7 +74,7 @@ void atomic(const char* op, T* global, const T* s, int n, int line, F f) {
   if (machine.is_checked()) {
     const Region there{(const char*)global, (int64_t)n * (int64_t)sizeof(T), 0, 1};
     if (!begin_vector(op, line, {reads(s, n, sizeof(T))}) || !is_inside(op, line, there, GDRAM, true)) return;
-    if (!is_known((const char*)s, (int64_t)n * sizeof(T), sizeof(T))) report("unwritten", op, line, "adds bytes of " + name_of(s) + " that nothing has written");
+    if (!is_known((const char*)s, (int64_t)n * sizeof(T), sizeof(T))) report("unwritten", op, line, "adds bytes of " + name_of(s) + " that nothing has written", s);
   }
   for (int i = 0; i < n; i++) global[i] = (T)f((float)global[i], (float)s[i]);
 }
@@ -126,7 +124,7 @@ BANG_FLOATS(X)
 float __bang_sum(const float* s, int n, int line) {
   if (!begin_vector("__bang_sum", line, {reads(s, n, 4)}, grain)) return NAN;
   if (machine.is_checked() && !is_known((const char*)s, (int64_t)n * 4, 4)) {
-    report("unwritten", "__bang_sum", line, "adds bytes of " + name_of(s) + " that nothing has written");
+    report("unwritten", "__bang_sum", line, "adds bytes of " + name_of(s) + " that nothing has written", s);
     return NAN;
   }
   return tree(s, n);

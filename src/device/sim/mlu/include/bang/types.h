@@ -8,10 +8,11 @@
 #ifndef __BANG_ARCH__
 #error "expected -D__BANG_ARCH__=372 or 592"
 #endif
-// Kernels of one translation unit have their on-chip memories in sections of their own, so that each is measured alone.
-#ifndef BANG_UNIT
-#define BANG_UNIT "0"
-#endif
+// Kernels of one translation unit have their on-chip memories in sections of their own, so that each is measured alone:
+// the unit defines ts_kernel as the name of the kernel at hand.
+#define BANG_TEXT_OF(x) #x
+#define BANG_TEXT(x) BANG_TEXT_OF(x)
+#define BANG_MEMORY(memory) static __attribute__((section("bang_" memory "_" BANG_TEXT(ts_kernel)), aligned(128)))
 
 #define __mlu_global__ __attribute__((noinline))
 #define __mlu_entry__ __attribute__((noinline))
@@ -19,9 +20,9 @@
 #define __mlu_device__ static inline
 #define __mlu_builtin__
 #define __mlu_const__ static const
-#define __nram__ static __attribute__((section("bang_nram_" BANG_UNIT), aligned(128)))
-#define __wram__ static __attribute__((section("bang_wram_" BANG_UNIT), aligned(128)))
-#define __mlu_shared__ static __attribute__((section("bang_sram_" BANG_UNIT), aligned(128)))
+#define __nram__ BANG_MEMORY("nram")
+#define __wram__ BANG_MEMORY("wram")
+#define __mlu_shared__ BANG_MEMORY("sram")
 #define __ldram__ static
 
 typedef _Float16 half;
@@ -71,6 +72,5 @@ enum mluMemcpyDirection_t {
 #endif
 #define BANG_ANY(X) X(float) X(half) X(bfloat16_t) X(int32_t) X(uint32_t) X(int16_t) X(uint16_t) X(int8_t) X(uint8_t) X(char)
 
-#define printf_bang printf
 #define __bang_printf printf
 #define MLULOG printf
