@@ -24,8 +24,8 @@ function clip(e: MluEmission, view: View, at: readonly IndexExpr[], box: readonl
       return { box: n, at: start, lo: "0", hi: String(n), whole: [] };
     if (n === 1) return { box: n, at: start, lo: "0", hi: "1", whole: [...(natural ? [] : [`${start} >= 0`]), `${start} < ${end}`] }; // prettier-ignore
     const [lo, hi] = [natural ? "0" : `lo${d}`, `hi${d}`];
-    e.out.add(`const int64_t ${hi} = std::min<int64_t>(${n}, ${end} - ${start === "0" ? "0" : start});`);
-    if (!natural) e.out.add(`const int64_t ${lo} = std::max<int64_t>(0, -${start});`);
+    e.out.add(`const int64_t ${hi} = std::min<int64_t>(${n}, ${end} - (${start}));`);
+    if (!natural) e.out.add(`const int64_t ${lo} = std::max<int64_t>(0, -(${start}));`);
     return { box: n, at: start, lo, hi, whole: [...(natural ? [] : [`${lo} == 0`]), `${hi} == ${n}`] };
   });
 }

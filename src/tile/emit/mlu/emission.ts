@@ -28,6 +28,8 @@ export interface Buffer {
   readonly pitch: number;
   /** Elements with padding, a multiple of 128 bytes. */
   readonly count: number;
+  /** First byte in NRAM. */
+  readonly offset: number;
 }
 
 export class MluEmission {
@@ -98,13 +100,13 @@ export class MluEmission {
   declarations(): string[] {
     return [...this.declared.values()].map((d) => d.slice(d.indexOf(" ") + 1));
   }
-  shaped(name: string, dtype: DType, shape: readonly number[], op = "tile"): Buffer {
-    const type = this.typeOf(dtype, op);
+  shaped(name: string, dtype: DType, shape: readonly number[], offset = -1): Buffer {
+    const type = this.typeOf(dtype, "tile");
     const size = dtype === "bool" ? 4 : dtypes[dtype].size;
     const width = shape[shape.length - 1] ?? 1;
     const rows = sizeOf(shape) / width;
     const count = tileBytes(this.state.chip, "NRAM", { dtype, shape }) / size;
-    return { name, dtype, type, size, shape, rows, width, pitch: count / rows, count };
+    return { name, dtype, type, size, shape, rows, width, pitch: count / rows, count, offset };
   }
   /** The tile in NRAM; a uniform one must have been filled by `filled`. */
   buffer(id: number): Buffer {
@@ -115,7 +117,7 @@ export class MluEmission {
     const { offset } = this.placement((p) => p.tile === home && p.part === "value", `tile ${id}`);
     const first = this.tile(home);
     const name = this.declare("NRAM", offset, this.typeOf(tile.dtype, opName(tile.op)), `${nameOf(first)}`);
-    const buffer = this.shaped(name, tile.dtype, tile.shape);
+    const buffer = this.shaped(name, tile.dtype, tile.shape, offset);
     this.buffers.set(id, buffer);
     return buffer;
   }
@@ -196,8 +198,11 @@ function nameOf(tile: TileValue): string {
   if (op.kind === "load" || op.kind === "gather") return `${op.view.buffer}_tile`;
   if (op.kind === "cast") return `as_${tile.dtype}`;
   if (op.kind === "carry") return op.slot === 0 ? `state${op.loop}` : `state${op.loop}_${op.slot}`;
-  return "op" in op ? (op.kind === "reduce" ? `row_${op.op}` : `${op.op}`) : op.kind;
+  if (op.kind === "reduce") return `row_${op.op}`;
+  return "op" in op ? (spelled[op.op] ?? op.op) : op.kind;
 }
+/** Ops whose names are words of C++. */
+const spelled: Readonly<Record<string, string>> = { and: "both", or: "either", xor: "differs", not: "inverse" };
 
 /** Fills `count` elements with a number. */
 export const fill = (b: Pick<Buffer, "name" | "type" | "count">, value: string): string =>

@@ -96,21 +96,20 @@ export function groupLines(e: MluEmission, program: TileProgram): string[] {
       else if (t.hasX) steps.add(text(t));
       else conditions.add(isStatic(t) ? "false" : `${text(t)} % ${LINE} == 0`);
     }
-    // Rows of a box that start within lines, and a shift that is the same for all: both stay below the next program.
-    let reach = terms.filter(isShift).reduce((s, t) => s + t.constant, 0) % LINE === 0 ? 0 : 1;
+    // What one program covers from its start on, by axes whose steps are no whole lines, ends before the next program.
+    const shift = terms.filter(isShift).reduce((sum, t) => sum + t.constant, 0);
+    let extent = shift % LINE === 0 ? size : shift + size;
     for (const [d, n] of box.entries()) {
       if (n === 1) continue;
       for (const s of sites.terms(view.strides[d]!)) {
-        if ((s.constant * size) % LINE === 0) continue;
-        if (isStatic(s)) reach *= 1;
-        else conditions.add(`${text({ ...s, constant: s.constant * size })} % ${LINE} == 0`);
+        const bytes = { ...s, constant: s.constant * size };
+        if (bytes.constant % LINE === 0) continue;
+        if (isStatic(s)) extent += (n - 1) * bytes.constant;
+        else conditions.add(`${text(bytes)} % ${LINE} == 0`);
       }
     }
-    if (reach === 0) continue;
-    const shift = terms.filter(isShift).reduce((s, t) => s + t.constant, 0);
-    const extent = size + box.reduce((s, n, d) => s + (n - 1) * strideOf(view, d) * size, 0);
     const smallest = Math.min(...terms.filter((t) => t.varies && isStatic(t)).map((t) => t.constant));
-    if (!(shift + extent <= smallest)) conditions.add("false");
+    if (extent > smallest) conditions.add("false");
   }
   const all = [...conditions];
   if (all.includes("false")) return ["const int64_t group = num_programs;"];
@@ -121,7 +120,3 @@ export function groupLines(e: MluEmission, program: TileProgram): string[] {
   if (fixed > 1 || steps.size > 0) lines.push("is_apart = is_apart && (grid_x == num_programs || grid_x % group == 0);");
   return [...lines, "if (!is_apart) group = num_programs;"];
 }
-const strideOf = (view: View, d: number): number => {
-  const s = view.strides[d]!;
-  return s.kind === "const" ? s.value : 0;
-};

@@ -204,7 +204,7 @@ export function cast(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind
   const [d, x] = [e.buffer(tile.id), e.buffer(op.x)];
   const row = casts[x.dtype]?.[d.dtype];
   if (!row) e.fail("cast", x.dtype, `no instruction to ${d.dtype}`);
-  if (row === sameBits && d.name === x.name) return;
+  if (row === sameBits && d.offset === x.offset) return;
   const call = row(d, x);
   each(e, [d, x], ([to, from], n) => [call(to!, from!, n)]);
 }
