@@ -22,6 +22,8 @@ export interface SimSource {
   readonly kind: string;
   /** Names of the arguments, for messages. */
   readonly args: readonly string[];
+  /** What is compiled, where that is not `source` and an entry after it. */
+  readonly unit?: string;
 }
 export interface SimKernel extends SimSource {
   readonly enter: (words: Float64Array, sizes: Float64Array, numArgs: number, launch: Float64Array, report: Uint8Array, reportBytes: number) => number; // prettier-ignore
@@ -159,7 +161,7 @@ const sizeOf = ({ buffer, byteOffset }: BufferArg): number => buffer.sizeBytes -
 const argsOf = (program: TileProgram): string[] => [...program.params.map((p) => p.name), "grid x", "grid y", "grid z", "workspace"]; // prettier-ignore
 
 /** Line numbers in reports are those of the source itself. */
-const withEntry = ({ name, source }: SimSource): { name: string; source: string } => ({
+const withEntry = ({ name, source, unit }: SimSource): { name: string; source: string } => ({
   name,
-  source: `#line 1 "${name}"\n${source}\nTESSERA_SIM_ENTRY(${SYMBOL})\n`,
+  source: unit ?? `#line 1 "${name}"\n${source}\nTESSERA_SIM_ENTRY(${SYMBOL})\n`,
 });

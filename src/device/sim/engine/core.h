@@ -52,7 +52,7 @@ struct Flag {
   At at;
 };
 
-struct Core {
+struct PipedCore {
   int id = 0;
   int numPipes = 1;
   Pipe pipes[MAX_PIPES];

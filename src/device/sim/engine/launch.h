@@ -30,8 +30,23 @@ std::function<void()> bindWords(void (*kernel)(A...), const double* words, std::
 /** Runs the cores of one launch; provided by the simulator. */
 void launchCores(const std::function<void()>& body, const std::vector<Region>& regions);
 
+/** Arguments of the launch that the device asked for. */
+inline std::vector<Region> given;
+/** What stands for `k<<<blocks, ub, stream>>>(args)` in a host function that is itself the entry. */
+struct Host {
+  int numBlocks;
+  template <class B, class... Rest>
+  Host(B blocks, Rest...) : numBlocks(int(blocks)) {}
+  template <class... A, class... X>
+  void run(void (*kernel)(A...), X... args) {
+    if (!scheduler.report.empty()) return;
+    current.numBlocks = numBlocks;
+    launchCores([=] { kernel(A(args)...); }, given);
+  }
+};
+
 /**
- * launch: blocks, kind, seed, report races, vendor's automatic synchronisation, argument not yet written (or -1).
+ * launch: blocks (0: a host function that launches), kind, seed, report races, vendor's automatic synchronisation, argument not yet written (or -1).
  * sizes: bytes behind a pointer argument, -1 for a number. Returns 1 and a report when a rule was broken.
  */
 template <class... A>
@@ -46,7 +61,11 @@ int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, 
     if (sizes[i] >= 0) regions.push_back({reinterpret_cast<u8*>(std::uintptr_t(words[i])), u64(sizes[i]), i});
   scheduler.report.clear();
   sites.clear();
-  launchCores(bindWords(kernel, words, std::index_sequence_for<A...>{}), regions);
+  const auto body = bindWords(kernel, words, std::index_sequence_for<A...>{});
+  given = regions;
+  // Zero blocks: the function is of the host and launches kernels itself.
+  if (current.numBlocks == 0) body();
+  else launchCores(body, regions);
   std::snprintf(report, reportBytes, "%s", scheduler.report.c_str());
   return scheduler.report.empty() ? 0 : 1;
 }

@@ -49,6 +49,8 @@ struct Fibre {
   /** Empty while the fibre can run; else it runs when this returns true. */
   std::function<bool()> ready;
   std::string waitsFor;
+  /** The core it runs. */
+  void* owner = nullptr;
   At at;
   bool isDone = false;
 };
@@ -65,9 +67,9 @@ struct Scheduler {
     state ^= state << 13, state ^= state >> 7, state ^= state << 17;
     return u32(state >> 24);
   }
-  void add(std::function<void()> body) {
+  void add(void* owner, std::function<void()> body) {
     auto f = std::make_unique<Fibre>();
-    f->body = std::move(body);
+    f->owner = owner, f->body = std::move(body);
     fibres.push_back(std::move(f));
   }
   static void enter();
