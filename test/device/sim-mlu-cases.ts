@@ -1,6 +1,7 @@
 /**
  * BANG C kernels in the way others write them (mlu/*.mlu), with inputs, expected outputs, and mutations that must not
  * pass: each is rejected or gives a wrong answer. Sizes are odd where the kernel allows it, so that tails are exercised.
+ * A sync that another one makes superfluous is no mutation: the IO pipe works in order, and so do barriers.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -56,10 +57,8 @@ function vectorAdd(): BangCase {
     expected: a.map((v, i) => v + b[i]!),
     tolerance: 0,
     mutants: [
-      m("drop one sync", "    __sync_io();\n", ""),
       m("drop one sync", "    __sync();\n", ""),
       m("weaken one sync", "    __sync();\n", "    __sync_move();\n"),
-      m("weaken one sync", "    __sync();\n", "    __sync_compute();\n"),
       m("weaken one sync", "    __sync();\n", "    __sync_io();\n"),
       m("swap buffers", "bufA + (t % 2) * TILE, len * sizeof(float), NRAM2GDRAM", "bufA + ((t + 1) % 2) * TILE, len * sizeof(float), NRAM2GDRAM"),
       m("swap buffers", "const int p = (t - 1) % 2;", "const int p = t % 2;"),
@@ -107,10 +106,10 @@ function softmaxRows(): BangCase {
       m("tail +-1", "for (int r = 0; r < count; ++r)", "for (int r = 1; r < count; ++r)"),
       m("group layout", "__bang_reduce_sum(scratch, scratch, 32);\n", ""),
       m("group layout", "const float total = scratch[0];", "const float total = scratch[1];"),
-      m("index for value", "const float top = scratch[0];", "const float top = scratch[1] == 0 ? 0 : 1e30f * scratch[1];"),
       m("granularity", "__bang_sumpool(scratch, row, 32, padded / 32, 1, padded / 32, 1, 1, 1);", "__bang_sumpool(scratch, row, 8, padded / 8, 1, padded / 8, 1, 1, 1);"),
       m("granularity", "__bang_argmax(scratch, row, padded);", "__bang_argmax(scratch, row, padded - 1);"),
       m("shrink a buffer", "__nram__ float scratch[64];", "__nram__ float scratch[16];"),
+      m("shrink a buffer", "__nram__ float scratch[64];", "__nram__ float scratch[24];"),
       m("shrink a buffer", "__nram__ float tile[ROWS * COLS];", "__nram__ float tile[ROWS * COLS - COLS - 32];"),
       m("missing core", "g += taskDim", "g += taskDim + 1"),
       m("missing core", "int g = taskId;", "int g = taskId / 2;"),
@@ -138,7 +137,6 @@ function clusterSum(): BangCase {
     mutants: [
       m("drop one sync", "    __sync_cluster();\n    if (__is_ipu()) {", "    if (__is_ipu()) {"),
       m("drop one sync", "    __sync_cluster();\n    if (__is_ipu() && coreId", "    if (__is_ipu() && coreId"),
-      m("drop one sync", "    __sync_cluster();\n  }\n}", "  }\n}"),
       m("drop one sync", "      __sync_move();\n", ""),
       m("weaken one sync", "__sync_move();", "__sync_io();"),
       m("weaken one sync", "__sync_move();", "__sync_compute();"),
@@ -151,7 +149,7 @@ function clusterSum(): BangCase {
       m("missing core", "block + coreId * PART", "block + (coreId / 2) * PART"),
       m("missing core", "partial + coreId * 32", "partial + (coreId & 2) * 32"),
       m("missing core", "b += jobs", "b += jobs + 1"),
-      m("shrink a buffer", "__mlu_shared__ float block[4 * PART];", "__mlu_shared__ float block[4 * PART - 32];\n__mlu_shared__ float gap[1];".replace("\n__mlu_shared__ float gap[1];", "")),
+      m("shrink a buffer", "__mlu_shared__ float block[4 * PART];", "__mlu_shared__ float block[4 * PART - 32];"),
       m("shrink a buffer", "__mlu_shared__ float partial[4 * 32];", "__mlu_shared__ float partial[3 * 32];"),
       m("capacity", "__mlu_shared__ float block[4 * PART];", "__mlu_shared__ float block[4096 * PART];"),
       m("wrong direction", "GDRAM2SRAM", "GDRAM2NRAM"),
@@ -189,7 +187,6 @@ function matmulWram(): BangCase {
       m("partial filter", "__memcpy(filter, arranged, N * K * sizeof(float), NRAM2WRAM);", "__memcpy(filter, arranged, N * K * sizeof(float) / 2, NRAM2WRAM);"),
       m("drop one sync", "GDRAM2NRAM);\n    __sync_io();", "GDRAM2NRAM);"),
       m("drop one sync", "    __sync_compute();\n", ""),
-      m("drop one sync", "NRAM2GDRAM);\n    __sync_io();", "NRAM2GDRAM);"),
       m("overlap two", "2 * N * K * sizeof(float));\n", "2 * N * K * sizeof(float) - 128);\n"),
       m("overlap two", "(2 * N * K + ROWS * K) * sizeof(float));\n", "2 * N * K * sizeof(float));\n"),
       m("shrink a buffer", "(2 * N * K + ROWS * K + ROWS * N) * sizeof(float)]", "(2 * N * K + ROWS * K + ROWS * N) * sizeof(float) - 128]"),

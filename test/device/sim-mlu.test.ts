@@ -92,7 +92,7 @@ test("a broken rule names kernel, line, memory and rule", { skip }, () => {
       assert.ok(e instanceof SimulationError);
       assert.deepEqual([e.kernel, e.rule], ["vectorAdd", "sync"]);
       assert.match(e.stage, /__bang_add/);
-      assert.match(e.buffer, /^NRAM\+/);
+      assert.match(e.buffer, /^NRAM bufA\+/);
       return true;
     },
   );

@@ -14,6 +14,13 @@ static const Argument* argument_of(const char* p, int64_t slack) {
   }
   return near;
 }
+static const Object* object_of(const char* p) {
+  const auto& all = *machine.objects;
+  auto it = std::upper_bound(all.begin(), all.end(), p, [](const char* x, const Object& o) { return x < o.base; });
+  if (it == all.begin()) return nullptr;
+  --it;
+  return p < it->base + it->size ? &*it : nullptr;
+}
 Space space_of(const void* p) {
   if (in(machine.nram, p)) return NRAM;
   if (in(machine.wram, p)) return WRAM;
@@ -23,6 +30,8 @@ Space space_of(const void* p) {
 std::string name_of(const void* p) {
   const Space s = space_of(p);
   const Memory* memory = s == NRAM ? &machine.nram : s == WRAM ? &machine.wram : s == SRAM ? &machine.sram : nullptr;
+  const Object* object = memory ? object_of((const char*)p) : nullptr;
+  if (object) return std::string(space_names[s]) + " " + object->name + "+" + std::to_string((const char*)p - object->base);
   if (memory) return std::string(space_names[s]) + "+" + std::to_string((const char*)p - memory->base);
   if (const Argument* a = argument_of((const char*)p, 1 << 16)) return a->name + (((const char*)p < a->base) ? "" : "+") + std::to_string((const char*)p - a->base);
   return "an address of no memory of the chip";
@@ -60,8 +69,12 @@ bool is_inside(const char* op, int line, const Region& r, Space space, bool writ
     report("space", op, line, std::string("expected ") + space_names[space] + ", " + verb + " " + name_of(r.base), r.base);
     return false;
   }
-  if (low >= m.base && high <= m.base + m.size) return true;
-  report("bounds", op, line, std::string(verb) + " " + extent(r) + " at " + name_of(r.base) + ", expected to end by " + std::to_string(m.size), r.base);
+  // Within the variable it starts in, where its symbol is known.
+  const Object* object = object_of(r.base);
+  const char* from = object ? object->base : m.base;
+  const int64_t size = object ? object->size : m.size;
+  if (low >= from && high <= from + size) return true;
+  report("bounds", op, line, std::string(verb) + " " + extent(r) + " at " + name_of(r.base) + ", expected to stay within its " + std::to_string(size) + " bytes", r.base);
   return false;
 }
 

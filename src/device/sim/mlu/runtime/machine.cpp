@@ -273,6 +273,7 @@ extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), c
   m.arguments.clear();
   for (int i = 0; i < num_args; i++)
     if (sizes[i] >= 0) m.arguments.push_back({(const char*)(uintptr_t)args[i], (int64_t)sizes[i], "argument " + std::to_string(i)});
+  m.objects = &objects_of((const void*)call);
   char* bounds[6];
   memories(bounds);
   m.nram = {bounds[0], bounds[1] - bounds[0]};

@@ -43,6 +43,15 @@ struct Memory {
   char* base = nullptr;
   int64_t size = 0;
 };
+/// A variable in one of the memories, by the library's symbols.
+struct Object {
+  const char* base;
+  int64_t size;
+  std::string name;
+};
+/// The variables of the library that holds `code`; none where there are no symbols to read.
+const std::vector<Object>& objects_of(const void* code);
+
 /// A filter that was rearranged for WRAM: rows of `row_bytes`.
 struct Tag {
   int64_t offset, bytes;
@@ -107,6 +116,7 @@ struct Machine {
   Config config{};
   Memory nram, wram, sram;
   std::vector<Argument> arguments;
+  const std::vector<Object>* objects = nullptr;
   std::vector<Core> cores;
   std::vector<Cluster> clusters;
   Core* core = nullptr;

@@ -90,6 +90,7 @@ template <class D, class T>
 void matmul(const char* op, D* d, const T* a, const T* b, int m, int k, int n, int line) {
   if (!check_filter(op, line, n, k * (int64_t)sizeof(T))) return;
   if (!begin_vector(op, line, {writes(d, (int64_t)m * n, sizeof(D)), reads(a, (int64_t)m * k, sizeof(T))}, grain)) return;
+  if ((const void*)d == (const void*)a) return report("overlap", op, line, "expected source and destination apart, got " + name_of(d), d);
   if (!is_filter(op, line, b, n, k)) return;
   machine.counters.multiply_adds += (int64_t)m * n * k;
   const std::vector<float> left = widened(a, (int64_t)m * k), right = widened(b, (int64_t)n * k);

@@ -13,6 +13,7 @@ void pool(const char* op, PoolKind kind, T* d, const T* s, int c, int h, int w, 
   const int oh = (h - kh) / sh + 1, ow = (w - kw) / sw + 1;
   if ((int64_t)c * (int64_t)sizeof(T) % grain != 0) return report("alignment", op, line, "expected channels in multiples of 64 bytes, got " + std::to_string(c) + " elements");
   if (!begin_vector(op, line, {writes(d, (int64_t)oh * ow * c, sizeof(T)), reads(s, (int64_t)h * w * c, sizeof(T))}, grain)) return;
+  if (d == s) return report("overlap", op, line, "expected source and destination apart, got " + name_of(d), d);
   for (int y = 0; y < oh; y++)
     for (int x = 0; x < ow; x++)
       for (int i = 0; i < c; i++) {
