@@ -194,7 +194,11 @@ class SpacePlanner {
     const inPlace = ["unary", "binary", "select", "cast"].includes(op.kind) && (this.legal.expansions.get(id)?.tiles ?? 0) === 0; // prettier-ignore
     // Elements of another size would be overwritten before they are read.
     const isSameSize = (x: number): boolean => tileBytes(this.chip, space, { ...tile, dtype: this.tile(x).dtype }) === own && dtypes[tile.dtype].size === dtypes[this.tile(x).dtype].size; // prettier-ignore
-    const reuses = inPlace ? operandsOf(tile).filter(isSameSize).map((x) => `v${this.head(x)}`) : [];
+    const reuses = inPlace
+      ? operandsOf(tile)
+          .filter(isSameSize)
+          .map((x) => `v${this.head(x)}`)
+      : [];
     this.ask(`v${id}`, id, "value", space, bytes, range, reuses);
     if (this.sums.products.has(id) && this.throughWorkspace) this.workspaceBytes += own;
   }

@@ -18,7 +18,14 @@ const skip = findCompiler() ? false : "sim:mlu: no C++ compiler";
 const sourceFor = (c: BangCase, text = sourceOf(c.file)): SimSource => bangKernel(text, c.name, c.args, c.kind);
 
 /** Runs once; the first value that is wrong, or undefined. Throws SimulationError. */
-function wrongAfter(device: SimDevice, kernel: SimKernel, c: BangCase, numBlocks: number, seed: number): string | undefined { // prettier-ignore
+function wrongAfter(
+  device: SimDevice,
+  kernel: SimKernel,
+  c: BangCase,
+  numBlocks: number,
+  seed: number,
+): string | undefined {
+  // prettier-ignore
   const buffers: DeviceBuffer[] = [];
   const args = c.values.map((v) => {
     if (typeof v === "number") return v;

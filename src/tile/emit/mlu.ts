@@ -127,7 +127,12 @@ class Statements {
       const next = stageOf(s);
       if (next !== stage && next && this.isShown(s)) {
         const run = stmts.slice(i, stmts.findIndex((x, j) => j > i && this.isShown(x) && stageOf(x) !== next) >>> 0);
-        this.e.out.add(`// ${this.title(next, run.filter((x) => this.isShown(x)))}`);
+        this.e.out.add(
+          `// ${this.title(
+            next,
+            run.filter((x) => this.isShown(x)),
+          )}`,
+        );
         stage = next;
       }
       if (!next) stage = undefined;

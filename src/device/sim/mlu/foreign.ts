@@ -9,7 +9,10 @@ import type { SimSource } from "../sim-device.ts";
 
 const qualifier = "__(?:nram|wram|mlu_shared|ldram|gdram)__";
 /** In `(q T*)x`, `f(q T* x)` and `q T* p`: whatever the qualifier is before a type with a star. */
-const pointed = new RegExp(`\\b${qualifier}\\s+(?=(?:const\\s+)?[\\w:]+(?:\\s*<[^<>;(){}]*>)?(?:\\s+const)?\\s*[*&])`, "g");
+const pointed = new RegExp(
+  `\\b${qualifier}\\s+(?=(?:const\\s+)?[\\w:]+(?:\\s*<[^<>;(){}]*>)?(?:\\s+const)?\\s*[*&])`,
+  "g",
+);
 const afterType = new RegExp(`\\b${qualifier}\\s*(?=\\*)`, "g");
 
 export const stripPointed = (source: string): string => source.replace(pointed, "").replace(afterType, "");

@@ -19,6 +19,10 @@ export function mluRuntime(): string {
   const folders = [include, join(include, "bang"), runtime];
   const files = readdirSync(runtime).filter((f) => f.endsWith(".cpp")).toSorted(); // prettier-ignore
   const source = files.map((f) => readFileSync(join(runtime, f), "utf8")).join("\n");
-  path = new Toolchain(compiler, { folders, header: "bang.h" }).library({ name: "bang runtime", source, flags: ["-O2", "-fno-trapping-math"] });
+  path = new Toolchain(compiler, { folders, header: "bang.h" }).library({
+    name: "bang runtime",
+    source,
+    flags: ["-O2", "-fno-trapping-math"],
+  });
   return path;
 }

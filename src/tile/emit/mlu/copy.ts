@@ -45,7 +45,8 @@ function copyBox(e: MluEmission, dir: Direction, b: Buffer, view: View, axes: re
   const isRun = last.box === 1 || (stride.kind === "const" && stride.value === 1);
   const steps = view.strides.map((s) => e.index(s));
   /** Elements of NRAM per step of an axis. */
-  const tileStep = (d: number): number => (d === rank - 1 ? 1 : axes.slice(d + 1, -1).reduce((p, a) => p * a.box, b.pitch));
+  const tileStep = (d: number): number =>
+    d === rank - 1 ? 1 : axes.slice(d + 1, -1).reduce((p, a) => p * a.box, b.pitch);
   // What one copy repeats: rows, or the elements of one row.
   const repeat = isRun ? rank - 2 : rank - 1;
   const isRepeated = repeat >= 0 && axes[repeat]!.box > 1;

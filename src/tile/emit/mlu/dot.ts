@@ -12,7 +12,9 @@ import { fillTails } from "./shape.ts";
 /** [rows, cols] of `x` turned into [cols, pitch] at `to`: a row of the result is a column, copied element by element. */
 function turn(e: MluEmission, to: string, x: Buffer, pitch: number): void {
   const step = x.pitch * x.size;
-  e.out.block(`for (int c = 0; c < ${x.width}; ++c) `, () =>
+  e.out.block(
+    `for (int c = 0; c < ${x.width}; ++c) `,
+    () =>
     e.out.add(`__memcpy(${to} + c * ${pitch}, ${x.name} + c, ${x.size}, NRAM2NRAM, ${x.size}, ${step}, ${x.rows - 1});`), // prettier-ignore
   );
 }

@@ -117,6 +117,7 @@ export function groupLines(e: MluEmission, program: TileProgram): string[] {
   lines.push(`int64_t group = ${fixed};`);
   if (steps.size > 0) lines.push(`while (group < ${LINE} && (${[...steps].map((s) => `group * ${s} % ${LINE} != 0`).join(" || ")})) group *= 2;`); // prettier-ignore
   // A group must not run over the end of a row of programs.
-  if (fixed > 1 || steps.size > 0) lines.push("is_apart = is_apart && (grid_x == num_programs || grid_x % group == 0);");
+  if (fixed > 1 || steps.size > 0)
+    lines.push("is_apart = is_apart && (grid_x == num_programs || grid_x % group == 0);");
   return [...lines, "if (!is_apart) group = num_programs;"];
 }

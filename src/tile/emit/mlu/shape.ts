@@ -65,7 +65,9 @@ export function reshape(e: MluEmission, tile: TileValue, op: Extract<TileOp, { k
   }
   const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
   const g = gcd(d.width, x.width);
-  e.out.block(`for (int i = 0; i < ${d.rows * d.width}; i += ${g}) `, () =>
+  e.out.block(
+    `for (int i = 0; i < ${d.rows * d.width}; i += ${g}) `,
+    () =>
     e.out.add(`__memcpy(${d.name} + i / ${d.width} * ${d.pitch} + i % ${d.width}, ${x.name} + i / ${x.width} * ${x.pitch} + i % ${x.width}, ${g * size}, NRAM2NRAM);`), // prettier-ignore
   );
 }
