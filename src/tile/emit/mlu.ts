@@ -17,7 +17,7 @@ import { fill, MluEmission } from "./mlu/emission.ts";
 import { groupLines } from "./mlu/lines.ts";
 import { broadcast, cumsum, iota, reduce, reshape, topk, transpose } from "./mlu/shape.ts";
 import { elementType, scalarBinary, scalarCompare, scalarText } from "./mlu/types.ts";
-import { binary, cast, compare, select, unary } from "./mlu/vector.ts";
+import { binary, canDefer, cast, compare, select, unary } from "./mlu/vector.ts";
 
 export interface MluKernel {
   /** Arguments: the program's parameters in order, then three int64_t grid dims. */
@@ -80,7 +80,7 @@ function compute(e: MluEmission, tile: TileValue): void {
     case "cast":
       return cast(e, tile, op);
     case "broadcast":
-      return broadcast(e, tile, op);
+      return e.deferred.has(tile.id) ? undefined : broadcast(e, tile, op);
     case "reshape":
       return reshape(e, tile, op);
     case "transpose":
@@ -136,6 +136,8 @@ class Statements {
         stage = next;
       }
       if (!next) stage = undefined;
+      const after = stmts.slice(i + 1).find((x) => x.kind !== "let" || !this.e.isUniform(x.tile.id));
+      if (s.kind === "let" && after?.kind === "let" && canDefer(this.e, s.tile, after.tile)) this.e.deferred.add(s.tile.id); // prettier-ignore
       this.stmt(s);
     }
   }

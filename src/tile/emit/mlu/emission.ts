@@ -44,6 +44,8 @@ export class MluEmission {
   private readonly buffers = new Map<number, Buffer>();
   /** Text of uniform tiles. */
   readonly uniforms = new Map<number, string>();
+  /** Broadcasts that the next op reads as what they repeat. */
+  readonly deferred = new Set<number>();
   /** Loop variables that start at 0 or above. */
   private readonly forward = new Set<number>();
   /** Memory reads named so far, innermost block last. */

@@ -93,7 +93,44 @@ const tileScalar: Readonly<Partial<Record<BinaryOp, string>>> = {
   max: "__bang_max_scalar",
 };
 
+/** Tile and a row that repeats, by the name of the instruction behind `__bang_cycle_`. */
+const tileRow: Readonly<Partial<Record<BinaryOp, string>>> = {
+  add: "__bang_cycle_add",
+  sub: "__bang_cycle_sub",
+  mul: "__bang_cycle_mul",
+  min: "__bang_cycle_minimum",
+  max: "__bang_cycle_maximum",
+};
+
+/** Whether `next` can read a broadcast as what it repeats: one row, or one number per row. */
+export function canDefer(e: MluEmission, tile: TileValue, next: TileValue): boolean {
+  const { op } = next;
+  if (tile.op.kind !== "broadcast" || op.kind !== "binary" || !tileRow[op.op] || e.live.usesOf(tile.id).length !== 1) return false; // prettier-ignore
+  if (e.isUniform(tile.id) || e.isUniform(next.id)) return false;
+  const other = op.a === tile.id ? op.b : op.a;
+  if (op.b !== tile.id && (op.a !== tile.id || op.op === "sub")) return false;
+  if (other === tile.id || e.isUniform(other) || e.deferred.has(other)) return false;
+  const [d, x] = [e.buffer(next.id), e.buffer(tile.op.x)];
+  // What repeats is read while the result is written, and the plan may have given its memory away.
+  const isApart = x.offset + x.count * x.size <= d.offset || d.offset + d.count * d.size <= x.offset;
+  const isRow = x.rows === 1 && x.width === d.width;
+  const isColumn = x.width === 1 && x.rows === d.rows;
+  return isApart && d.rows > 1 && (isRow || isColumn);
+}
+
+function withRepeated(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind: "binary" }>, repeated: number): void {
+  const d = e.buffer(tile.id);
+  const a = e.buffer(op.a === repeated ? op.b : op.a);
+  const x = e.buffer((e.tile(repeated).op as Extract<TileOp, { kind: "broadcast" }>).x);
+  if (x.rows === 1) return e.out.add(`${tileRow[op.op]}(${d.name}, ${a.name}, ${x.name}, ${d.count}, ${d.pitch});`);
+  e.out.block(`for (int r = 0; r < ${d.rows}; ++r) `, () =>
+    e.out.add(`${tileScalar[op.op]}(${d.name} + r * ${d.pitch}, ${a.name} + r * ${d.pitch}, ${x.name}[r * ${x.pitch}], ${d.pitch});`), // prettier-ignore
+  );
+} // prettier-ignore
+
 export function binary(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind: "binary" }>): void {
+  const repeated = [op.a, op.b].find((x) => e.deferred.has(x));
+  if (repeated !== undefined) return withRepeated(e, tile, op, repeated);
   const d = e.buffer(tile.id);
   const scalar = tileScalar[op.op];
   const [ua, ub] = [e.isUniform(op.a), e.isUniform(op.b)];
