@@ -35,12 +35,16 @@ export class Liveness {
   /** "loop:slot" -> its carry tile and, after the loop, its result tile. */
   private readonly carries = new Map<string, number>();
   private readonly results = new Map<string, number>();
+  private readonly positions = new Map<Stmt, number>();
   private clock = 0;
 
   constructor(program: TileProgram) {
     this.list(program.body, []);
   }
 
+  positionOf(stmt: Stmt): number {
+    return this.positions.get(stmt)!;
+  }
   at(id: number): number {
     return this.defs.get(id)!.at;
   }
@@ -86,6 +90,7 @@ export class Liveness {
 
   private stmt(stmt: Stmt, loops: readonly number[]): void {
     const at = this.clock++;
+    this.positions.set(stmt, at);
     const use = (id: number, kind: Use["kind"], by = -1, slot = "", where = { at, loops }): void => {
       const list = this.uses.get(id);
       if (list) list.push({ kind, by, slot, ...where });

@@ -192,7 +192,13 @@ class SpacePlanner {
     const bytes = op.kind === "dot" && !this.split ? Math.max(own, dotBytes(this.chip, this.tile(op.a), tile).product) : own; // prettier-ignore
     // One instruction may write over an operand that ends with it.
     const inPlace = ["unary", "binary", "select", "cast"].includes(op.kind) && (this.legal.expansions.get(id)?.tiles ?? 0) === 0; // prettier-ignore
-    const reuses = inPlace ? operandsOf(tile).map((x) => `v${this.head(x)}`) : [];
+    // Elements of another size would be overwritten before they are read.
+    const isSameSize = (x: number): boolean => tileBytes(this.chip, space, { ...tile, dtype: this.tile(x).dtype }) === own && dtypes[tile.dtype].size === dtypes[this.tile(x).dtype].size; // prettier-ignore
+    const reuses = inPlace
+      ? operandsOf(tile)
+          .filter(isSameSize)
+          .map((x) => `v${this.head(x)}`)
+      : [];
     this.ask(`v${id}`, id, "value", space, bytes, range, reuses);
     if (this.sums.products.has(id) && this.throughWorkspace) this.workspaceBytes += own;
   }
@@ -222,9 +228,14 @@ class SpacePlanner {
         staged.push([op.a, bytes.left], [op.b, bytes.right]);
         this.ask(`l${id}`, id, "left", this.roles.left, bytes.left, here);
       } else {
-        if (op.transA) this.scratch(id, bytes.left, at, "transposed");
-        if (!op.transB) this.scratch(id, bytes.right, at, "transposed");
+        const { n } = this.chip.arch.matrix;
+        const rowBytes = roundUp(tile.shape[1]!, n) * 4;
+        if (op.transA) this.scratch(id, bytes.left, at, "turned_left");
+        // Columns that are missing are zeros in a copy.
+        if (!op.transB || tile.shape[1]! % n !== 0) this.scratch(id, bytes.right, at, "turned_right");
         this.scratch(id, bytes.right, at, "rearranged");
+        // A product has padded columns; a tile may have fewer.
+        if (tileBytes(this.chip, this.roles.vector, tile) !== tile.shape[0]! * rowBytes) this.scratch(id, bytes.product, at, "product"); // prettier-ignore
       }
       this.ask(`r${id}`, id, "right", this.roles.right, bytes.right, here);
     }

@@ -7,7 +7,9 @@ import { fileURLToPath } from "node:url";
 import { CompileError } from "../../base/errors.ts";
 import { chips } from "../../tile/chips/chips.ts";
 import { spaceOf, type AscendSpace, type Chip, type ChipName, type Figure } from "../../tile/chips/types.ts";
+import { emitMlu } from "../../tile/emit/mlu.ts";
 import type { TileProgram } from "../../tile/ir.ts";
+import { mluRuntime } from "./mlu/runtime.ts";
 
 /** What an emitter hands over: a function `symbol` that runs a share of the grid on every block. */
 export interface EmittedKernel {
@@ -64,8 +66,29 @@ function ascend(name: ChipName, npuArch: number): SimTarget {
   };
 }
 
+/** The number of clusters that meet in a job; cores of a block never do. */
+const mluKinds = { block: 0, union1: 1, union2: 2, union4: 4 } as const;
+
+function mlu(name: ChipName, arch: number): SimTarget {
+  const chip = chips[name];
+  const cores = countOf(chip.rates.vectorCores);
+  return {
+    chip,
+    emit: (program, symbol) => ({ source: emitMlu(program, chip, symbol).source, kind: "block", workspaceBytesPerBlock: 0 }), // prettier-ignore
+    folders: [join(here, "mlu", "include"), join(here, "mlu", "include", "bang")],
+    header: "bang.h",
+    get flags() {
+      return [`-D__BANG_ARCH__=${arch}`, "-Wl,--no-as-needed", mluRuntime()];
+    },
+    kinds: mluKinds,
+    numBlocks: (_kind, numPrograms) => Math.min(numPrograms, cores),
+  };
+}
+
 export const simTargets: Readonly<Record<string, SimTarget>> = {
   "sim:ascend-910b": ascend("ascend-910b", 2201),
   "sim:ascend-910c": ascend("ascend-910c", 2201),
   "sim:ascend-950": ascend("ascend-950", 3510),
+  "sim:mlu-370": mlu("mlu-370", 372),
+  "sim:mlu-590": mlu("mlu-590", 592),
 };

@@ -66,12 +66,12 @@ const vector372: VectorTable = {
   reduce: { sum: native(...floats), max: native(...floats), min: native(...floats), argmax: native(...floats) },
   other: {
     full: native(...all),
-    iota: expand("incseq, float2int32", ["i32"], 1),
+    iota: expand("a scalar loop over the first row", ["i32"]),
     select: expand("mask to all bits, band, bnot, band, bor", all, 2),
     broadcast: native(...all),
     transpose: native(...all),
     cumsum: expand("a scalar loop over NRAM", ["f32", "i32"]),
-    topk: expand("k times argmax and write_value", ["f32"], 1),
+    topk: expand("k times argmax of what is left", ["f32"], 2),
     random: native(),
   },
   scalarOperand: { binary: new Set(["add", "sub", "mul", "min", "max"]), compare: true, select: false },
@@ -115,8 +115,8 @@ export const mlu372: Arch<MluSpace> = {
   name: "MLU mtp_372",
   source: "mlu-ops kernel.h and header constants of the toolkit",
   spaces: {
-    // 128 KB of NRAM hold the scalar stack.
-    NRAM: { sizeBytes: 768 * K, reservedBytes: 128 * K, alignBytes: 128, rowBytes: 64 },
+    // 128 KB of NRAM hold the scalar stack. Public kernels keep counts to multiples of 128 bytes, so rows are too.
+    NRAM: { sizeBytes: 768 * K, reservedBytes: 128 * K, alignBytes: 128, rowBytes: 128 },
     WRAM: { sizeBytes: 1024 * K, reservedBytes: 0, alignBytes: 64, rowBytes: 64 },
   },
   roles: { vector: "NRAM", stage: "NRAM", left: "NRAM", right: "WRAM", product: "NRAM" },
@@ -128,7 +128,7 @@ export const mlu372: Arch<MluSpace> = {
     dtypes: ["f32", "f16", "i8"],
     m: 1,
     n: 64,
-    kBytes: 64,
+    kBytes: 128,
     transposeSquare: undefined,
     accumulates: false,
     // No public limit.

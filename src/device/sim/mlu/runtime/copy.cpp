@@ -1,0 +1,167 @@
+// Copies: direction against address, bounds, order of pipes, what is known of the bytes, shared memories.
+#include "machine.h"
+#include <memory>
+
+namespace bang {
+namespace {
+struct Direction {
+  Space from, to;
+};
+constexpr Direction directions[] = {
+    {GDRAM, NRAM}, {GDRAM, WRAM}, {GDRAM, SRAM}, {LDRAM, NRAM}, {LDRAM, WRAM}, {LDRAM, SRAM}, {NRAM, GDRAM}, {NRAM, LDRAM},
+    {NRAM, NRAM}, {NRAM, WRAM}, {NRAM, SRAM}, {WRAM, GDRAM}, {WRAM, LDRAM}, {WRAM, NRAM}, {WRAM, SRAM}, {SRAM, GDRAM},
+    {SRAM, LDRAM}, {SRAM, NRAM}, {SRAM, WRAM}, {SRAM, SRAM}, {GDRAM, GDRAM}, {GDRAM, LDRAM}, {LDRAM, GDRAM}, {LDRAM, LDRAM}};
+bool is_off_chip(Space s) { return s == GDRAM || s == LDRAM; }
+
+struct Job {
+  char* dst;
+  const char* src;
+  int64_t size;
+  Direction dir;
+  int64_t dst_stride, src_stride, count;
+  const char* op;
+  int line;
+};
+
+/// A tag travels with bytes that are copied whole.
+void carry_tag(const Job& j) {
+  Core& c = *machine.core;
+  if (j.dir.to != NRAM && j.dir.to != WRAM) return;
+  const bool is_whole = j.count == 1 && j.dir.from == NRAM;
+  Tag tag{};
+  if (is_whole)
+    if (Tag* t = find_tag(c.nram_tags, j.src - machine.nram.base))
+      if (t->bytes == j.size) tag = *t;
+  for (int64_t i = 0; i < j.count; i++) drop_tags(j.dst + i * j.dst_stride, j.size);
+  if (tag.bytes == 0) return;
+  tag.offset = j.dst - (j.dir.to == WRAM ? machine.wram.base : machine.nram.base);
+  (j.dir.to == WRAM ? c.wram_tags : c.nram_tags).push_back(tag);
+}
+
+void run(const Job& j) {
+  auto& m = machine;
+  const bool checked = m.is_checked();
+  if (checked) carry_tag(j);
+  for (int64_t i = 0; i < j.count; i++) {
+    char* d = j.dst + i * j.dst_stride;
+    const char* s = j.src + i * j.src_stride;
+    if (checked) {
+      // Scalar writes are seen in pairs of bytes at least: half the smallest float.
+      const int size = j.size % 4 == 0 && (uintptr_t)s % 4 == 0 ? 4 : j.size % 2 == 0 && (uintptr_t)s % 2 == 0 ? 2 : 1;
+      const bool known = is_known(s, j.size, size);
+      if (!known && is_off_chip(j.dir.to)) report("unwritten", j.op, j.line, "stores bytes of " + name_of(s) + " that nothing has written to " + name_of(d), s);
+      memmove(d, s, j.size);
+      uint8_t* to = known_of(d);
+      const uint8_t* from = known_of(s);
+      if (to && from) memmove(to, from, j.size);
+      else if (to) memset(to, 1, j.size);
+    } else
+      memmove(d, s, j.size);
+  }
+}
+
+/// False: the copy breaks a rule and is left out.
+bool check(const Job& j, std::vector<Use>& uses, bool is_async, Pipe pipe) {
+  auto& m = machine;
+  const Region src{j.src, j.size, j.src_stride, j.count}, dst{j.dst, j.size, j.dst_stride, j.count};
+  if (m.core->is_memory_core && (j.dir.from == NRAM || j.dir.from == WRAM || j.dir.to == NRAM || j.dir.to == WRAM)) {
+    report("memory core", j.op, j.line, "expected only copies between SRAM and GDRAM on the memory core");
+    return false;
+  }
+  if (m.config.clusters == 0 && (j.dir.from == SRAM || j.dir.to == SRAM)) {
+    report("task type", j.op, j.line, "expected no copies with SRAM in a Block kernel");
+    return false;
+  }
+  if (!is_inside(j.op, j.line, src, j.dir.from, false) || !is_inside(j.op, j.line, dst, j.dir.to, true)) return false;
+  if (j.dir.from == WRAM || j.dir.to == WRAM) {
+    if ((uintptr_t)j.src % 64 || (uintptr_t)j.dst % 64 || j.size % 64) {
+      report("alignment", j.op, j.line, "expected WRAM copies in multiples of 64 bytes, got " + std::to_string(j.size) + " at " + name_of(j.src), j.src);
+      return false;
+    }
+  }
+  uses.push_back({src, false, 1});
+  uses.push_back({dst, true, 1});
+  if (j.dir.from == j.dir.to && overlaps(src, dst)) {
+    report("overlap", j.op, j.line, "expected source and destination apart, got " + name_of(j.src) + " and " + name_of(j.dst), j.src);
+    return false;
+  }
+  check_pending(j.op, j.line, uses.data(), 2, pipe);
+  if (is_async && !m.config.is_relaxed)
+    // Vector ops that were issued before run beside this copy until they are waited for.
+    for (auto& u : uses) {
+      if (space_of(u.region.base) != NRAM) continue;
+      for (int64_t i = 0; i < u.region.count; i++) {
+        const int64_t from = (u.region.base + i * u.region.stride - m.nram.base) / 4;
+        const int64_t to = (u.region.base + i * u.region.stride + u.region.bytes - m.nram.base + 3) / 4;
+        for (int64_t g = from; g < to; g++) {
+          const bool hazard = m.core->compute_write[g] > m.core->compute_seen || (u.writes && m.core->compute_read[g] > m.core->compute_seen);
+          if (!hazard) continue;
+          report("sync", j.op, j.line, std::string(u.writes ? "writes " : "reads ") + name_of(m.nram.base + g * 4) + " while a vector op before it may still run: expected a sync of the compute pipe in between", m.nram.base + g * 4);
+          i = u.region.count;
+          break;
+        }
+      }
+    }
+  touch_shared(j.op, j.line, uses[0], j.dir.from);
+  touch_shared(j.op, j.line, uses[1], j.dir.to);
+  return true;
+}
+
+void copy(Job j, int dir, bool is_async) {
+  auto& m = machine;
+  j.dir = directions[dir];
+  const Pipe pipe = is_off_chip(j.dir.from) || is_off_chip(j.dir.to) ? IO : MOVE;
+  auto& moved = is_off_chip(j.dir.from) ? m.counters.bytes_in : is_off_chip(j.dir.to) ? m.counters.bytes_out : m.counters.bytes_moved;
+  moved += j.size * j.count;
+  if (!m.is_checked()) return run(j);
+  // A pipe works in order: what it was given before is done first.
+  if (!is_async) finish(pipe);
+  std::vector<Use> uses;
+  if (!check(j, uses, is_async, pipe)) return;
+  if (!is_async) run(j);
+  // As late as it may be, and now and then at once.
+  else if (next_random(8) == 0) {
+    bool is_first = true;
+    for (auto& p : m.core->pending) is_first = is_first && p.pipe != pipe;
+    if (is_first) run(j);
+    m.core->pending.push_back({pipe, uses, is_first ? std::function<void()>([] {}) : std::function<void()>([j] { run(j); }), j.op, j.line});
+  } else
+    m.core->pending.push_back({pipe, uses, [j] { run(j); }, j.op, j.line});
+  if (j.dir.from == SRAM || j.dir.to == SRAM) yield_sometimes();
+}
+
+/// Start of segment i of a 3-d walk.
+int64_t walk(int64_t i, int64_t stride0, int64_t segments1, int64_t stride1) {
+  const int64_t inner = segments1 + 1;
+  return i % inner * stride0 + i / inner * stride1;
+}
+}  // namespace
+}  // namespace bang
+
+using namespace bang;
+
+#define DEFINE(name, is_async)                                                                                         \
+  void name(void* dst, const void* src, int64_t size, mluMemcpyDirection_t dir, int line) {                            \
+    copy({(char*)dst, (const char*)src, size, {}, 0, 0, 1, #name, line}, dir, is_async);                               \
+  }                                                                                                                    \
+  void name(void* dst, const void* src, int64_t size, mluMemcpyDirection_t dir, int64_t dst_stride, int64_t src_stride,\
+            int64_t segments, int line) {                                                                              \
+    copy({(char*)dst, (const char*)src, size, {}, dst_stride, src_stride, segments + 1, #name, line}, dir, is_async);  \
+  }                                                                                                                    \
+  void name(void* dst, const void* src, int64_t size, mluMemcpyDirection_t dir, int64_t dst_stride0,                   \
+            int64_t dst_segments1, int64_t dst_stride1, int64_t dst_segments2, int64_t src_stride0,                    \
+            int64_t src_segments1, int64_t src_stride1, int64_t src_segments2, int line) {                             \
+    const int64_t n = (dst_segments1 + 1) * (dst_segments2 + 1);                                                       \
+    if (n != (src_segments1 + 1) * (src_segments2 + 1))                                                                \
+      return report("bounds", #name, line, "expected equally many segments on both sides");                            \
+    for (int64_t i = 0; i < n; i++)                                                                                    \
+      copy({(char*)dst + walk(i, dst_stride0, dst_segments1, dst_stride1),                                             \
+            (const char*)src + walk(i, src_stride0, src_segments1, src_stride1), size, {}, 0, 0, 1, #name, line},      \
+           dir, is_async);                                                                                             \
+  }
+DEFINE(__memcpy, false)
+DEFINE(__memcpy_async, true)
+
+void __gather(void* dst, const void* src, const unsigned* offsets, int64_t size, mluMemcpyDirection_t dir, int64_t dst_stride, int64_t count, int line) {
+  for (int64_t i = 0; i < count; i++) copy({(char*)dst + i * dst_stride, (const char*)src + offsets[i], size, {}, 0, 0, 1, "__gather", line}, dir, false);
+}

@@ -1,0 +1,298 @@
+// Runs a job: sets memories to unknown, gives every core its turn, meets barriers, collects reports.
+// Entry points for the host are at the end: bang_run, bang_counters.
+#include "machine.h"
+#include <algorithm>
+#include <ucontext.h>
+
+extern "C" {
+int taskDim, taskDimX, taskDimY, taskDimZ, taskId, taskIdX, taskIdY, taskIdZ, clusterDim, clusterId, coreDim = 4, coreId;
+}
+
+namespace bang {
+Machine machine;
+namespace {
+using Entry = void (*)(const double*);
+constexpr int cores_per_cluster = 4;
+constexpr int memory_core = 0x80;
+constexpr size_t stack_bytes = 512 << 10;
+
+Entry entry;
+const double* words;
+ucontext_t scheduler;
+struct Fibre {
+  ucontext_t context;
+  std::vector<char> stack;
+};
+std::vector<Fibre> fibres;
+
+struct Capacity {
+  int64_t nram, wram, sram;
+};
+/// Without the 128 KB that the tool chain keeps in NRAM for the scalar stack; as much is kept of SRAM.
+Capacity capacity_of(int arch) {
+  constexpr int64_t K = 1024;
+  if (arch >= 592) return {(512 - 128) * K, 512 * K, (2048 - 128) * K};
+  return {(768 - 128) * K, 1024 * K, (4096 - 128) * K};
+}
+
+void fill_unknown(char* p, int64_t bytes) {
+  uint32_t* words32 = (uint32_t*)p;
+  std::fill(words32, words32 + bytes / 4, unknown_word);
+}
+
+void set_ids(const Core& core) {
+  taskId = core.task;
+  taskIdX = core.task % taskDimX;
+  taskIdY = core.task / taskDimX % taskDimY;
+  taskIdZ = core.task / (taskDimX * taskDimY);
+  clusterId = core.cluster % std::max(1, machine.config.clusters);
+  coreId = core.is_memory_core ? memory_core : core.id;
+}
+
+void swap_in(Core& core) {
+  memcpy(machine.nram.base, core.nram.data(), machine.nram.size);
+  memcpy(machine.wram.base, core.wram.data(), machine.wram.size);
+  if (machine.resident_cluster != core.cluster && machine.sram.size > 0) {
+    if (machine.resident_cluster >= 0)
+      memcpy(machine.clusters[machine.resident_cluster].sram.data(), machine.sram.base, machine.sram.size);
+    memcpy(machine.sram.base, machine.clusters[core.cluster].sram.data(), machine.sram.size);
+    machine.resident_cluster = core.cluster;
+  }
+  machine.core = &core;
+  set_ids(core);
+}
+void swap_out(Core& core) {
+  memcpy(core.nram.data(), machine.nram.base, machine.nram.size);
+  memcpy(core.wram.data(), machine.wram.base, machine.wram.size);
+}
+
+void prepare(Core& core) {
+  core.nram_known.assign(machine.nram.size, 0);
+  core.wram_known.assign(machine.wram.size, 0);
+  core.compute_read.assign(machine.nram.size / 4 + 1, 0);
+  core.compute_write.assign(machine.nram.size / 4 + 1, 0);
+  core.clock.assign(machine.cores.size(), 0);
+}
+
+void run_fibre(int index) {
+  entry(words);
+  finish(-1);
+  machine.cores[index].is_done = true;
+  for (;;) swapcontext(&fibres[index].context, &scheduler);
+}
+
+/// The cores of one job until all are done or none can go on.
+void run_job(int first_task) {
+  auto& m = machine;
+  const int clusters = m.config.clusters;
+  const int per = cores_per_cluster + 1;
+  m.cores.assign(clusters * per, Core());
+  m.clusters.assign(clusters, Cluster());
+  m.resident_cluster = -1;
+  m.line_writers.clear();
+  m.locks.clear();
+  fibres.clear();
+  fibres.resize(m.cores.size());
+  for (auto& c : m.clusters) {
+    c.sram.resize(m.sram.size);
+    fill_unknown(c.sram.data(), m.sram.size);
+    c.sram_known.assign(m.sram.size, 0);
+    const size_t granules = m.sram.size / 4 + 1;
+    c.writer.assign(granules, 0);
+    c.write_time.assign(granules, 0);
+    c.read_time.assign(granules * m.cores.size(), 0);
+  }
+  for (size_t i = 0; i < m.cores.size(); i++) {
+    Core& c = m.cores[i];
+    c.cluster = (int)i / per;
+    c.id = (int)i % per;
+    c.is_memory_core = c.id == cores_per_cluster;
+    c.task = first_task + c.cluster * cores_per_cluster + (c.is_memory_core ? 0 : c.id);
+    prepare(c);
+    c.clock[i] = 1;
+    c.nram.resize(m.nram.size);
+    c.wram.resize(m.wram.size);
+    fill_unknown(c.nram.data(), m.nram.size);
+    fill_unknown(c.wram.data(), m.wram.size);
+    Fibre& f = fibres[i];
+    f.stack.resize(stack_bytes);
+    getcontext(&f.context);
+    f.context.uc_stack.ss_sp = f.stack.data();
+    f.context.uc_stack.ss_size = f.stack.size();
+    f.context.uc_link = &scheduler;
+    makecontext(&f.context, (void (*)())run_fibre, 1, (int)i);
+  }
+  for (;;) {
+    std::vector<int> ready;
+    int waiting = -1;
+    for (size_t i = 0; i < m.cores.size(); i++)
+      if (!m.cores[i].is_done) {
+        if (m.cores[i].waiting) waiting = (int)i;
+        else ready.push_back((int)i);
+      }
+    if (ready.empty()) {
+      if (waiting < 0) return;
+      std::string where;
+      std::map<std::string, int> places;
+      for (auto& c : m.cores) {
+        const std::string who = c.is_memory_core ? "memory core" : "core";
+        places[c.is_done ? who + " has ended" : who + " waits in " + c.waiting + " at line " + std::to_string(c.waiting_line)]++;
+      }
+      for (auto& [place, n] : places) where += (where.empty() ? "" : "; ") + std::to_string(n) + " x " + place;
+      m.core = &m.cores[waiting];
+      report("deadlock", m.cores[waiting].waiting, m.cores[waiting].waiting_line, "expected all cores to meet, got " + where);
+      return;
+    }
+    const int next = ready[next_random((uint32_t)ready.size())];
+    swap_in(m.cores[next]);
+    swapcontext(&scheduler, &fibres[next].context);
+    swap_out(m.cores[next]);
+  }
+}
+
+/// Block: every task alone, on any core.
+void run_task(int task) {
+  auto& m = machine;
+  Core& c = m.cores[0];
+  c.task = task;
+  c.id = (int)next_random(cores_per_cluster);
+  c.pending.clear();
+  c.nram_tags.clear();
+  c.wram_tags.clear();
+  c.compute_seen = c.compute_now;
+  if (m.is_checked()) {
+    std::fill(c.nram_known.begin(), c.nram_known.end(), 0);
+    std::fill(c.wram_known.begin(), c.wram_known.end(), 0);
+    fill_unknown(m.nram.base, m.nram.size);
+    fill_unknown(m.wram.base, m.wram.size);
+  }
+  m.core = &c;
+  set_ids(c);
+  entry(words);
+  finish(-1);
+}
+
+bool fits(const char* memory, int64_t size, int64_t capacity) {
+  if (size <= capacity) return true;
+  report("capacity", memory, 0, "expected at most " + std::to_string(capacity) + " bytes, got " + std::to_string(size));
+  return false;
+}
+bool fits_chip() {
+  auto& m = machine;
+  const Capacity cap = capacity_of(m.config.arch);
+  if (!fits("NRAM", m.nram.size, cap.nram) || !fits("WRAM", m.wram.size, cap.wram) || !fits("SRAM", m.sram.size, cap.sram)) return false;
+  const int clusters = m.config.clusters, step = cores_per_cluster * clusters;
+  if (clusters > 0 && m.config.num_tasks % step != 0)
+    report("task-type", "launch", 0, "expected dim.x to be a multiple of " + std::to_string(step) + " for Union" + std::to_string(clusters) + ", got " + std::to_string(m.config.num_tasks));
+  else if (clusters == 0 && m.sram.size > 0)
+    report("task-type", "launch", 0, "expected no cluster memory in a Block kernel, got " + std::to_string(m.sram.size) + " bytes of SRAM");
+  return m.num_reports == 0;
+}
+
+/// Jobs in any order.
+void run_all() {
+  auto& m = machine;
+  taskDim = taskDimX = m.config.num_tasks;
+  taskDimY = taskDimZ = 1;
+  clusterDim = m.config.clusters;
+  const int step = clusterDim == 0 ? 1 : cores_per_cluster * clusterDim;
+  std::vector<int> order(m.config.num_tasks / step);
+  for (size_t i = 0; i < order.size(); i++) order[i] = (int)i * step;
+  for (size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[next_random((uint32_t)i)]);
+  m.line_writers.clear();
+  if (clusterDim > 0) {
+    for (int task : order) run_job(task);
+    return;
+  }
+  m.cores.assign(1, Core());
+  m.clusters.clear();
+  prepare(m.cores[0]);
+  for (int task : order) run_task(task);
+}
+}  // namespace
+
+uint32_t next_random(uint32_t below) {
+  machine.random = machine.random * 6364136223846793005ull + 1442695040888963407ull;
+  return (uint32_t)(machine.random >> 33) % below;
+}
+
+void report(const char* rule, const char* op, int line, const std::string& message, const void* where) {
+  auto& m = machine;
+  if (m.num_reports++ > 0) return;
+  const std::string who = !m.core ? "" : m.core->is_memory_core ? " (memory core)" : " (task " + std::to_string(m.core->task) + ")";
+  m.first_report = std::string("rule=") + rule + "\nline=" + std::to_string(line) + "\nbuffer=" + (where ? name_of(where) : "") + "\nmessage=" + op + ": " + message + who + "\n";
+}
+
+void wait_for(const char* op, int line, int group, int participants) {
+  auto& m = machine;
+  Core& own = *m.core;
+  finish(-1);
+  own.compute_seen = own.compute_now;
+  std::vector<Core*> met;
+  for (auto& c : m.cores)
+    if (&c == &own || (c.waiting && c.waiting_group == group)) met.push_back(&c);
+  if ((int)met.size() == participants) {
+    std::vector<uint32_t> latest(m.cores.size(), 0);
+    for (Core* c : met)
+      for (size_t i = 0; i < latest.size(); i++) latest[i] = std::max(latest[i], c->clock[i]);
+    for (Core* c : met) {
+      c->clock = latest;
+      c->clock[c - m.cores.data()]++;
+      c->waiting = nullptr;
+    }
+  } else {
+    own.waiting = op;
+    own.waiting_line = line;
+    own.waiting_group = group;
+  }
+  swapcontext(&fibres[&own - m.cores.data()].context, &scheduler);
+}
+
+void yield_sometimes() {
+  auto& m = machine;
+  if (m.config.clusters == 0 || next_random(4) != 0) return;
+  swapcontext(&fibres[m.core - m.cores.data()].context, &scheduler);
+}
+void yield_now() { swapcontext(&fibres[machine.core - machine.cores.data()].context, &scheduler); }
+
+}  // namespace bang
+
+using namespace bang;
+
+/// sizes: bytes behind a pointer argument, -1 for a number. launch: tasks, clusters of a job (0: Block), seed, report races
+/// (unused), relaxed. Returns 1 and a report when a rule was broken.
+extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), const double* args, const double* sizes,
+                        int num_args, const double* launch, int arch, int is_checked, char* out, int out_bytes) {
+  auto& m = machine;
+  m.config = {arch, (int)launch[0], (int)launch[1], (uint32_t)launch[2], is_checked != 0, launch[4] != 0};
+  m.random = (uint64_t)launch[2] * 2654435761u + 12345;
+  m.first_report.clear();
+  m.num_reports = 0;
+  m.counters = Counters();
+  m.core = nullptr;
+  m.arguments.clear();
+  for (int i = 0; i < num_args; i++)
+    if (sizes[i] >= 0) m.arguments.push_back({(const char*)(uintptr_t)args[i], (int64_t)sizes[i], "argument " + std::to_string(i)});
+  m.objects = &objects_of((const void*)call);
+  char* bounds[6];
+  memories(bounds);
+  m.nram = {bounds[0], bounds[1] - bounds[0]};
+  m.wram = {bounds[2], bounds[3] - bounds[2]};
+  m.sram = {bounds[4], bounds[5] - bounds[4]};
+  if (fits_chip()) {
+    entry = call;
+    words = args;
+    run_all();
+  }
+  m.core = nullptr;
+  fibres.clear();
+  m.cores.clear();
+  snprintf(out, out_bytes, "%s", m.first_report.c_str());
+  return m.num_reports > 0;
+}
+/// Bytes in, out and moved on the chip, elements of vector ops, multiply-adds of the last launch.
+extern "C" void bang_counters(double* out) {
+  const Counters& c = machine.counters;
+  out[0] = (double)c.bytes_in, out[1] = (double)c.bytes_out, out[2] = (double)c.bytes_moved;
+  out[3] = (double)c.vector_elements, out[4] = (double)c.multiply_adds;
+}
