@@ -55,7 +55,8 @@ const isInside = (at: IndexExpr, extent: number, bound: IndexExpr): boolean => {
   return a !== undefined && b !== undefined && a >= 0 && a + extent <= b;
 };
 
-export function boxOf(chip: Chip, space: Space, view: View, at: readonly IndexExpr[], tile: Pick<TileValue, "dtype" | "shape">): Box {
+/** `keepsRows`: the row stays an axis of its own even where the next axis continues it. */
+export function boxOf(chip: Chip, space: Space, view: View, at: readonly IndexExpr[], tile: Pick<TileValue, "dtype" | "shape">, keepsRows = false): Box {
   const rows = rowsOf(chip, space, tile);
   const { shape } = tile;
   const isDense = rows.rows === 1 || rows.length === rows.pitch;
@@ -73,7 +74,8 @@ export function boxOf(chip: Chip, space: Space, view: View, at: readonly IndexEx
     inner *= d === shape.length - 1 && !isDense ? rows.pitch : extent;
     const next = axes[0];
     const [outerStride, innerStride] = [constant(stride), next && constant(next.stride)];
-    const joins = next?.isFull && innerStride !== undefined && outerStride === next.extent * innerStride && axis.inner === next.extent * next.inner; // prettier-ignore
+    const isRow = keepsRows && axes.length === 1;
+    const joins = !isRow && next?.isFull && innerStride !== undefined && outerStride === next.extent * innerStride && axis.inner === next.extent * next.inner; // prettier-ignore
     if (joins) axes[0] = { extent: extent * next.extent, stride: next.stride, inner: next.inner, at: axis.at, bound, unit: next.extent, isFull }; // prettier-ignore
     else axes.unshift(axis);
   }

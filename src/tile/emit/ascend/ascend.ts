@@ -6,11 +6,13 @@
  * Main function: `emitAscend`. Meaning: interpret.ts. Source: the public Ascend C programming guide.
  */
 import type { Chip } from "../../chips/types.ts";
-import type { Param, Stmt, TileProgram } from "../../ir.ts";
+import type { Param, Stmt, TileProgram, TileValue } from "../../ir.ts";
 import { lower } from "../../passes.ts";
 import { LineWriter } from "../c-like/line-writer.ts";
 import { typeNames } from "./buffers.ts";
-import type { Node } from "./code.ts";
+import { hasWork, type Node } from "./code.ts";
+import { CubeCore } from "./cube.ts";
+import { Handover } from "./handover.ts";
 import { Plan } from "./plan.ts";
 import { synchronise } from "./sync.ts";
 import { VectorCore } from "./vector.ts";
@@ -29,8 +31,18 @@ const kernelTypes = { vector: "KERNEL_TYPE_AIV_ONLY", cube: "KERNEL_TYPE_AIC_ONL
 const argumentOf = (p: Param): string =>
   p.kind === "buffer" ? `GM_ADDR ${p.name}` : p.kind === "index" ? `int64_t ${p.name}` : `float ${p.name}`;
 
+/** What a core does at a statement; a tile that is none of its business it passes over. */
+interface Core {
+  let(tile: TileValue): void;
+  store(stmt: Extract<Stmt, { kind: "store" }>, at: number): void;
+  scatter(stmt: Extract<Stmt, { kind: "scatter" }>, at: number): void;
+  /** Around a loop: a carried tile takes its first value, or that of the next turn. */
+  carry(slot: number, value: number, when: "before" | "next"): void;
+  readonly declarations: ReadonlyMap<string, string>;
+}
+
 /** The statements of one core, in text order; positions count as in liveness.ts. */
-function statements(plan: Plan, core: VectorCore, stmts: readonly Stmt[], clock: { at: number }): void {
+function statements(plan: Plan, core: Core, stmts: readonly Stmt[], clock: { at: number }): void {
   const { scalars, homes } = plan;
   for (const s of stmts) {
     const at = clock.at++;
@@ -47,57 +59,83 @@ function statements(plan: Plan, core: VectorCore, stmts: readonly Stmt[], clock:
       case "if": {
         const cond = scalars.index(s.cond);
         const body = scalars.scoped(() => statements(plan, core, s.body, clock));
-        scalars.nodes.push({ kind: "block", head: `if (${cond}) `, body, repeats: false });
+        if (hasWork(body)) scalars.nodes.push({ kind: "block", head: `if (${cond}) `, body, repeats: false });
         break;
       }
       case "loop": {
-        const carries = s.init.map((_, slot) => homes.live.carryOf(`${s.id}:${slot}`));
+        const carry = (values: readonly number[], when: "before" | "next"): void =>
+          values.forEach((value, slot) => {
+            const tile = homes.live.carryOf(`${s.id}:${slot}`);
+            if (tile !== undefined) core.carry(tile, value, when);
+          });
         const [start, end] = [scalars.index(s.start), scalars.index(s.end, 1)];
-        s.init.forEach((init, slot) => {
-          if (carries[slot] !== undefined && homes.isVector(carries[slot])) core.carry(carries[slot], init);
-        });
+        carry(s.init, "before");
         const body = scalars.scoped(() => {
           statements(plan, core, s.body, clock);
-          s.next.forEach((next, slot) => {
-            if (carries[slot] !== undefined && homes.isVector(carries[slot])) core.carry(carries[slot], next);
-          });
+          carry(s.next, "next");
         });
         clock.at++;
         const i = `i${s.id}`;
-        scalars.nodes.push({ kind: "block", head: `for (int64_t ${i} = ${start}; ${i} < ${end}; ${i} += ${s.step}) `, body, repeats: true }); // prettier-ignore
+        if (hasWork(body)) scalars.nodes.push({ kind: "block", head: `for (int64_t ${i} = ${start}; ${i} < ${end}; ${i} += ${s.step}) `, body, repeats: true }); // prettier-ignore
       }
     }
   }
 }
 
-export function emitAscend(program: TileProgram, chip: Chip, entry = `${program.name.replace(/\W/g, "_")}_kernel`): AscendKernel {
-  const plan = new Plan(lower(program, chip));
-  const core = new VectorCore(plan);
-  const body = plan.scalars.scoped(() => statements(plan, core, plan.lowering.program.body, { at: 0 }));
-  const kind = "vector";
+/** The text of one core: its views of device memory, its places, the loop over programs. */
+function emitCore(plan: Plan, name: "cube" | "vector", core: Core, handover: Handover): string | undefined {
+  const { program } = plan.lowering;
+  const body = plan.scalars.scoped(() => statements(plan, core, program.body, { at: 0 }));
+  if (!hasWork(body)) return undefined;
   const out = new LineWriter();
-  out.add(`KERNEL_TASK_TYPE_DEFAULT(${kernelTypes[kind]});`, "InitSocState();");
+  const text = JSON.stringify(body);
   for (const p of program.params)
-    if (p.kind === "buffer") {
-      const type = p.dtype === "bf16" ? "uint16_t" : typeNames[p.dtype];
-      out.add(`GlobalTensor<${type}> ${p.name}Gm;`, `${p.name}Gm.SetGlobalBuffer((__gm__ ${type}*)${p.name});`);
+    for (const suffix of ["Gm", "Cube"]) {
+      if (p.kind !== "buffer" || !new RegExp(`\\b${p.name}${suffix}\\b`).test(text)) continue;
+      // The vector core copies bf16 as 16-bit words.
+      const type = p.dtype === "bf16" && suffix === "Gm" ? "uint16_t" : p.dtype === "bool" ? "uint8_t" : typeNames[p.dtype]; // prettier-ignore
+      out.add(
+        `GlobalTensor<${type}> ${p.name}${suffix};`,
+        `${p.name}${suffix}.SetGlobalBuffer((__gm__ ${type}*)${p.name});`,
+      );
     }
-  out.add("// Places in the unified buffer; tiles whose lives do not meet share theirs.", ...core.declarations.values());
+  out.add("// Places, in bytes; tiles whose lives do not meet share theirs.", ...core.declarations.values());
+  const [open, close] = [handover.open(name), handover.close(name)];
+  if (open.length) out.add("// Slots between the cores; what a core reads is free to be written at first.", ...open);
   const grid: Node[] = [{ kind: "block", head: "for (int64_t pid = GetBlockIdx(); pid < gridX * gridY * gridZ; pid += GetBlockNum()) ", body: [...programIds(body), ...body], repeats: true, isGrid: true }]; // prettier-ignore
   synchronise(grid, out);
-  out.add("PipeBarrier<PIPE_ALL>();");
-  const args = [...program.params.map(argumentOf), "int64_t gridX", "int64_t gridY", "int64_t gridZ"];
+  if (close.length) out.add("// No flag is left behind.", ...close);
+  return String(out);
+}
+
+/** `entry` names the function. */
+export function emitAscend(program: TileProgram, chip: Chip, entry = `${program.name.replace(/\W/g, "_")}_kernel`): AscendKernel {
+  const plan = new Plan(lower(program, chip));
+  const handover = new Handover(plan);
+  const [cubeCore, vectorCore] = [new CubeCore(plan, handover), new VectorCore(plan, handover)];
+  // Once for the slots that both cores must know.
+  for (const core of [cubeCore, vectorCore]) plan.scalars.scoped(() => statements(plan, core, plan.lowering.program.body, { at: 0 })); // prettier-ignore
+  const cube = emitCore(plan, "cube", cubeCore, handover);
+  const vector = emitCore(plan, "vector", vectorCore, handover);
+  const kind = cube === undefined ? "vector" : vector === undefined ? "cube" : "mix11";
+  const workspace = handover.workspaceBytes > 0;
+  const indent = (text: string): string => text.replaceAll(/^/gm, "  ");
+  const parts = kind === "mix11" ? [`  if ASCEND_IS_AIC {\n${indent(cube!)}\n  }`, `  if ASCEND_IS_AIV {\n${indent(vector!)}\n  }`] : [cube ?? vector ?? ""]; // prettier-ignore
+  const args = [...program.params.map(argumentOf), "int64_t gridX", "int64_t gridY", "int64_t gridZ", ...(workspace ? ["GM_ADDR workspace"] : [])]; // prettier-ignore
   const source = [
     `// ${program.name} for ${chip.name}`,
     '#include "kernel_operator.h"',
     "using namespace AscendC;",
     "",
     `extern "C" __global__ __aicore__ void ${entry}(${args.join(", ")}) {`,
-    String(out),
+    `  KERNEL_TASK_TYPE_DEFAULT(${kernelTypes[kind]});`,
+    "  InitSocState();",
+    ...parts,
+    "  PipeBarrier<PIPE_ALL>();",
     "}",
     "",
   ].join("\n");
-  return { source, entry, kind, workspaceBytesPerBlock: 0 };
+  return { source, entry, kind, workspaceBytesPerBlock: handover.workspaceBytes };
 } // prettier-ignore
 
 /** The position of a program in the grid, as far as its statements ask for it. */

@@ -11,15 +11,15 @@ import type { Lowering } from "../../passes.ts";
 import { opName } from "../../print.ts";
 import type { Placement } from "../../spaces.ts";
 import { Scalars } from "./scalars.ts";
-import type { VectorCore } from "./vector.ts";
+
+/** Parts that a tile has one of, however long they live. */
+const lasting: ReadonlySet<string> = new Set(["value", "operand", "product", "left", "right"]);
 
 export class Plan {
   readonly lowering: Lowering;
   readonly homes: Homes;
   readonly scalars: Scalars;
   private readonly placements = new Map<string, Placement[]>();
-  /** Brings a product into the vector core; set by the kernel that has a cube core. */
-  receive: (core: VectorCore, tile: TileValue) => void = () => this.refuse("dot", "f32", "no lowering yet");
 
   constructor(lowering: Lowering) {
     this.lowering = lowering;
@@ -38,8 +38,8 @@ export class Plan {
     throw new CompileError(`emit: kernel ${program.name} on ${chip.name}: ${op} of ${dtype}: ${reason}`, { pass: "emitAscend", target: chip.name }); // prettier-ignore
   };
 
-  /** Room of a tile; of several under one name, that of the statement at `at`. */
-  findPlacement(tile: number, part: string, at = part === "value" ? undefined : this.homes.live.at(tile)): Placement | undefined {
+  /** Room of a tile; of several under one name, that of the statement at `at`, or else of the tile's own. */
+  findPlacement(tile: number, part: string, at = lasting.has(part) ? undefined : this.homes.live.at(tile)): Placement | undefined {
     const list = this.placements.get(`${tile} ${part}`);
     return at === undefined ? list?.[0] : list?.find((p) => p.from === at);
   } // prettier-ignore

@@ -10,12 +10,10 @@ import { LineWriter } from "../c-like/line-writer.ts";
 
 /** Ids that programs may use of each event; 6 and 7 are the tool chain's. */
 const NUM_EVENTS = 6;
-const events = new Set(
-  [
-    ...["S_V", "S_MTE2", "S_MTE3", "V_S", "MTE2_S", "MTE3_S", "V_MTE2", "V_MTE3", "MTE2_V", "MTE3_V", "MTE2_MTE3", "MTE3_MTE2"],
-    ...["M_MTE1", "M_MTE2", "M_FIX", "MTE1_M", "MTE1_MTE2", "MTE2_M", "MTE2_MTE1", "FIX_M", "FIX_MTE1"],
-  ], // prettier-ignore
-);
+const events: ReadonlySet<string> = new Set([
+  "S_V", "S_MTE2", "S_MTE3", "V_S", "MTE2_S", "MTE3_S", "V_MTE2", "V_MTE3", "MTE2_V", "MTE3_V", "MTE2_MTE3", "MTE3_MTE2",
+  "M_MTE1", "M_MTE2", "M_FIX", "MTE1_M", "MTE1_MTE2", "MTE2_M", "MTE2_MTE1", "FIX_M", "FIX_MTE1",
+]); // prettier-ignore
 
 /** Something issued, and the pipes whose later work is known to come after it. */
 interface Pending {
@@ -45,6 +43,8 @@ const allPipes: readonly Pipe[] = ["S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX"]
 /** The scalar unit issues everything, so what it has read comes before all that follows. */
 const ordered = ({ pipe, isWrite }: Access): Set<Pipe> => new Set(pipe !== "S" ? [] : isWrite ? ["S"] : allPipes);
 
+const accessesOf = (nodes: readonly Node[]): Access[] => nodes.flatMap((n) => (n.kind === "instr" ? n.accesses : n.kind === "block" ? accessesOf(n.body) : [])); // prettier-ignore
+
 class Walk {
   private readonly out: LineWriter;
   constructor(out: LineWriter) {
@@ -71,8 +71,10 @@ class Walk {
         return state;
       }
       case "block": {
+        // What the turns of a loop must wait for once, they wait for before the first.
+        if (node.repeats && !node.isGrid) this.order(accessesOf(node.body), state);
         let entry = copy(state);
-        for (let before = ""; node.repeats && before !== textOf(entry);) {
+        for (let before = "?"; node.repeats && before !== textOf(entry);) {
           before = textOf(entry);
           const end = new Walk(new LineWriter()).list(node.body, copy(entry));
           if (node.isGrid) for (const [key, p] of end) if (p.access?.memory.startsWith(DEVICE)) end.delete(key);
@@ -89,7 +91,7 @@ class Walk {
   private order(accesses: readonly Access[], state: State): void {
     for (const isSame of [false, true])
       for (const mine of accesses)
-        for (const p of [...state.values()]) {
+        for (const p of state.values()) {
           if (!p.access || (p.pipe === mine.pipe) !== isSame) continue;
           if (p.before.has(mine.pipe) || !conflicts(p.access, mine)) continue;
           if (isSame) this.barrier(mine.pipe, state);

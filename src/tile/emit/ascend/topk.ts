@@ -39,6 +39,7 @@ export function emitTopk(t: Topk): void {
   add(`Adds(${scores.text}, ${src.text}[r * ${from.pitch}], 0.0f, ${from.length});`);
   add(`CreateVecIndex(${i32.text}, (int32_t)0, ${n});`);
   add(`Sort32(${lists[0].text}, ${scores.text}, ${positions.text}, ${n / 32});`);
+  let numMerges = 0;
   let [now, runs]: [0 | 1, number[]] = [0, Array<number>(n / 32).fill(32)];
   while (runs.length > 1) {
     const next: number[] = [];
@@ -55,7 +56,9 @@ export function emitTopk(t: Topk): void {
         const starts = group.map((_, j) => start + group.slice(0, j).reduce((x, y) => x + y, 0));
         const sources = [0, 1, 2, 3].map((j) => shifted(a, offset(starts[j] ?? starts[0]!)));
         const lengths = [0, 1, 2, 3].map((j) => group[j] ?? 0);
-        add(`MrgSort(${shifted(b, offset(start))}, MrgSortSrcList<float>{${sources.join(", ")}}, MrgSort4Info{{${lengths.join(", ")}}, false, ${2 ** group.length - 1}, 1});`); // prettier-ignore
+        const name = `lengths${numMerges++}`;
+        lines.push(`  const uint16_t ${name}[4] = {${lengths.join(", ")}};`);
+        add(`MrgSort(${shifted(b, offset(start))}, MrgSortSrcList<float>(${sources.join(", ")}), MrgSort4Info(${name}, false, ${2 ** group.length - 1}, 1));`); // prettier-ignore
       }
       next.push(total);
       start += total;

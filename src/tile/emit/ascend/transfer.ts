@@ -12,7 +12,8 @@ import { DEVICE, type Access } from "./code.ts";
 import { bin, offsetOf, type Scalars } from "./scalars.ts";
 import { part, type Steps } from "./steps.ts";
 
-export interface Transfer {
+/** A box whose sizes are to be named. */
+export interface Sized {
   readonly scalars: Scalars;
   readonly steps: Steps;
   /** Prefix of the names of sizes. */
@@ -20,6 +21,8 @@ export interface Transfer {
   readonly view: View;
   readonly at: readonly IndexExpr[];
   readonly box: Box;
+}
+export interface Transfer extends Sized {
   readonly tile: Buf;
   /** Room for elements one block each; absent where the box is not spread. */
   readonly blocks: Buf | undefined;
@@ -27,30 +30,30 @@ export interface Transfer {
 }
 
 /** A run of an axis inside of the view: where it begins in the box and how many elements it has, as text. */
-interface Run {
+export interface Run {
   readonly axis: BoxAxis;
   readonly low: string;
   readonly count: string;
 }
 
 const gm = (view: View, isWrite: boolean): Access => ({ pipe: isWrite ? "MTE3" : "MTE2", isWrite, memory: DEVICE + view.buffer, from: 0, to: 1 }); // prettier-ignore
-const num = (text: string): number | undefined => (/^\d+$/.test(text) ? Number(text) : undefined);
-const paren = (text: string): string => (/^[\w.]+$/.test(text) ? text : `(${text})`);
-const times = (a: string, b: string | number): string => {
+export const num = (text: string): number | undefined => (/^\d+$/.test(text) ? Number(text) : undefined);
+export const paren = (text: string): string => (/^[\w.]+$/.test(text) ? text : `(${text})`);
+export const times = (a: string, b: string | number): string => {
   const [x, y] = [num(a), num(String(b))];
   if (x !== undefined && y !== undefined) return String(x * y);
   return y === 1 ? a : x === 1 ? String(b) : x === 0 || y === 0 ? "0" : `${paren(a)} * ${paren(String(b))}`;
 };
-const plus = (...terms: readonly string[]): string => terms.filter((t) => t !== "0").join(" + ") || "0";
-const cast16 = (text: string): string => (num(text) !== undefined ? text : `(uint16_t)${paren(text)}`);
-const cast32 = (text: string): string => (num(text) !== undefined ? text : `(uint32_t)${paren(text)}`);
+export const plus = (...terms: readonly string[]): string => terms.filter((t) => t !== "0").join(" + ") || "0";
+export const cast16 = (text: string): string => (num(text) !== undefined ? text : `(uint16_t)${paren(text)}`);
+export const cast32 = (text: string): string => (num(text) !== undefined ? text : `(uint32_t)${paren(text)}`);
 
 /** Copies move bits, so bf16 travels as 16-bit words. */
 const moved = (b: Buf): Buf => (b.dtype === "bf16" ? asLanes16(b) : b.dtype === "bool" || b.dtype === "e4m3" ? as(b, "u8") : b); // prettier-ignore
 const wordOf = (dtype: DType): string => (dtype === "bf16" ? "uint16_t" : dtype === "bool" || dtype === "e4m3" ? "uint8_t" : typeNames[dtype]); // prettier-ignore
 
 /** The runs of a box's axes, with named sizes where they depend on the program; and what must hold for any element. */
-function runsOf(t: Transfer): { runs: Run[]; guards: string[]; partial: string[] } {
+export function runsOf(t: Sized): { runs: Run[]; guards: string[]; partial: string[] } {
   const { scalars, box, name } = t;
   const [guards, partial]: [string[], string[]] = [[], []];
   const labels = ["cols", "rows", "planes", "boxes", "groups"];
@@ -83,7 +86,7 @@ function runsOf(t: Transfer): { runs: Run[]; guards: string[]; partial: string[]
 }
 
 /** `body` lines inside loops over `runs` and under `guards`. */
-function nest(runs: readonly Run[], guards: readonly string[], body: readonly string[]): string[] {
+export function nest(runs: readonly Run[], guards: readonly string[], body: readonly string[]): string[] {
   let lines = [...body];
   const inside = (head: string): string[] => [`${head} {`, ...lines.map((l) => `  ${l}`), "}"];
   for (const [i, r] of [...runs.entries()].toReversed()) lines = inside(`for (int64_t j${i} = ${r.low}; j${i} < ${plus(r.low, r.count)}; j${i}++)`); // prettier-ignore

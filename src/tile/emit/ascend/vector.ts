@@ -8,8 +8,10 @@ import { boxOf } from "../../boxes.ts";
 import type { Stmt, TileValue, View, IndexExpr } from "../../ir.ts";
 import { rowsOf, type Rows } from "../../padding.ts";
 import type { Placement } from "../../spaces.ts";
+import type { Handover } from "./handover.ts";
+import { operandOf } from "./operands.ts";
 import type { Plan } from "./plan.ts";
-import { literal, typeNames, type Buf } from "./buffers.ts";
+import { asLanes16, touch, typeNames, type Buf } from "./buffers.ts";
 import { binaryRows, castMode, emitCompare, emitMaskCast, emitSelect, unaryRows, type Lanes } from "./elementwise.ts";
 import { emitBroadcast, emitCumsum, emitIota, emitReduce, emitRelayout } from "./shapes.ts";
 import { Steps, part } from "./steps.ts";
@@ -22,8 +24,11 @@ export class VectorCore {
   /** Local tensors to declare, in order of use: name -> text. */
   readonly declarations = new Map<string, string>();
 
-  constructor(plan: Plan) {
+  private readonly handover: Handover;
+
+  constructor(plan: Plan, handover: Handover) {
     this.plan = plan;
+    this.handover = handover;
     this.steps = new Steps(plan.scalars);
   }
 
@@ -93,11 +98,48 @@ export class VectorCore {
   // ---- statements ----
   let(tile: TileValue): void {
     const { homes } = this.plan;
-    if (!homes.isVector(tile.id)) return;
-    // A view of a tile that is already there.
-    if (homes.root(tile.id) !== tile.id || tile.op.kind === "carry" || tile.op.kind === "result") return;
-    this.steps.comment(this.plan.describe(tile));
-    this.compute(tile);
+    const { id, op } = tile;
+    // A reshaped tile is a view of one that is already there.
+    if (homes.root(id) !== id) return;
+    if (homes.isVector(id) && op.kind !== "carry") {
+      const isThere = op.kind === "result" && !homes.isProduct(id);
+      if (!isThere) this.steps.comment(this.plan.describe(tile));
+      if (op.kind === "dot" || (op.kind === "result" && !isThere)) this.receive(tile);
+      else this.compute(tile);
+    }
+    this.send(tile);
+  }
+  /** A product of the cube core, and the sum it joins. */
+  private receive(tile: TileValue): void {
+    const { homes } = this.plan;
+    const [m, n] = tile.shape as [number, number];
+    const slot = this.handover.toVector(tile.id, m, n, tile.dtype);
+    const dst = this.buf(tile.id);
+    const { pitch } = rowsOf(homes.chip, homes.roles.vector, tile);
+    this.handover.wait(this.steps, slot.ready);
+    this.steps.lines([`DataCopyPad(${dst.text}, ${slot.name}, ${blocks(n === 1 ? 1 : m, n === 1 ? m : n, pitch, tile.dtype, true)}, DataCopyPadExtParams<${typeNames[tile.dtype]}>{false, 0, 0, 0});`], [touch("MTE2", dst, true)]); // prettier-ignore
+    this.handover.set(this.steps, slot.free, "MTE2");
+    if (tile.op.kind !== "dot" || homes.isProduct(tile.id) || tile.op.acc === undefined) return;
+    const { acc } = tile.op;
+    if (this.isUniform(acc))
+      this.steps.op("Adds", dst, dst, this.plan.scalars.number(acc), String(this.lanesOf(tile.id).n)); // prettier-ignore
+    else this.steps.op("Add", dst, dst, this.buf(acc), String(this.lanesOf(tile.id).n));
+  }
+  /** A tile that dots of the cube core read. */
+  private send({ id, dtype }: TileValue): void {
+    const { homes } = this.plan;
+    if (homes.live.uniform.has(id) || homes.isStaged(id)) return;
+    const operand = operandOf(this.plan, id);
+    if (!operand) return;
+    const { rows, cols } = operand;
+    const slot = this.handover.toCube(id, rows, cols, dtype);
+    const src = this.buf(id);
+    const { pitch } = this.rows(id);
+    this.steps.comment(`${this.plan.nameOf(id)} to the cube core`);
+    this.handover.wait(this.steps, slot.free);
+    const words = dtype === "bf16" ? asLanes16(src) : src;
+    this.steps.lines([`DataCopyPad(${slot.name}, ${words.text}, ${blocks(cols === 1 ? 1 : rows, cols === 1 ? rows : cols, pitch, dtype, false)});`], [touch("MTE3", src, false)]); // prettier-ignore
+    this.handover.set(this.steps, slot.ready, "MTE3");
   }
 
   private compute(tile: TileValue): void {
@@ -151,14 +193,13 @@ export class VectorCore {
           axis: op.axis,
           refuse: this.plan.refuse,
         });
-      case "dot":
-        return this.plan.receive(this, tile);
       case "transpose":
       case "random":
         return this.plan.refuse(op.kind, dtype, "no lowering yet");
       case "full":
       case "scalar":
       case "index":
+      case "dot":
       case "carry":
       case "result":
         return;
@@ -189,6 +230,8 @@ export class VectorCore {
   }
   store(stmt: Extract<Stmt, { kind: "store" }>, statement: number): void {
     const { dtype } = this.tile(stmt.value);
+    // Products leave by the cube core.
+    if (!this.isUniform(stmt.value) && !this.plan.homes.isVector(stmt.value)) return;
     if (dtype === "bool") this.plan.refuse("store", dtype, "of packed bits");
     this.steps.comment(`${stmt.view.buffer} <- ${this.plan.nameOf(stmt.value)}`);
     const t = this.transfer(stmt.value, stmt.view, stmt.at, statement);
@@ -204,6 +247,7 @@ export class VectorCore {
   }
   /** A carried tile takes a value: before the first turn, and at the end of each. */
   carry(slot: number, value: number): void {
+    if (!this.plan.homes.isVector(slot)) return;
     const dst = this.buf(slot);
     const { rows, pitch } = this.rows(slot);
     if (this.isUniform(value))
@@ -213,4 +257,9 @@ export class VectorCore {
   }
 }
 
-export const zeroOf = (dtype: DType): string => literal(0, dtype);
+/** Rows between the workspace, where they follow each other, and the unified buffer. */
+function blocks(rows: number, cols: number, pitch: number, dtype: DType, isLoad: boolean): string {
+  const { size } = dtypes[dtype];
+  const gap = (pitch * size - Math.ceil((cols * size) / 32) * 32) / 32;
+  return `DataCopyExtParams{${rows}, ${cols * size}, ${isLoad ? `0, ${gap}` : `${gap}, 0`}, 0}`;
+}
