@@ -87,9 +87,7 @@ export class CubeCore {
     const c0 = 32 / dtypes[dtype].size;
     const isPadded = (rowsAreDepth && rows % FRACTAL_ROWS !== 0) || (colsAreDepth && cols % c0 !== 0);
     if (!isPadded && partial.length === 0) return;
-    const zero = dtypes[dtype].size === 2 ? "uint16_t" : typeNames[dtype];
-    const words = zero === typeNames[dtype] ? l1.text : `${l1.text}.ReinterpretCast<${zero}>()`;
-    const fill = `InitConstValue(${words}, InitConstValueParams<${zero}>{1, ${(l1.to - l1.from) / 32}, 0, 0});`;
+    const fill = fillZero(l1, (l1.to - l1.from) / 32);
     if (isPadded) return this.steps.lines([fill], [touch("MTE2", l1, true)]);
     const body = this.plan.scalars.scoped(() => this.steps.lines([fill, "PipeBarrier<PIPE_MTE2>();"], [touch("MTE2", l1, true)])); // prettier-ignore
     this.steps.nodes.push({ kind: "block", head: `if (${partial.join(" || ")}) `, body, repeats: false });
@@ -156,6 +154,30 @@ export class CubeCore {
   carry(slot: number, value: number, when: "before" | "next"): void {
     const { homes } = this.plan;
     if (when === "before" && homes.isProduct(slot) && !homes.isProduct(value)) this.steps.lines([`${this.newFlag(slot)} = true;`], []); // prettier-ignore
+  }
+  /** Zero for a sum whose loop had no turn; sizes are at least 1. */
+  private zeroIfNew(product: number): void {
+    const { homes } = this.plan;
+    const flag = this.newFlag(product);
+    const members = homes.sums.cell(product).map((id) => this.tile(id));
+    const mayBeEmpty = members.some(({ op }) => {
+      if (op.kind !== "carry") return false;
+      const { start, end } = homes.live.loops.get(op.loop)!.stmt;
+      return !(start.kind === "const" && (end.kind === "param" || (end.kind === "const" && end.value > start.value)));
+    });
+    const dot = members.find((t) => t.op.kind === "dot");
+    if (!flag || !mayBeEmpty || dot?.op.kind !== "dot") return;
+    const { dtype } = this.tile(dot.op.a);
+    const [m, n] = dot.shape as [number, number];
+    const [m16, n16] = [roundUp(m, FRACTAL_ROWS), roundUp(n, FRACTAL_ROWS)];
+    const body = this.plan.scalars.scoped(() => {
+      const l0a = this.declare(dot.id, "left", "A2", dtype);
+      const l0b = this.declare(dot.id, "right", "B2", dtype);
+      for (const [l0, size] of [[l0a, m16], [l0b, n16]] as const) this.steps.lines([fillZero(l0, size / FRACTAL_ROWS)], [touch("MTE1", l0, true)]); // prettier-ignore
+      const l0c = this.product(product);
+      this.steps.lines([`Mmad(${l0c.text}, ${l0a.text}, ${l0b.text}, MmadParams(${m16}, ${n16}, ${32 / dtypes[dtype].size}, 0, false, true));`], [touch("M", l0a, false), touch("M", l0b, false), touch("M", l0c, true)]); // prettier-ignore
+    });
+    this.steps.nodes.push({ kind: "block", head: `if (${flag}) `, body, repeats: false });
   }
   /** The vector core's. */
   scatter(): void {}
@@ -232,6 +254,7 @@ export class CubeCore {
     const l0c = this.product(id);
     const slot = this.handover.toVector(id, m, n, l0c.dtype);
     this.steps.comment(`${this.plan.nameOf(id)} to the vector core`);
+    this.zeroIfNew(id);
     this.handover.wait(this.steps, slot.free);
     this.steps.lines([this.fixpipe(l0c, m, slot.name, "0", l0c.dtype, String(m), String(n), "0", String(n))], [touch("FIX", l0c, false), { pipe: "FIX", isWrite: true, memory: DEVICE + slot.name, from: 0, to: 1 }]); // prettier-ignore
     this.handover.set(this.steps, slot.ready, "FIX");
@@ -269,10 +292,18 @@ export class CubeCore {
     const firstRow = plus(...loops.map((r, i) => times(`j${i}`, rowOf(r))), block?.low ?? "0");
     const device = plus(scalars.index(offsetOf(view, position)), ...loops.map((r, i) => times(`j${i}`, stride(r))), block ? times(block.low, stride(block)) : "0"); // prettier-ignore
     const pitch = block ? scalars.index(bin("add", block.axis.stride, 0)) : String(n);
+    this.zeroIfNew(product);
     const l0c = this.product(product);
     const line = this.fixpipe(l0c, m, `${view.buffer}Cube`, device, tile.dtype, block?.count ?? "1", row?.count ?? "1", firstRow, pitch); // prettier-ignore
     this.steps.lines(nest(loops, guards, [line]), [touch("FIX", l0c, false), { pipe: "FIX", isWrite: true, memory: DEVICE + view.buffer, from: 0, to: 1 }]); // prettier-ignore
   }
+}
+
+/** Blocks of 32 bytes in L1, fractals in L0. */
+function fillZero(b: Buf, blocks: number): string {
+  const zero = dtypes[b.dtype].size === 2 ? "uint16_t" : typeNames[b.dtype];
+  const words = zero === typeNames[b.dtype] ? b.text : `${b.text}.ReinterpretCast<${zero}>()`;
+  return `InitConstValue(${words}, InitConstValueParams<${zero}>{1, ${blocks}, 0, 0});`;
 }
 
 /** `count` times: from L1 (elements apart) to L0 (elements apart), `repeats` fractals or squares each. */

@@ -42,10 +42,10 @@ export function emitBroadcast(m: Move & { readonly shape: readonly number[]; rea
   const [last, fromLast] = [shape[shape.length - 1]!, fromShape[fromShape.length - 1]!];
   const [dst, src] = [asIntegers(m.dst), asIntegers(m.src)];
   const numRows = sizeOf(shape) / last;
-  const perBlock = 32 / dtypes[m.dst.dtype].size;
   if (isColumnBroadcast(fromShape, shape) && m.blocks && numRows > 1) return alongRows(m, m.blocks);
   if (last === 1) {
     // From one short column to a longer one: element by element on the scalar unit.
+    steps.clearPadding(m.dst, to);
     const row = sourceRow([...shape, 1], [...fromShape, 1]);
     const value = `${m.src.text}.GetValue(${row})`;
     if (sizeOf(fromShape) === 1) {
@@ -58,7 +58,7 @@ export function emitBroadcast(m: Move & { readonly shape: readonly number[]; rea
     const value = row === "0" ? "0" : row;
     return steps.lines([`for (int32_t r = 0; r < ${numRows}; r++) Duplicate(${m.dst.text}[r * ${to.pitch}], ${m.src.text}.GetValue(${value}), ${to.pitch});`], [touch("S", m.src, false), touch("V", m.dst, true)]); // prettier-ignore
   }
-  const length = Math.ceil(last / perBlock) * perBlock;
+  const length = to.pitch;
   const position = row === "0" ? src.text : `${src.text}[${/^r$/.test(row) ? row : `(${row})`} * ${from.pitch}]`;
   steps.rows(numRows, `Adds(${dst.text}[r * ${to.pitch}], ${position}, 0, ${length});`, m.dst, m.src);
 } // prettier-ignore
@@ -75,17 +75,17 @@ function alongRows({ steps, dst, to, src }: Move, blocks: Buf): void {
   }
   const pitchBlocks = to.pitch / perBlock;
   const reads = [blocks];
-  const chunks = Math.ceil(to.length / lanes);
+  const chunks = Math.ceil(to.pitch / lanes);
   if (pitchBlocks <= 255 && to.rows <= 255 && chunks <= to.rows) {
     // Chunks of 256 bytes, every row in one instruction.
     for (let c = 0; c < chunks; c++) {
-      const mask = Math.min(lanes, to.length - c * lanes);
+      const mask = Math.min(lanes, to.pitch - c * lanes);
       steps.lines([`Adds(${at(d, String(c * lanes)).text}, ${b.text}, ${s.dtype === "i32" ? "0" : "(int16_t)0"}, ${mask}, ${to.rows}, UnaryRepeatParams{1, 0, ${pitchBlocks}, 1});`], [touch("V", part(dst, dst.dtype, c * 256, dst.to - dst.from - c * 256), true), ...reads.map((x) => touch("V", x, false))]); // prettier-ignore
     }
     return;
   }
-  const full = Math.floor(to.length / lanes);
-  const rest = to.length % lanes;
+  const full = Math.floor(to.pitch / lanes);
+  const rest = to.pitch % lanes;
   if (full > 255) throw new Error(`broadcast: expected rows of at most ${255 * lanes} elements, got ${to.length}`);
   const row = `${d.text}[r * ${to.pitch}`;
   const block = `${b.text}[r * ${perBlock}]`;
@@ -98,6 +98,7 @@ function alongRows({ steps, dst, to, src }: Move, blocks: Buf): void {
 export function emitRelayout({ steps, dst, to, src, from, refuse }: Move & { readonly refuse: Refuse }): void {
   if (dst.dtype === "bool") refuse("reshape", "bool", "of packed bits to rows of another length");
   const perBlock = 32 / dtypes[dst.dtype].size;
+  steps.clearPadding(dst, to);
   const [short, total] = [Math.min(to.length, from.length), to.rows * to.length];
   const isWhole = short % perBlock === 0 && Math.max(to.length, from.length) % short === 0;
   const place = (rows: Rows, index: string): string => {
@@ -149,10 +150,11 @@ export function emitReduce(m: Reduction): void {
   }
 }
 
-function alongLast({ steps, dst, src, from, op, partial, perRow, refuse }: Reduction, name: string): void {
+function alongLast({ steps, dst, to, src, from, op, partial, perRow, refuse }: Reduction, name: string): void {
   const { rows, length, pitch } = from;
   const { size } = dtypes[src.dtype];
   const lanes = 256 / size;
+  steps.clearPadding(dst, to);
   if (op === "argmax") {
     // Value and position of every row's first maximum, then the positions alone.
     const each = 32 / size;
@@ -222,9 +224,9 @@ export function emitIota({ steps, dst, rows, shape, axis, refuse }: { steps: Ste
   const last = shape.length - 1;
   const others = sizeOf(shape) / shape[axis]!;
   const type = typeNames[dst.dtype];
-  if (others === 1 && (axis === last || shape[last] === 1)) return steps.op("CreateVecIndex", dst, `(${type})0`, String(rows.length)); // prettier-ignore
+  if (others === 1 && (axis === last || shape[last] === 1)) return steps.op("CreateVecIndex", dst, `(${type})0`, String(rows.pitch)); // prettier-ignore
   if (shape[last] === 1) return refuse("iota", dst.dtype, "along one of several axes of a column");
-  if (axis === last) return steps.rows(rows.rows, `CreateVecIndex(${dst.text}[r * ${rows.pitch}], (${type})0, ${rows.length});`, dst); // prettier-ignore
+  if (axis === last) return steps.rows(rows.rows, `CreateVecIndex(${dst.text}[r * ${rows.pitch}], (${type})0, ${rows.pitch});`, dst); // prettier-ignore
   const step = sizeOf(shape.slice(axis + 1, last));
   const position = `${step === 1 ? "r" : `r / ${step}`}${axis === 0 ? "" : ` % ${shape[axis]}`}`;
   steps.lines([`for (int32_t r = 0; r < ${rows.rows}; r++) Duplicate(${dst.text}[r * ${rows.pitch}], (${type})(${position}), ${rows.pitch});`], [touch("V", dst, true)]); // prettier-ignore

@@ -4,6 +4,7 @@
  */
 import { dtypes, type DType } from "../../../base/dtype.ts";
 import { as, asIntegers, asLanes16, at, literal, touch, typeNames, type Buf } from "./buffers.ts";
+import type { Rows } from "../../padding.ts";
 import type { Access, Node } from "./code.ts";
 
 const textOf = (x: Buf | string): string => (typeof x === "string" ? x : x.text);
@@ -56,6 +57,11 @@ export class Steps {
     this.op("Cast", dst, src, `RoundMode::CAST_${mode}`, String(count));
   }
 
+  /** Lanes of a tile that the next instructions leave out: every lane of a tile is written before it is read. */
+  clearPadding(dst: Buf, { rows, length, pitch }: Rows, written = length): void {
+    if (written < pitch) this.fill(dst, 0, rows * pitch);
+  }
+
   // ---- masks: bit i of a mask is about lane i of the tile ----
   private bits(name: string, dst: Buf, args: readonly Buf[], lanes: number): void {
     this.op(name, asLanes16(dst), ...args.map(asLanes16), String(Math.ceil(lanes / 16)));
@@ -63,10 +69,12 @@ export class Steps {
   not = (dst: Buf, x: Buf, lanes: number): void => this.bits("Not", dst, [x], lanes);
   and = (dst: Buf, a: Buf, b: Buf, lanes: number): void => this.bits("And", dst, [a, b], lanes);
   or = (dst: Buf, a: Buf, b: Buf, lanes: number): void => this.bits("Or", dst, [a, b], lanes);
-  /** Instructions compare 256 bytes at a time; the lanes behind the tile are room that belongs to it. */
+  /** Instructions compare 256 bytes at a time; the lanes behind the tile are room that belongs to it, cleared first. */
   compare(mode: string, dst: Buf, a: Buf, b: Buf | string, lanes: number): void {
     const step = 256 / dtypes[a.dtype].size;
     const n = String(Math.ceil(lanes / step) * step);
+    const rest = Number(n) - lanes;
+    if (rest > 0) for (const x of new Set([a, b])) if (isBuf(x)) this.op("Duplicate", at(x, String(lanes)), literal(0, x.dtype), String(rest)); // prettier-ignore
     this.op(isBuf(b) ? "Compare" : "Compares", dst, a, b, `CMPMODE::${mode}`, n);
   }
   select(dst: Buf, mask: Buf, a: Buf, b: Buf | string, lanes: number): void {

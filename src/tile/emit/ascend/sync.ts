@@ -113,8 +113,10 @@ class Walk {
       return;
     }
     this.out.add(`SetFlag<HardEvent::${event}>(EVENT_ID${id});`, `WaitFlag<HardEvent::${event}>(EVENT_ID${id});`);
-    for (const p of state.values()) if (p.pipe === from || p.before.has(from)) p.before.add(to);
-    state.set(`${event} ${id}`, { pipe: to, before: new Set([to]) });
+    // What the scalar unit has waited for comes before all that it issues.
+    const after = to === "S" ? allPipes : [to];
+    for (const p of state.values()) if (p.pipe === from || p.before.has(from)) after.forEach((pipe) => p.before.add(pipe)); // prettier-ignore
+    state.set(`${event} ${id}`, { pipe: to, before: new Set(after) });
   }
 }
 

@@ -27,6 +27,7 @@ export function emitTopk(t: Topk): void {
   const { steps, dst, to, src, from, k, area, refuse } = t;
   const n = roundUp(from.length, 32);
   if (n * 16 > area.to - area.from) return refuse("topk", src.dtype, `of rows of ${from.length}: expected ${n * 16} bytes of scratch, got ${area.to - area.from}`); // prettier-ignore
+  steps.clearPadding(dst, to);
   const lists = [part(area, "f32", 0, n * 8), part(area, "f32", n * 8, n * 8)] as const;
   // Positions and the row with its padding wait where the first merge will write.
   const positions = part(area, "u32", n * 8, n * 4);

@@ -159,7 +159,9 @@ export function emitLoad(t: Transfer, other: number): void {
     steps.lines(nest(c.loops, guards, [line]), [touch("MTE2", blocks, true), gm(view, false)]);
     return gatherBlocks(t, blocks);
   }
-  fillOutside(t, partial, tile, other, rows.rows * rows.pitch);
+  const written = roundUp(rows.length, elementsPerBlock(dtype));
+  if (written < rows.pitch) steps.fill(tile, other, rows.rows * rows.pitch);
+  else fillOutside(t, partial, tile, other, rows.rows * rows.pitch);
   const { block, row, local, device, loops } = planCopy(t, runs, false, (a) => a.inner);
   const cols = row?.count ?? "1";
   if (row && !isNotNegative(row.axis.at)) t.refuse("load", dtype, "a row that begins before its view");
@@ -185,11 +187,14 @@ function gatherBlocks(t: Transfer, blocks: Buf): void {
   if (dtypes[dtype].size === 1) t.refuse("load", dtype, "of bytes that lie apart");
   const start = numBlocks(rows) * 32;
   const offsets = part(t.blocks!, "i32", start, roundUp(rows.length, 64) * 4);
-  steps.op("CreateVecIndex", offsets, "(int32_t)0", String(rows.length));
-  steps.op("Muls", offsets, offsets, "(int32_t)32", String(rows.length));
+  // Padding takes the last element again.
+  const count = String(rows.pitch);
+  steps.op("CreateVecIndex", offsets, "(int32_t)0", count);
+  if (rows.length < rows.pitch) steps.op("Mins", offsets, offsets, `(int32_t)${rows.length - 1}`, count);
+  steps.op("Muls", offsets, offsets, "(int32_t)32", count);
   const from = rowBlocks(rows) * elementsPerBlock(dtype);
   const dst = moved(tile);
-  const line = `Gather(${dst.text}[r * ${rows.pitch}], ${blocks.text}[r * ${from}], ${as(offsets, "u32").text}, 0, ${rows.length});`; // prettier-ignore
+  const line = `Gather(${dst.text}[r * ${rows.pitch}], ${blocks.text}[r * ${from}], ${as(offsets, "u32").text}, 0, ${rows.pitch});`; // prettier-ignore
   steps.rows(rows.rows, line, tile, blocks, offsets);
 }
 

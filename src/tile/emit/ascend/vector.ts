@@ -6,7 +6,7 @@
 import { dtypes, type DType } from "../../../base/dtype.ts";
 import { boxOf } from "../../boxes.ts";
 import type { Stmt, TileValue, View, IndexExpr } from "../../ir.ts";
-import { rowsOf, type Rows } from "../../padding.ts";
+import { roundUp, rowsOf, type Rows } from "../../padding.ts";
 import type { Placement } from "../../spaces.ts";
 import type { Handover } from "./handover.ts";
 import { operandOf } from "./operands.ts";
@@ -115,7 +115,9 @@ export class VectorCore {
     const [m, n] = tile.shape as [number, number];
     const slot = this.handover.toVector(tile.id, m, n, tile.dtype);
     const dst = this.buf(tile.id);
-    const { pitch } = rowsOf(homes.chip, homes.roles.vector, tile);
+    const rows = this.rows(tile.id);
+    const { pitch } = rows;
+    this.steps.clearPadding(dst, rows, roundUp(rows.length, 32 / dtypes[tile.dtype].size));
     this.handover.wait(this.steps, slot.ready);
     this.steps.lines([`DataCopyPad(${dst.text}, ${slot.name}, ${blocks(n === 1 ? 1 : m, n === 1 ? m : n, pitch, tile.dtype, true)}, DataCopyPadExtParams<${typeNames[tile.dtype]}>{false, 0, 0, 0});`], [touch("MTE2", dst, true)]); // prettier-ignore
     this.handover.set(this.steps, slot.free, "MTE2");
@@ -215,8 +217,9 @@ export class VectorCore {
     const mode = castMode(from, dtype);
     const [to, of] = [this.rows(tile.id), this.rows(x)];
     if (!mode) return this.steps.copy(dst, src, lanes.n);
-    if (to.pitch === of.pitch || to.rows === 1) return this.steps.cast(dst, src, mode, to.rows === 1 ? to.length : lanes.n); // prettier-ignore
-    this.steps.rows(to.rows, `Cast(${dst.text}[r * ${to.pitch}], ${src.text}[r * ${of.pitch}], RoundMode::CAST_${mode}, ${to.length});`, dst, src); // prettier-ignore
+    const width = Math.min(to.pitch, of.pitch);
+    if (to.pitch === of.pitch || to.rows === 1) return this.steps.cast(dst, src, mode, to.rows * width);
+    this.steps.rows(to.rows, `Cast(${dst.text}[r * ${to.pitch}], ${src.text}[r * ${of.pitch}], RoundMode::CAST_${mode}, ${width});`, dst, src); // prettier-ignore
   }
 
   private transfer(id: number, view: View, at: readonly IndexExpr[], statement: number | undefined): Transfer {
