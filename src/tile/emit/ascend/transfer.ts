@@ -10,7 +10,7 @@ import { roundUp, type Rows } from "../../padding.ts";
 import { as, asLanes16, at, literal, touch, typeNames, type Buf } from "./buffers.ts";
 import { DEVICE, type Access } from "./code.ts";
 import { bin, offsetOf, type Scalars } from "./scalars.ts";
-import { part, type Steps } from "./steps.ts";
+import type { Steps } from "./steps.ts";
 
 /** A box whose sizes are to be named. */
 export interface Sized {
@@ -24,8 +24,9 @@ export interface Sized {
 }
 export interface Transfer extends Sized {
   readonly tile: Buf;
-  /** Room for elements one block each; absent where the box is not spread. */
+  /** Room for elements one block each, and for their offsets; absent where the box is not spread. */
   readonly blocks: Buf | undefined;
+  readonly offsets: Buf | undefined;
   readonly refuse: (op: string, dtype: DType, reason: string) => never;
 }
 
@@ -136,10 +137,10 @@ function fillOutside(t: Transfer, partial: readonly string[], dst: Buf, other: n
 }
 
 const elementsPerBlock = (dtype: DType): number => 32 / dtypes[dtype].size;
-const rowBlocks = ({ length }: Rows): number => roundUp(length, 8);
+/** Blocks of a row: a store makes eight at a time. */
+export const rowBlocks = ({ length }: Rows, isStore: boolean): number => (isStore ? roundUp(length, 8) : length);
 /** Elements between blocks of an axis's neighbours when every element has a block. */
-const blockStep = (rows: Rows, dtype: DType) => (axis: BoxAxis): number => elementsPerBlock(dtype) * (rows.rows === 1 || axis.inner === 1 ? axis.inner : (axis.inner / rows.pitch) * rowBlocks(rows)); // prettier-ignore
-const numBlocks = (rows: Rows): number => rows.rows * rowBlocks(rows);
+const blockStep = (rows: Rows, dtype: DType, isStore: boolean) => (axis: BoxAxis): number => elementsPerBlock(dtype) * (rows.rows === 1 || axis.inner === 1 ? axis.inner : (axis.inner / rows.pitch) * rowBlocks(rows, isStore)); // prettier-ignore
 
 export function emitLoad(t: Transfer, other: number): void {
   const { box, view, tile, steps } = t;
@@ -150,9 +151,9 @@ export function emitLoad(t: Transfer, other: number): void {
   const source = `${view.buffer}Gm`;
   const type = wordOf(dtype);
   if (isSpread(box, size)) {
-    const blocks = { ...moved(part(t.blocks!, dtype, 0, numBlocks(rows) * 32)), dtype };
-    fillOutside(t, partial, { ...part(t.blocks!, dtype, 0, numBlocks(rows) * 32) }, other, numBlocks(rows) * elementsPerBlock(dtype)); // prettier-ignore
-    const c = planCopy(t, runs, true, blockStep(rows, dtype));
+    const blocks = moved(t.blocks!);
+    fillOutside(t, partial, t.blocks!, other, rows.rows * rowBlocks(rows, false) * elementsPerBlock(dtype));
+    const c = planCopy(t, runs, true, blockStep(rows, dtype, false));
     const stride = t.scalars.index(c.block!.axis.stride, 2);
     const params = `DataCopyExtParams{${cast16(c.block!.count)}, ${size}, ${cast32(gap(stride, "1", size))}, 0, 0}`;
     const line = `DataCopyPad(${at(blocks, c.local).text}, ${source}[${c.device}], ${params}, DataCopyPadExtParams<${type}>{false, 0, 0, 0});`; // prettier-ignore
@@ -185,14 +186,13 @@ function gatherBlocks(t: Transfer, blocks: Buf): void {
   const { rows } = box;
   const { dtype } = t.view;
   if (dtypes[dtype].size === 1) t.refuse("load", dtype, "of bytes that lie apart");
-  const start = numBlocks(rows) * 32;
-  const offsets = part(t.blocks!, "i32", start, roundUp(rows.length, 64) * 4);
+  const offsets = t.offsets!;
   // Padding takes the last element again.
   const count = String(rows.pitch);
   steps.op("CreateVecIndex", offsets, "(int32_t)0", count);
   if (rows.length < rows.pitch) steps.op("Mins", offsets, offsets, `(int32_t)${rows.length - 1}`, count);
   steps.op("Muls", offsets, offsets, "(int32_t)32", count);
-  const from = rowBlocks(rows) * elementsPerBlock(dtype);
+  const from = rowBlocks(rows, false) * elementsPerBlock(dtype);
   const dst = moved(tile);
   const line = `Gather(${dst.text}[r * ${rows.pitch}], ${blocks.text}[r * ${from}], ${as(offsets, "u32").text}, 0, ${rows.pitch});`; // prettier-ignore
   steps.rows(rows.rows, line, tile, blocks, offsets);
@@ -209,14 +209,14 @@ export function emitStore(t: Transfer): void {
   if (isBlocks) {
     if (size === 1) t.refuse("store", dtype, "of bytes that lie apart");
     if (rows.length > 2040) t.refuse("store", dtype, `of rows of ${rows.length} elements that lie apart, expected at most 2040`); // prettier-ignore
-    source = moved(part(t.blocks!, dtype, 0, numBlocks(rows) * 32));
-    const each = rowBlocks(rows) * elementsPerBlock(dtype);
-    const line = `Brcb(${source.text}[r * ${each}], ${moved(tile).text}[r * ${rows.pitch}], ${rowBlocks(rows) / 8}, BrcbRepeatParams{1, 8});`; // prettier-ignore
+    source = moved(t.blocks!);
+    const each = rowBlocks(rows, true) * elementsPerBlock(dtype);
+    const line = `Brcb(${source.text}[r * ${each}], ${moved(tile).text}[r * ${rows.pitch}], ${rowBlocks(rows, true) / 8}, BrcbRepeatParams{1, 8});`; // prettier-ignore
     steps.rows(rows.rows, line, source, tile);
   }
   const { runs, guards } = runsOf(t);
   if (isBlocks) {
-    const c = planCopy(t, runs, true, blockStep(rows, dtype));
+    const c = planCopy(t, runs, true, blockStep(rows, dtype, true));
     const stride = t.scalars.index(c.block!.axis.stride, 2);
     const params = `DataCopyExtParams{${cast16(c.block!.count)}, ${size}, 0, ${cast32(gap(stride, "1", size))}, 0}`;
     const line = `DataCopyPad(${target}[${c.device}], ${at(source, c.local).text}, ${params});`;

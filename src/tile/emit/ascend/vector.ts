@@ -16,7 +16,7 @@ import { binaryRows, castMode, emitCompare, emitMaskCast, emitSelect, unaryRows,
 import { emitBroadcast, emitCumsum, emitIota, emitReduce, emitRelayout } from "./shapes.ts";
 import { Steps, part } from "./steps.ts";
 import { emitTopk } from "./topk.ts";
-import { emitGather, emitLoad, emitScatter, emitStore, type Transfer } from "./transfer.ts";
+import { emitGather, emitLoad, emitScatter, emitStore, rowBlocks, type Transfer } from "./transfer.ts";
 
 export class VectorCore {
   readonly plan: Plan;
@@ -226,10 +226,20 @@ export class VectorCore {
     const { homes, scalars, refuse } = this.plan;
     const isUniform = this.isUniform(id);
     const tile = isUniform ? this.area(id, "filled", statement, this.tile(id).dtype) : this.buf(id);
-    const blocks = this.hasArea(id, "strided", statement) ? this.area(id, "strided", statement, this.tile(id).dtype) : undefined; // prettier-ignore
     const name = statement === undefined ? this.plan.nameOf(id) : `${view.buffer}_${statement}`;
     const box = boxOf(homes.chip, homes.roles.vector, view, at, this.tile(id));
-    return { scalars, steps: this.steps, name, view, at, box, tile, blocks, refuse };
+    const [blocks, offsets] = this.spread(id, box.rows, statement);
+    return { scalars, steps: this.steps, name, view, at, box, tile, blocks, offsets, refuse };
+  }
+  /** Room for a box whose elements lie apart: a block each, then the offsets that gather a row of them. */
+  private spread(id: number, rows: Rows, statement: number | undefined): readonly [Buf | undefined, Buf | undefined] {
+    const p = this.plan.findPlacement(id, "strided", statement);
+    if (!p) return [undefined, undefined];
+    const name = `${this.plan.nameOf(id)}${statement === undefined ? "" : `_${statement}`}`;
+    const bytes = rows.rows * rowBlocks(rows, statement !== undefined) * 32;
+    const blocks = this.declare(`${name}_blocks`, { ...p, bytes }, this.tile(id).dtype);
+    if (statement !== undefined) return [blocks, undefined];
+    return [blocks, this.declare(`${name}_offsets`, { ...p, offset: p.offset + bytes, bytes: rows.pitch * 4 }, "i32")];
   }
   store(stmt: Extract<Stmt, { kind: "store" }>, statement: number): void {
     const { dtype } = this.tile(stmt.value);
