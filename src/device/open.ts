@@ -4,6 +4,7 @@ import { openCpu } from "./cpu/cpu-device.ts";
 import type { Device } from "./device.ts";
 import { openInterpreter } from "./interpreter.ts";
 import { openJs } from "./js/js-device.ts";
+import { openSim, simNames } from "./sim/open-sim.ts";
 
 function cpuOrFail(): Device {
   const cpu = openCpu();
@@ -23,12 +24,13 @@ function cpuOrJs(): Device {
 }
 
 const openers = { cpu: cpuOrFail, js: openJs, interpreter: openInterpreter } as const;
-export type DeviceName = keyof typeof openers;
-export const deviceNames = Object.keys(openers) as readonly DeviceName[];
+type DeviceName = keyof typeof openers;
+export const deviceNames: readonly string[] = [...Object.keys(openers), ...simNames];
 
 /** Without a name: cpu where there is a compiler, else js. */
 export function openDevice(name: string = process.env["TESSERA_DEVICE"] ?? ""): Device {
   if (name === "") return cpuOrJs();
+  if (simNames.includes(name)) return openSim(name);
   const open = Object.hasOwn(openers, name) ? openers[name as DeviceName] : undefined;
   if (!open) throw new RequestError(`device: expected one of ${deviceNames.join(", ")}, got "${name}"`, "device");
   return open();

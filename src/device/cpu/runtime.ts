@@ -76,7 +76,7 @@ export function openRuntime(): Runtime | undefined {
   if (opened) return opened;
   const compiler = findCompiler();
   if (!compiler) return undefined;
-  const toolchain = new Toolchain(compiler, nativeDir);
+  const toolchain = new Toolchain(compiler, { folders: [nativeDir], header: "tessera.h" });
   // Never unloaded: at exit koffi closes its libraries while the pool's threads may still run in this one.
   const links = ["-lpthread", ...(process.platform === "linux" ? ["-ldl", "-Wl,-z,nodelete"] : [])];
   const runtime = { name: "runtime", source: readFileSync(join(nativeDir, "runtime.cpp"), "utf8"), flags: links };

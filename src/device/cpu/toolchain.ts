@@ -42,7 +42,7 @@ const baseFlags = [
 /** Kernels of one translation unit at most: few compiler starts, yet enough units for a bar that moves. */
 const KERNELS_PER_UNIT = 12;
 /** The name every emitted kernel has in its source; a unit of many renames it. */
-const SYMBOL = "ts_kernel";
+export const SYMBOL = "ts_kernel";
 
 /** One kernel of `emitCpp`, which was told to name it `ts_kernel`. */
 export interface KernelSource {
@@ -61,6 +61,13 @@ export interface BuiltKernel {
   readonly symbol: string;
 }
 export type OnProgress = (done: number, total: number) => void;
+
+/** What kernels of one target include: the folders, and the header every unit starts with. */
+export interface Headers {
+  readonly folders: readonly string[];
+  readonly header: string;
+  readonly kernelsPerUnit?: number;
+}
 
 interface Unit {
   /** For messages. */
@@ -85,14 +92,18 @@ export class Toolchain {
   readonly cache: LibraryCache;
   /** Hash of the headers, part of every key. */
   private readonly headerHash: string;
-  private readonly includeDir: string;
+  private readonly headers: Headers;
 
-  constructor(compiler: Compiler, includeDir: string) {
+  constructor(compiler: Compiler, headers: Headers) {
     this.compiler = compiler;
-    this.includeDir = includeDir;
+    this.headers = headers;
     this.cache = new LibraryCache(cacheDir());
-    const headers = readdirSync(includeDir).filter((f) => f.endsWith(".h")).sort(); // prettier-ignore
-    this.headerHash = sha256(headers.map((f) => readFileSync(join(includeDir, f), "utf8")).join("\0"));
+    const files = headers.folders.flatMap((dir) => readdirSync(dir).filter((f) => f.endsWith(".h")).sort().map((f) => join(dir, f))); // prettier-ignore
+    this.headerHash = sha256(files.map((f) => readFileSync(f, "utf8")).join("\0"));
+  }
+
+  private get includes(): string[] {
+    return this.headers.folders.flatMap((dir) => ["-I", dir]);
   }
 
   /** Path of a library of ours that is not made of kernels. */
@@ -163,7 +174,10 @@ export class Toolchain {
       const key = this.keyOf(w.source, flags);
       if (!this.cache.findKernel(key)) missing.set(key, w);
     }
-    const numUnits = Math.min(missing.size, Math.max(numJobs, Math.ceil(missing.size / KERNELS_PER_UNIT)));
+    const numUnits = Math.min(
+      missing.size,
+      Math.max(numJobs, Math.ceil(missing.size / (this.headers.kernelsPerUnit ?? KERNELS_PER_UNIT))),
+    );
     // Dealt like cards from the longest down: source length is a fair guess of compile time.
     const bySize = [...missing].sort(([, a], [, b]) => b.source.length - a.source.length);
     return Array.from({ length: numUnits }, (_, u) => {
@@ -171,7 +185,13 @@ export class Toolchain {
       const kernels = members.map(([key]) => key);
       const bodies = members.map(([key, k]) => `#define ${SYMBOL} ${symbolOf(key)}\n${k.source}#undef ${SYMBOL}\n`);
       const name = members.map(([, k]) => k.name).join(", ");
-      return { name, key: libraryKey(kernels), source: `#include "tessera.h"\n${bodies.join("")}`, flags, kernels };
+      return {
+        name,
+        key: libraryKey(kernels),
+        source: `#include "${this.headers.header}"\n${bodies.join("")}`,
+        flags,
+        kernels,
+      };
     });
   }
 
@@ -194,7 +214,7 @@ export class Toolchain {
     const folder = this.cache.openBuildFolder();
     const [source, part, out] = [join(folder, "unit.cpp"), join(folder, "part.so"), join(folder, "unit.so")];
     writeFileSync(source, unit.source);
-    const args = [...baseFlags, ...unit.flags, "-I", this.includeDir, "-o", part, source];
+    const args = [...baseFlags, ...unit.flags, ...this.includes, "-o", part, source];
     const compile = [this.compiler.path, ...args].map(quote).join(" ");
     // Renamed only after success, so that a killed linker leaves nothing that looks done.
     return { unit, folder, command: `${compile} 2>${quote(join(folder, "err"))} && mv ${quote(part)} ${quote(out)}` };

@@ -1,0 +1,91 @@
+/**
+ * Conversions between element types with a rounding mode. Which pairs exist is a table; the rest does not compile:
+ * half and bf16, or float and int8, go through a third type. Main function: `Cast`.
+ */
+#pragma once
+#include "asc-vector.h"
+
+namespace AscendC {
+template <class D, class S>
+constexpr bool canCast() {
+  if constexpr (std::is_same_v<S, half>) return isOneOf<D, float, int8_t, uint8_t, int16_t, int32_t>;
+  else if constexpr (std::is_same_v<S, float>) return isOneOf<D, float, half, bfloat16_t, int16_t, int32_t, int64_t> || (is3510 && isOneOf<D, fp8_e4m3fn_t>);
+  else if constexpr (std::is_same_v<S, bfloat16_t>) return isOneOf<D, float, int32_t>;
+  else if constexpr (std::is_same_v<S, int32_t>) return isOneOf<D, float, int16_t, int64_t, half>;
+  else if constexpr (std::is_same_v<S, int16_t>) return isOneOf<D, half, float>;
+  else if constexpr (std::is_same_v<S, int8_t> || std::is_same_v<S, uint8_t>) return isOneOf<D, half>;
+  else if constexpr (std::is_same_v<S, int64_t>) return isOneOf<D, int32_t, float>;
+  else if constexpr (std::is_same_v<S, fp8_e4m3fn_t>) return is3510 && isOneOf<D, float>;
+  else return false;
+}
+inline double roundBy(double x, RoundMode mode) {
+  switch (mode) {
+    case RoundMode::CAST_FLOOR: return std::floor(x);
+    case RoundMode::CAST_CEIL: return std::ceil(x);
+    case RoundMode::CAST_ROUND: return std::round(x);
+    case RoundMode::CAST_TRUNC: return std::trunc(x);
+    default: return std::nearbyint(x);
+  }
+}
+/** To a float with `bits` mantissa bits, smallest normal exponent `low`. */
+inline double roundMantissa(double x, int bits, int low, RoundMode mode) {
+  if (x == 0 || !std::isfinite(x)) return x;
+  int e = std::ilogb(x);
+  if (e < low) e = low;
+  const double q = std::ldexp(x, bits - e);
+  if (mode == RoundMode::CAST_ODD) {
+    const double t = std::trunc(q);
+    return std::ldexp(t == q || std::fmod(t, 2) != 0 ? t : t + std::copysign(1.0, q), e - bits);
+  }
+  return std::ldexp(roundBy(q, mode), e - bits);
+}
+template <class D, class S>
+D castOne(S value, RoundMode mode, float scale) {
+  if constexpr (std::is_integral_v<D>) {
+    if constexpr (std::is_integral_v<S>) {
+      const auto low = std::int64_t(std::numeric_limits<D>::min()), high = std::int64_t(std::numeric_limits<D>::max()), v = std::int64_t(value);
+      return D(v < low ? low : v > high ? high : v);
+    } else {
+      const double x = roundBy(double(float(value)), mode);
+      if (x != x) return 0;
+      const double low = double(std::numeric_limits<D>::min()), high = double(std::numeric_limits<D>::max());
+      return x <= low ? std::numeric_limits<D>::min() : x >= high ? std::numeric_limits<D>::max() : D(x);
+    }
+  } else if constexpr (std::is_same_v<D, S>) return D(roundBy(double(value), mode));
+  else if constexpr (std::is_same_v<D, float>) {
+    if constexpr (std::is_integral_v<S>) return mode == RoundMode::CAST_NONE || mode == RoundMode::CAST_RINT ? float(value) : float(roundMantissa(double(value), 23, -126, mode));
+    else return float(value);
+  } else if constexpr (std::is_same_v<D, half>) {
+    const double x = std::is_same_v<S, int32_t> ? double(value) * scale : double(value);
+    return mode == RoundMode::CAST_NONE || mode == RoundMode::CAST_RINT ? half(x) : half(roundMantissa(x, 10, -14, mode));
+  } else if constexpr (std::is_same_v<D, bfloat16_t>)
+    return mode == RoundMode::CAST_NONE || mode == RoundMode::CAST_RINT ? D(float(value)) : D(float(roundMantissa(double(value), 7, -126, mode)));
+  else return D(float(value));
+}
+template <class D, class S>
+void Cast(const LocalTensor<D>& d, const LocalTensor<S>& a, RoundMode mode, u32 count, SIM_AT) {
+  static_assert(canCast<D, S>(), "Cast: no instruction between these element types on this architecture (go through half or float)");
+  const float scale = self().deqScale;
+  Checked k{"Cast", at, {}};
+  const Walk w = Walk::linear(count);
+  // A narrowing cast in place writes behind what it has read.
+  if (sizeof(D) > sizeof(S) && !isFast && d.memory == a.memory && d.addr < a.addr + count * sizeof(S) && a.addr < d.addr + count * sizeof(D))
+    sim::fail("partial-overlap", at, rangeOf(d, 0, count * sizeof(D)), "Cast: a wider destination lies over its source");
+  const auto f = [mode, scale](S x) { return castOne<D, S>(x, mode, scale); };
+  const Operand oa = operand(k, w, a, 1, 8, sim::reads, "source");
+  lanes<D, decltype(f), S>(k, w, operand(k, w, d, 1, 8, sim::writes, "destination"), f, from<S>(oa));
+}
+template <class D, class S, bool setsMask = true, class M>
+void Cast(const LocalTensor<D>& d, const LocalTensor<S>& a, RoundMode mode, M mask, int repeats, const UnaryRepeatParams& p, SIM_AT) {
+  static_assert(canCast<D, S>(), "Cast: no instruction between these element types on this architecture (go through half or float)");
+  const float scale = self().deqScale;
+  const auto f = [mode, scale](S x) { return castOne<D, S>(x, mode, scale); };
+  if constexpr (std::is_pointer_v<M>) unaryRepeat("Cast", d, a, (const u64*)mask, repeats, p, setsMask, at, f);
+  else unaryRepeat("Cast", d, a, u64(mask), repeats, p, setsMask, at, f);
+}
+inline void SetDeqScale(half scale) { self().deqScale = float(scale); }
+inline float ToFloat(bfloat16_t x) { return float(x); }
+inline bfloat16_t ToBfloat16(float x) { return bfloat16_t(x); }
+template <class D, class S, RoundMode mode>
+D ScalarCast(S x) { return castOne<D, S>(x, mode, 1.0f); }
+}  // namespace AscendC

@@ -1,0 +1,180 @@
+/**
+ * One AI core: its memories, mask registers, scalar data cache and flags, and the launch of a grid of them.
+ * A block of a mixed kernel is one cube core and its vector cores. Capacities are macros from the chip table.
+ * Main functions: `self` (the core that runs), `sim::launchCores`.
+ */
+#pragma once
+#include <map>
+#include "asc-types.h"
+
+namespace AscendC {
+enum Space { UB, L1, L0A, L0B, L0C, BT, FB, NUM_SPACES };
+constexpr u32 spaceBytes[NUM_SPACES] = {ASC_UB_BYTES, ASC_L1_BYTES, ASC_L0A_BYTES, ASC_L0B_BYTES, ASC_L0C_BYTES, is3510 ? 4096u : 1024u, is3510 ? 4096u : 7168u};
+inline const char* const spaceNames[NUM_SPACES] = {"UB", "L1", "L0A", "L0B", "L0C", "BT", "FB"};
+/** Of the first byte of a tensor. */
+constexpr u32 spaceAlign[NUM_SPACES] = {32, 32, 512, 512, 64, 64, 64};
+inline const char* const pipeNames[] = {"S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX"};
+constexpr int NUM_PIPES = 7, NUM_CROSS_FLAGS = 16, NUM_MODES = 5;
+enum Kind { vectorKernel, cubeKernel, mixKernel, mixKernel11 };
+
+constexpr Space spaceOf(TPosition p) {
+  switch (p) {
+    case TPosition::A1: case TPosition::B1: case TPosition::C1: case TPosition::TSCM: return L1;
+    case TPosition::A2: return L0A;
+    case TPosition::B2: return L0B;
+    case TPosition::CO1: return L0C;
+    case TPosition::C2: return BT;
+    case TPosition::C2PIPE2GM: case TPosition::C2PIPE2LOCAL: return FB;
+    default: return UB;
+  }
+}
+
+/** A tensor as the kernel declared it; views into it keep its number. */
+struct Root {
+  Space space;
+  u32 start, end;
+};
+/** A set cross-core flag: what the sender had done, and what must run before the receiver goes on. */
+struct Sent {
+  std::vector<u32> far;
+  int pipe;
+  u64 index;
+};
+struct Line {
+  u8 data[64];
+  u64 dirty = 0;
+  u32 bytes = 64;
+  sim::At at;
+};
+struct Core : sim::PipedCore {
+  bool isCube = false;
+  int block = 0, sub = 0;
+  sim::Memory memories[NUM_SPACES];
+  /** Which tensor wrote a 32-byte block last. */
+  std::vector<u32> owners[NUM_SPACES];
+  std::vector<Root> roots;
+  sim::Flag flags[int(HardEvent::MAX)][8];
+  u32 taken[int(HardEvent::MAX)] = {};
+  std::vector<Sent> sent[NUM_MODES][NUM_CROSS_FLAGS];
+  u32 consumed[NUM_MODES][NUM_CROSS_FLAGS] = {};
+  /** Set to the number of the barrier it waits in by SyncAll. */
+  std::vector<Sent> arrivals;
+  std::map<u64, Line> cache;
+  // Registers, read when an operation is issued.
+  bool isCounting = false;
+  u64 mask[2] = {~0ull, ~0ull};
+  u64 maskCount = 0;
+  u8 compareMask[16] = {};
+  float deqScale = 1;
+  bool isAtomic = false;
+  int atomicOp = 0;
+  u16 mergeCounts[4] = {};
+  void* tpipe = nullptr;
+
+  sim::Memory& memory(Space s) {
+    sim::Memory& m = memories[s];
+    if (m.data) return m;
+    m.name = spaceNames[s];
+    m.sizeBytes = spaceBytes[s];
+    m.data = new u8[m.sizeBytes];
+    if (!isFast) m.taint = new u8[m.sizeBytes];
+    poison(m);
+    return m;
+  }
+  static void poison(sim::Memory& m) {
+    if (!m.data || isFast) return;
+    // NaN in every floating type.
+    std::memset(m.data, 0xff, m.sizeBytes);
+    std::memset(m.taint, sim::unwritten, m.sizeBytes);
+    m.cells.clear();
+  }
+  /** As it is when a kernel starts. */
+  void reset(int number, bool cube, int blockIdx, int subIdx) {
+    for (auto& m : memories) poison(m);
+    sim::Memory kept[NUM_SPACES];
+    for (int i = 0; i < NUM_SPACES; i++) kept[i] = std::move(memories[i]);
+    *this = Core();
+    for (int i = 0; i < NUM_SPACES; i++) memories[i] = std::move(kept[i]);
+    id = number, isCube = cube, block = blockIdx, sub = subIdx, numPipes = NUM_PIPES;
+    consumersFirst = {PIPE_MTE3, PIPE_FIX, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2};
+    roots.push_back({UB, 0, 0});
+    // 950 orders dependent vector instructions itself; the cube works in order but lets results overlap.
+    pipes[PIPE_V].isInOrder = is3510 || sim::current.autoSync;
+    pipes[PIPE_M].runsInOrder = true;
+  }
+  int numSubs() const { return sim::current.kind == mixKernel ? 2 : 1; }
+};
+
+inline std::vector<std::unique_ptr<Core>> cores;
+inline std::size_t numCores = 0;
+inline std::vector<sim::Region> regions;
+/** Device memory of the arguments, with who touched it. */
+inline std::vector<std::unique_ptr<sim::Memory>> deviceMemory;
+
+inline Core& self() { return *static_cast<Core*>(sim::scheduler.current->owner); }
+inline bool isAic() { return self().isCube; }
+inline bool isAiv() { return !self().isCube; }
+
+inline std::int64_t GetBlockNum() { return sim::current.numBlocks; }
+inline std::int64_t GetSubBlockIdx() { return self().sub; }
+inline std::int64_t GetSubBlockNum() { return self().isCube ? 1 : self().numSubs(); }
+inline std::int64_t GetTaskRatio() { return GetSubBlockNum(); }
+inline std::int64_t GetTaskRation() { return GetSubBlockNum(); }
+inline std::int64_t GetBlockIdx() { return self().isCube ? self().block : self().block * self().numSubs() + self().sub; }
+inline void InitSocState() {}
+struct CoreTypeNow {
+  operator CoreType() const { return isAic() ? AIC : AIV; }
+};
+inline CoreTypeNow g_coreType;
+
+/** What a kernel must not leave behind. */
+inline void checkExit(Core& c) {
+  c.drainAll();
+  if (isFast) return;
+  for (int e = 0; e < int(HardEvent::MAX); e++)
+    for (int i = 0; i < 8; i++)
+      if (c.flags[e][i].isSet) sim::fail("flag-left-over", c.flags[e][i].at, sim::format("event id %d", i), "a flag is set and never waited for: the next kernel starts with it");
+  for (auto& [line, l] : c.cache)
+    if (l.dirty) sim::fail("dcache-not-flushed", l.at, "device memory", "a scalar write stays in the core's data cache: DataCacheCleanAndInvalid is missing");
+}
+}  // namespace AscendC
+
+#define ASCEND_IS_AIC (::AscendC::isAic())
+#define ASCEND_IS_AIV (::AscendC::isAiv())
+/** The raw index of the block. */
+struct RawBlockIdx {
+  operator std::int64_t() const { return ::AscendC::self().block; }
+};
+inline RawBlockIdx block_idx;
+
+namespace AscendC {
+inline void checkCrossFlagsAtExit();
+}
+inline void sim::launchCores(const std::function<void()>& body, const std::vector<Region>& regions) {
+  using namespace AscendC;
+  const int numBlocks = current.numBlocks, kind = current.kind;
+  AscendC::regions = regions;
+  deviceMemory.clear();
+  for (const Region& r : regions) {
+    auto m = std::make_unique<Memory>();
+    m->name = format("argument %d", r.argument), m->data = r.base, m->sizeBytes = r.sizeBytes;
+    m->mustBeWritten = r.argument == current.workspaceArg;
+    if (m->mustBeWritten && !isFast) std::memset(r.base, 0xff, r.sizeBytes);
+    deviceMemory.push_back(std::move(m));
+  }
+  const int perBlock = kind == mixKernel ? 3 : kind == mixKernel11 ? 2 : 1;
+  numCores = std::size_t(numBlocks) * perBlock;
+  while (cores.size() < numCores) cores.push_back(std::make_unique<Core>());
+  for (std::size_t i = 0; i < numCores; i++) {
+    const int part = int(i) % perBlock;
+    const bool isCube = kind == cubeKernel || (perBlock > 1 && part == 0);
+    Core* core = cores[i].get();
+    core->reset(int(i), isCube, int(i) / perBlock, perBlock > 1 && part > 0 ? part - 1 : 0);
+    scheduler.add(core, [core, &body] {
+      body();
+      checkExit(*core);
+    });
+  }
+  scheduler.run(current.seed);
+  if (scheduler.report.empty() && !isFast) checkCrossFlagsAtExit();
+}

@@ -1,0 +1,79 @@
+/**
+ * The way from the device into a kernel: `TESSERA_SIM_ENTRY(kernel)` defines `kernel_run`, which the device calls with
+ * the arguments as doubles. A kernel takes pointers, numbers or plain structs (given by address).
+ * A simulator defines `sim::launchCores(body, regions)`; main function: `enterKernel`.
+ */
+#pragma once
+#include <type_traits>
+#include "core.h"
+
+namespace sim {
+/** Device memory of one argument. */
+struct Region {
+  u8* base;
+  u64 sizeBytes;
+  int argument;
+};
+
+template <class A>
+A unpack(double word) {
+  using V = std::remove_cv_t<std::remove_reference_t<A>>;
+  if constexpr (std::is_pointer_v<V>) return reinterpret_cast<V>(std::uintptr_t(word));
+  else if constexpr (std::is_class_v<V>) return *reinterpret_cast<V*>(std::uintptr_t(word));
+  else return V(word);
+}
+template <class... A, std::size_t... I>
+std::function<void()> bindWords(void (*kernel)(A...), const double* words, std::index_sequence<I...>) {
+  return [=] { kernel(unpack<A>(words[I])...); };
+}
+
+/** Runs the cores of one launch; provided by the simulator. */
+void launchCores(const std::function<void()>& body, const std::vector<Region>& regions);
+
+/** Arguments of the launch that the device asked for. */
+inline std::vector<Region> given;
+/** What stands for `k<<<blocks, ub, stream>>>(args)` in a host function that is itself the entry. */
+struct Host {
+  int numBlocks;
+  template <class B, class... Rest>
+  Host(B blocks, Rest...) : numBlocks(int(blocks)) {}
+  template <class... A, class... X>
+  void run(void (*kernel)(A...), X... args) {
+    if (!scheduler.report.empty()) return;
+    current.numBlocks = numBlocks;
+    launchCores([=] { kernel(A(args)...); }, given);
+  }
+};
+
+/**
+ * launch: blocks (0: a host function that launches), kind, seed, report races, vendor's automatic synchronisation, argument not yet written (or -1).
+ * sizes: bytes behind a pointer argument, -1 for a number. Returns 1 and a report when a rule was broken.
+ */
+template <class... A>
+int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, int numArgs, const double* launch, char* report, int reportBytes) {
+  if (numArgs != int(sizeof...(A))) {
+    std::snprintf(report, reportBytes, "rule=arguments\nline=0\nbuffer=\nmessage=expected %d arguments, got %d\n", int(sizeof...(A)), numArgs);
+    return 1;
+  }
+  current = {int(launch[0]), int(launch[1]), u64(launch[2]), launch[3] != 0, launch[4] != 0, int(launch[5])};
+  std::vector<Region> regions;
+  for (int i = 0; i < numArgs; i++)
+    if (sizes[i] >= 0) regions.push_back({reinterpret_cast<u8*>(std::uintptr_t(words[i])), u64(sizes[i]), i});
+  scheduler.report.clear();
+  sites.clear();
+  const auto body = bindWords(kernel, words, std::index_sequence_for<A...>{});
+  given = regions;
+  // Zero blocks: the function is of the host and launches kernels itself.
+  if (current.numBlocks == 0) body();
+  else launchCores(body, regions);
+  std::snprintf(report, reportBytes, "%s", scheduler.report.c_str());
+  return scheduler.report.empty() ? 0 : 1;
+}
+}  // namespace sim
+
+#define TESSERA_SIM_ENTRY(kernel) TESSERA_SIM_ENTRY_NAMED(kernel)
+#define TESSERA_SIM_ENTRY_NAMED(kernel)                                                                                          \
+  extern "C" __attribute__((visibility("default"))) int kernel##_run(const double* words, const double* sizes, int numArgs,     \
+                                                                     const double* launch, char* report, int reportBytes) {     \
+    return ::sim::enterKernel(kernel, words, sizes, numArgs, launch, report, reportBytes);                                      \
+  }

@@ -1,0 +1,167 @@
+/**
+ * A simulator as a device: the emitted source of a chip, unchanged, compiled by the host's C++ compiler against headers
+ * of ours that carry the chip's programming model, and launched through one foreign function per kernel.
+ * A rule that the kernel breaks comes back as a `SimulationError`. In fast mode nothing is checked.
+ * Main functions: `build` and `launch` of tile programs; `compileKernels` and `run` of kernels that others wrote.
+ */
+import koffi from "koffi";
+import { DeviceError } from "../../base/errors.ts";
+import type { TileProgram } from "../../tile/ir.ts";
+import { verify } from "../../tile/verify.ts";
+import type { CpuDevice } from "../cpu/cpu-device.ts";
+import { SYMBOL, Toolchain, type Compiler } from "../cpu/toolchain.ts";
+import type { BufferArg, DeviceBuffer, Executable, LaunchArg } from "../device.ts";
+import { HostDevice, type HostKernel } from "../host-device.ts";
+import type { SimTarget } from "./targets.ts";
+import { parseReport } from "./violation.ts";
+
+/** A kernel in the chip's own language, whose function is called `ts_kernel` (foreign.ts renames others). */
+export interface SimSource {
+  readonly name: string;
+  readonly source: string;
+  readonly kind: string;
+  /** Names of the arguments, for messages. */
+  readonly args: readonly string[];
+  /** What is compiled, where that is not `source` and an entry after it. */
+  readonly unit?: string;
+}
+export interface SimKernel extends SimSource {
+  readonly enter: (words: Float64Array, sizes: Float64Array, numArgs: number, launch: Float64Array, report: Uint8Array, reportBytes: number) => number; // prettier-ignore
+}
+
+export interface SimOptions {
+  /** No checks, immediate execution: for whole models. */
+  readonly isFast: boolean;
+  /** Draws the order of what the kernel leaves unordered; 0: consumers first, 1: producers first. */
+  readonly seed: number;
+  /** Count as there what the vendor's compiler inserts by itself; our own kernels must do without. */
+  readonly autoSync: boolean;
+  /** Report races; off, a test can see which numbers they give. */
+  readonly reportRaces: boolean;
+}
+export interface RunOptions extends Partial<SimOptions> {
+  readonly numBlocks: number;
+  /** Position of an argument whose bytes may not be read before the kernel has written them. */
+  readonly workspaceArg?: number;
+}
+
+const REPORT_BYTES = 2048;
+/** Hidden symbols, since many libraries with the same headers live in one process. */
+const flags = ["-std=gnu++20", "-O1", "-fvisibility=hidden", "-fno-gnu-unique", "-ffp-contract=off", "-lm"];
+
+const exact: SimOptions = { isFast: false, seed: 0, autoSync: false, reportRaces: true };
+
+export class SimDevice extends HostDevice {
+  readonly target: SimTarget;
+  readonly options: SimOptions;
+  private readonly toolchain: Toolchain;
+  /** Buffers live where foreign code can see them by address. */
+  private readonly memory: CpuDevice;
+  private readonly flags: readonly string[];
+  private readonly report = new Uint8Array(REPORT_BYTES);
+
+  constructor(
+    name: string,
+    target: SimTarget,
+    memory: CpuDevice,
+    compiler: Compiler,
+    options: Partial<SimOptions> = {},
+  ) {
+    // prettier-ignore
+    super(name, () => () => () => {}, { name, target: target.chip.name, numThreads: 1, features: [], chip: target.chip }); // prettier-ignore
+    this.target = target;
+    this.memory = memory;
+    this.options = { ...exact, ...options };
+    this.toolchain = new Toolchain(compiler, { folders: target.folders, header: target.header, kernelsPerUnit: 64 });
+    this.flags = [...flags, ...target.flags, ...(this.options.isFast ? ["-DSIM_FAST", "-O2"] : [])];
+  }
+
+  override alloc(sizeBytes: number): DeviceBuffer {
+    return new SimBuffer(this, this.memory.alloc(sizeBytes));
+  }
+  override free(buffer: DeviceBuffer): void {
+    this.memory.free((buffer as SimBuffer).inner);
+  }
+
+  override build(programs: readonly TileProgram[]): (Executable & { readonly bind: HostKernel })[] {
+    const { target } = this;
+    const emitted = programs.map((program) => {
+      verify(program);
+      return target.emit(program, SYMBOL, target.chip);
+    });
+    const kernels = this.compileKernels(
+      emitted.map(({ source, kind }, i) => ({ name: programs[i]!.name, source, kind, args: argsOf(programs[i]!) })),
+    );
+    return programs.map((program, i) => ({ program, bind: this.bindGrid(kernels[i]!, emitted[i]!.workspaceBytesPerBlock) })); // prettier-ignore
+  }
+
+  private bindGrid(kernel: SimKernel, workspaceBytesPerBlock: number): HostKernel {
+    return ([x = 1, y = 1, z = 1], args) => {
+      const numBlocks = this.target.numBlocks(kernel.kind, x * y * z);
+      return () => {
+        if (numBlocks === 0) return;
+        if (workspaceBytesPerBlock === 0) return this.run(kernel, [...args, x, y, z], { numBlocks });
+        const workspace = this.alloc(workspaceBytesPerBlock * numBlocks);
+        const all = [...args, x, y, z, { buffer: workspace, byteOffset: 0 }];
+        try {
+          this.run(kernel, all, { numBlocks, workspaceArg: all.length - 1 });
+        } finally {
+          this.free(workspace);
+        }
+      };
+    };
+  }
+
+  /** Kernels in the chip's language, compiled a few dozen to a translation unit. */
+  compileKernels(sources: readonly SimSource[]): SimKernel[] {
+    const built = this.toolchain.kernels(sources.map(withEntry), this.flags, 1);
+    return sources.map((source, i) => {
+      const { library, symbol } = built[i]!;
+      const enter = koffi
+        .load(library)
+        .func(`int ${symbol}_run(const double*, const double*, int, const double*, void*, int)`) as SimKernel["enter"];
+      return { ...source, enter };
+    });
+  }
+
+  /** Throws SimulationError. */
+  run(kernel: SimKernel, args: readonly LaunchArg[], options: RunOptions): void {
+    const { numBlocks, seed, autoSync, reportRaces, workspaceArg = -1 } = { ...this.options, ...options };
+    const words = Float64Array.from(args, (arg) => (typeof arg === "number" ? arg : arg.buffer.handle + arg.byteOffset)); // prettier-ignore
+    const sizes = Float64Array.from(args, (arg) => (typeof arg === "number" ? -1 : sizeOf(arg)));
+    const kind = this.target.kinds[kernel.kind];
+    if (kind === undefined) throw new DeviceError(`${kernel.name}: expected a kind of ${Object.keys(this.target.kinds).join(", ")}, got "${kernel.kind}"`, { backend: this.properties.name }); // prettier-ignore
+    const launch = Float64Array.of(numBlocks, kind, seed, reportRaces ? 1 : 0, autoSync ? 1 : 0, workspaceArg);
+    if (kernel.enter(words, sizes, args.length, launch, this.report, REPORT_BYTES) === 0) return;
+    const text = Buffer.from(this.report.subarray(0, this.report.indexOf(0))).toString("utf8");
+    throw parseReport(text, kernel, this.properties.name);
+  }
+}
+
+/** A buffer of the cpu device that belongs to the simulator. */
+class SimBuffer implements DeviceBuffer {
+  readonly device: SimDevice;
+  readonly inner: DeviceBuffer;
+  constructor(device: SimDevice, inner: DeviceBuffer) {
+    this.device = device;
+    this.inner = inner;
+  }
+  get sizeBytes(): number {
+    return this.inner.sizeBytes;
+  }
+  get handle(): number {
+    return this.inner.handle;
+  }
+  get bytes(): Uint8Array | undefined {
+    return this.inner.bytes;
+  }
+}
+
+const sizeOf = ({ buffer, byteOffset }: BufferArg): number => buffer.sizeBytes - byteOffset;
+const argsOf = (program: TileProgram): string[] => [...program.params.map((p) => p.name), "grid x", "grid y", "grid z", "workspace"]; // prettier-ignore
+
+/** Line numbers in reports are those of the source itself. */
+const withEntry = ({ name, source, unit }: SimSource): { name: string; source: string } => ({
+  name,
+  source: unit ?? `#line 1 "${name}"\n${source}\nTESSERA_SIM_ENTRY(${SYMBOL})\n`,
+});

@@ -1,0 +1,71 @@
+/**
+ * The simulated chips: how a tile program becomes a kernel of theirs, and which headers of ours stand for their
+ * tool kit. Main table: `simTargets`. Figures come from the chip tables; a header takes them as macros.
+ */
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { CompileError } from "../../base/errors.ts";
+import { chips } from "../../tile/chips/chips.ts";
+import { spaceOf, type AscendSpace, type Chip, type ChipName, type Figure } from "../../tile/chips/types.ts";
+import type { TileProgram } from "../../tile/ir.ts";
+
+/** What an emitter hands over: a function `symbol` that runs a share of the grid on every block. */
+export interface EmittedKernel {
+  /** Arguments: the program's parameters in order, three int64 grid dims, then the workspace if it has one. */
+  readonly source: string;
+  /** A key of the target's `kinds`. */
+  readonly kind: string;
+  readonly workspaceBytesPerBlock: number;
+}
+
+export interface SimTarget {
+  readonly chip: Chip;
+  readonly emit: (program: TileProgram, symbol: string, chip: Chip) => EmittedKernel;
+  /** Folders of headers, and the one that a kernel includes. */
+  readonly folders: readonly string[];
+  readonly header: string;
+  readonly flags: readonly string[];
+  /** Kinds of kernels as the headers number them. */
+  readonly kinds: Readonly<Record<string, number>>;
+  /** Blocks to start for a grid of so many programs. */
+  readonly numBlocks: (kind: string, numPrograms: number) => number;
+}
+
+const here = dirname(fileURLToPath(import.meta.url));
+const engine = join(here, "engine");
+
+/** A count that a rumour only bounds is taken at its lower end. */
+const countOf = (figure: Figure): number =>
+  figure.kind === "unknown" ? 1 : figure.kind === "rumoured" ? figure.low : figure.value;
+
+/** vector: on the vector cores; cube: on the matrix cores; mix: a block is one matrix core and its two vector cores. */
+const ascendKinds = { vector: 0, cube: 1, mix: 2, mix11: 3 } as const;
+
+function ascend(name: ChipName, npuArch: number): SimTarget {
+  const chip = chips[name];
+  const size = (space: AscendSpace): string => `-DASC_${space}_BYTES=${spaceOf(chip, space).sizeBytes}`;
+  const cubeCores = countOf(chip.rates.matrixCores);
+  const vectorCores = countOf(chip.rates.vectorCores);
+  return {
+    chip,
+    emit: (program) => {
+      throw new CompileError(`${program.name}: expected an emitter for ${name}, there is none yet`, { pass: "emit", target: "ascend" }); // prettier-ignore
+    },
+    folders: [join(here, "ascend", "include"), engine],
+    header: "kernel_operator.h",
+    flags: [
+      `-D__NPU_ARCH__=${npuArch}`,
+      `-DASC_CUBE_CORES=${cubeCores}`,
+      `-DASC_VECTOR_CORES=${vectorCores}`,
+      ...(["UB", "L1", "L0A", "L0B", "L0C"] as const).map(size),
+    ],
+    kinds: ascendKinds,
+    numBlocks: (kind, numPrograms) => Math.min(numPrograms, kind === "vector" ? vectorCores : cubeCores),
+  };
+}
+
+export const simTargets: Readonly<Record<string, SimTarget>> = {
+  "sim:ascend-910b": ascend("ascend-910b", 2201),
+  "sim:ascend-910c": ascend("ascend-910c", 2201),
+  "sim:ascend-950": ascend("ascend-950", 3510),
+};

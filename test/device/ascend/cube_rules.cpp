@@ -1,0 +1,50 @@
+// Rules of the cube core: `rule` picks one. A is one fractal of ones, B one of twos.
+#include "kernel_operator.h"
+using namespace AscendC;
+
+extern "C" __global__ __aicore__ void cube_rules(GM_ADDR x, GM_ADDR y, int64_t rule, float scale)
+{
+    GlobalTensor<half> xGm, hGm;
+    GlobalTensor<float> yGm;
+    xGm.SetGlobalBuffer((__gm__ half*)x, 512);
+    yGm.SetGlobalBuffer((__gm__ float*)y, 256);
+    hGm.SetGlobalBuffer((__gm__ half*)y, 256);
+    LocalTensor<half> a1(TPosition::A1, 0, 256), b1(TPosition::B1, 512, 256), a2(TPosition::A2, 0, 256), b2(TPosition::B2, 0, 256);
+    LocalTensor<float> c(TPosition::CO1, 0, 256);
+    LocalTensor<int8_t> a8(TPosition::A2, 0, 512), b8(TPosition::B2, 0, 512);
+    LocalTensor<int32_t> c8(TPosition::CO1, 0, 256);
+    DataCopy(a1, xGm, 256);
+    DataCopy(b1, xGm[256], 256);
+    SetFlag<HardEvent::MTE2_MTE1>(0);
+    WaitFlag<HardEvent::MTE2_MTE1>(0);
+    LoadData(a2, a1, LoadData2DParams{0, 1, 1, 0, 0, false, 0});
+    LoadData(b2, b1, LoadData2DParams{0, 1, 1, 0, 0, true, 0});
+    SetFlag<HardEvent::MTE1_M>(0);
+    WaitFlag<HardEvent::MTE1_M>(0);
+    switch (rule) {
+        case 0: Mmad(c, a2, b2, MmadParams{16, 16, 16}); break;
+        case 1: Mmad(LocalTensor<float>(TPosition::CO1, 64, 256), a2, b2, MmadParams{16, 16, 16}); break;
+        case 2: Mmad(c, a2, b2, MmadParams{16, 16, 4096}); break;
+        case 3: Mmad(c, a2, b2, MmadParams{16, 32, 16}); break;
+        case 4: Mmad(c, a2, b2, MmadParams{16, 16, 16, 0, false, false}); break;
+        case 5: Adds(LocalTensor<float>(TPosition::VECIN, 0, 64), LocalTensor<float>(TPosition::VECIN, 0, 64), 1.0f, 64); break;
+        case 6: SetFlag<HardEvent::MTE2_V>(0); break;
+        case 7: Mmad(c8, a8, b8, MmadParams{16, 16, 32}); break;
+        case 8: Mmad(c, a2, b2, MmadParams{16, 16, 16}); break;
+        case 9: Mmad(c, a2, b2, MmadParams{1, 16, 16}); break;
+    }
+    SetFlag<HardEvent::M_FIX>(0);
+    WaitFlag<HardEvent::M_FIX>(0);
+    if (rule == 7) {
+        uint32_t word;
+        memcpy(&word, &scale, 4);
+        Fixpipe<half, int32_t, CFG_ROW_MAJOR>(hGm, c8, FixpipeParamsV220(16, 16, 16, 16, false, DEQF16, word));
+    } else if (rule == 8) {
+        Fixpipe<half, float, CFG_ROW_MAJOR>(hGm, c, FixpipeParamsV220(16, 16, 16, 16, false));
+    } else if (rule == 9) {
+        Fixpipe<float, float, CFG_ROW_MAJOR>(yGm, c, FixpipeParamsV220(16, 1, 16, 16, false));
+    } else {
+        Fixpipe<float, float, CFG_ROW_MAJOR>(yGm, c, FixpipeParamsV220(16, 16, 16, 16, false));
+    }
+    PipeBarrier<PIPE_ALL>();
+}
