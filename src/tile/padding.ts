@@ -13,7 +13,8 @@ export interface Rows {
   readonly pitch: number;
 }
 
-const bitsOf = (chip: Chip, dtype: DType): number => (dtype === "bool" ? chip.arch.maskBits : dtypes[dtype].size * 8);
+export const bitsOf = (chip: Chip, dtype: DType): number =>
+  dtype === "bool" ? chip.arch.maskBits : dtypes[dtype].size * 8;
 
 export function rowsOf(chip: Chip, space: Space, { dtype, shape }: Pick<TileValue, "dtype" | "shape">): Rows {
   const { rowBytes, rowElements = 1, packsColumns } = spaceOf(chip, space);

@@ -11,7 +11,7 @@ import type { IndexExpr, TileValue, View } from "./ir.ts";
 import type { LegalProgram } from "./legality.ts";
 import { Homes } from "./homes.ts";
 import type { Range } from "./liveness.ts";
-import { dotBytes, roundUp, tileBytes } from "./padding.ts";
+import { bitsOf, dotBytes, roundUp, tileBytes } from "./padding.ts";
 import { scratchOf } from "./scratch.ts";
 import { operandsOf } from "./walk.ts";
 
@@ -115,7 +115,7 @@ class SpacePlanner extends Homes {
     const inPlace = ["unary", "binary", "select", "cast"].includes(op.kind) && (this.legal.expansions.get(id)?.tiles ?? 0) === 0; // prettier-ignore
     // A number to select from is put in place first.
     const isFilled = op.kind === "select" && (this.live.uniform.has(op.a) || (this.live.uniform.has(op.b) && !isFloat(tile.dtype))); // prettier-ignore
-    const sameSize = operandsOf(tile).filter((x) => (this.tile(x).dtype === "bool") === (tile.dtype === "bool") && dtypes[this.tile(x).dtype].size === dtypes[tile.dtype].size); // prettier-ignore
+    const sameSize = operandsOf(tile).filter((x) => bitsOf(this.chip, this.tile(x).dtype) === bitsOf(this.chip, tile.dtype)); // prettier-ignore
     const reuses = inPlace && !isFilled ? sameSize.map((x) => `v${this.head(x)}`) : [];
     this.ask(`v${id}`, id, "value", space, bytes, range, reuses);
     if (this.sums.products.has(id) && this.throughWorkspace) this.workspaceBytes += own;

@@ -33,4 +33,8 @@ export type Node =
 /** Device memory carries this prefix before the buffer's name. */
 export const DEVICE = "GM ";
 
-export const hasWork = (nodes: readonly Node[]): boolean => nodes.some((n) => n.kind === "instr" || (n.kind === "block" && hasWork(n.body))); // prettier-ignore
+/** Whether a core does more than compute positions and sizes. */
+export const hasWork = (nodes: readonly Node[]): boolean =>
+  nodes.some((n) =>
+    n.kind === "instr" ? n.accesses.some((a) => a.pipe !== "S") : n.kind === "block" && hasWork(n.body),
+  );
