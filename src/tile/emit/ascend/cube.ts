@@ -199,17 +199,17 @@ export class CubeCore {
     const [l1a, l1b] = [this.operandBuf(homes.root(op.a)), this.operandBuf(homes.root(op.b))];
     const l0a = this.declare(id, "left", "A2", dtype);
     const l0b = this.declare(id, "right", "B2", dtype);
-    const isNz = lowering.chip.arch.matrix.vectorPath === "direct";
+    // Architecture 3510 keeps A in L0A as all keep B in L0B.
+    const order = lowering.chip.arch.matrix.vectorPath === "direct" ? right : left;
     this.steps.comment(`${this.plan.nameOf(id)}: f32 [${m}, ${n}] += ${this.plan.nameOf(op.a)}${op.transA ? "^T" : ""} . ${this.plan.nameOf(op.b)}${op.transB ? "^T" : ""}`); // prettier-ignore
-    if (isNz) refuse("dot", dtype, "L0A of this architecture keeps another order of fractals");
     this.fractals(
       l0a,
       l1a,
       op.transA
-        ? left.transposed(m16, depth, c0)
+        ? order.transposed(m16, depth, c0)
         : this.isBlocked(op.a)
-          ? left.blocked(m16, depth, k)
-          : left.plain(m16, depth, c0),
+          ? order.blocked(m16, depth, k)
+          : order.plain(m16, depth, c0),
     );
     this.fractals(
       l0b,

@@ -7,6 +7,7 @@ import { dtypes, type DType } from "../../../base/dtype.ts";
 import { boxOf } from "../../boxes.ts";
 import type { Stmt, TileValue, View, IndexExpr } from "../../ir.ts";
 import { roundUp, rowsOf, type Rows } from "../../padding.ts";
+import { opName } from "../../print.ts";
 import type { Placement } from "../../spaces.ts";
 import type { Handover } from "./handover.ts";
 import { operandOf } from "./operands.ts";
@@ -67,6 +68,7 @@ export class VectorCore {
   private operand(of: number, id: number, canBeNumber: boolean, slot = 0): Buf | string {
     if (!this.isUniform(id)) return this.buf(id);
     const text = this.plan.scalars.number(id);
+    if (canBeNumber && this.tile(id).dtype === "bf16") return this.plan.refuse(opName(this.tile(of).op), "bf16", "with a number as an operand"); // prettier-ignore
     if (canBeNumber) return text;
     return this.filled(of, id, slot);
   }
