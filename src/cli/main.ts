@@ -9,6 +9,7 @@ const commands = {
   data: () => import("./data.ts").then((m) => m.dataCommand),
   eval: () => import("./eval.ts").then((m) => m.evalCommand),
   train: () => import("./train.ts").then((m) => m.trainCommand),
+  chips: () => import("./chips.ts").then((m) => m.chipsCommand),
   bench: () => import("./bench.ts").then((m) => m.benchCommand),
 };
 

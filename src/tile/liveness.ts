@@ -2,7 +2,7 @@
  * When each tile of a program is made and last read, as statement positions in text order, loops counted to their end.
  * Owns positions and uses; what they mean for memory is spaces.ts. Main class: `Liveness`.
  */
-import type { Stmt, TileProgram, TileValue, View } from "./ir.ts";
+import type { IndexExpr, Stmt, TileProgram, TileValue, View } from "./ir.ts";
 import { isUniform } from "./legality.ts";
 import { operandsOf } from "./walk.ts";
 
@@ -28,7 +28,7 @@ export interface Use {
 export class Liveness {
   readonly tiles = new Map<number, TileValue>();
   readonly uniform = new Set<number>();
-  readonly stores: { readonly value: number; readonly view: View; readonly at: number }[] = [];
+  readonly stores: { readonly value: number; readonly view: View; readonly boxAt: readonly IndexExpr[]; readonly at: number }[] = []; // prettier-ignore
   readonly loops = new Map<number, LoopSpan>();
   private readonly defs = new Map<number, { readonly at: number; readonly loops: readonly number[] }>();
   private readonly uses = new Map<number, Use[]>();
@@ -114,7 +114,7 @@ export class Liveness {
       }
       case "store":
         use(stmt.value, "store");
-        this.stores.push({ value: stmt.value, view: stmt.view, at });
+        this.stores.push({ value: stmt.value, view: stmt.view, boxAt: stmt.at, at });
         return;
       case "scatter":
         use(stmt.value, "scatter");

@@ -1,21 +1,19 @@
 /**
  * Where each tile of a legal program lives on a chip: its memory, bytes with padding, live range and offset.
- * Main function: `assignMemorySpaces`. One tile has one home:
- *   uniform          a number on the scalar unit, no memory
- *   operand          a load that only dots read goes straight to the staging memory
- *   product          a dot whose result is added to by later dots, or leaves by a store, stays in the product memory
- *   vector           everything else, products that vector ops read included
+ * Main function: `assignMemorySpaces`. One tile has one home; homes.ts says which.
  * A cell is a piece of memory several values share: views by reshape, a loop's carried value and its result, the turns
  * of one accumulation. Padding is conservative: rows are aligned, broadcasts are copied, one program has one vector core.
  */
-import { dtypes } from "../base/dtype.ts";
-import { spaceOf, type Chip, type Role, type Space } from "./chips/types.ts";
-import type { TileValue, View } from "./ir.ts";
+import { dtypes, isFloat } from "../base/dtype.ts";
+import { spaceOf, type Chip, type Space } from "./chips/types.ts";
+import { boxOf, isSpread } from "./boxes.ts";
+import type { IndexExpr, TileValue, View } from "./ir.ts";
 import type { LegalProgram } from "./legality.ts";
-import { findAccumulations, type Accumulations } from "./accumulate.ts";
-import { Liveness, type Range } from "./liveness.ts";
-import { dotBytes, keepsLayout, roundUp, tileBytes } from "./padding.ts";
-import { operandsOf, sizeOf } from "./walk.ts";
+import { Homes } from "./homes.ts";
+import type { Range } from "./liveness.ts";
+import { bitsOf, dotBytes, roundUp, tileBytes } from "./padding.ts";
+import { scratchOf } from "./scratch.ts";
+import { operandsOf } from "./walk.ts";
 
 export interface Placement {
   /** The tile, and what of it: "value", "operand", "left", "right", "product", "scratch". */
@@ -39,22 +37,15 @@ export interface MemoryPlan {
 
 type Request = Omit<Placement, "offset"> & { readonly reuses: readonly string[]; readonly key: string };
 
-class SpacePlanner {
-  private readonly chip: Chip;
+class SpacePlanner extends Homes {
   private readonly legal: LegalProgram;
-  private readonly live: Liveness;
-  private readonly sums: Accumulations;
   private readonly requests: Request[] = [];
-  private readonly roles: Readonly<Record<Role, Space>>;
   private readonly groups = new Map<number, number[]>();
   private workspaceBytes = 0;
 
   constructor(legal: LegalProgram, chip: Chip) {
-    this.chip = chip;
+    super(legal, chip);
     this.legal = legal;
-    this.roles = chip.arch.roles;
-    this.live = new Liveness(legal.program);
-    this.sums = findAccumulations(this.live, chip.arch.matrix.accumulates);
     for (const id of this.live.tiles.keys()) {
       const head = this.head(id);
       const group = this.groups.get(head);
@@ -65,82 +56,11 @@ class SpacePlanner {
 
   run(): MemoryPlan {
     for (const tile of this.live.tiles.values()) this.place(tile);
-    for (const s of this.live.stores) if (this.isVector(s.value)) this.stagedStrides(s.value, s.view, s.at);
+    for (const s of this.live.stores) if (this.isVector(s.value)) this.stagedStrides(s.value, s.view, s.boxAt, s.at);
     this.operands();
     return { ...pack(this.requests, this.chip), workspaceBytes: this.workspaceBytes };
   }
 
-  // ---- homes ----
-  private get split(): boolean {
-    return this.roles.stage !== this.roles.vector;
-  }
-  private get throughWorkspace(): boolean {
-    return this.chip.arch.matrix.vectorPath === "workspace";
-  }
-  private tile(id: number): TileValue {
-    return this.live.tiles.get(id)!;
-  }
-  /** The tile whose memory `id` is a view of. */
-  private root(id: number): number {
-    const { op } = this.tile(id);
-    return op.kind === "reshape" && keepsLayout(this.chip, this.roles.vector, this.tile(op.x), this.tile(id)) ? this.root(op.x) : id; // prettier-ignore
-  }
-  /** The tile that names the vector memory `id` is in: views, and a carried slot with its result, share one. */
-  private head(id: number): number {
-    const root = this.root(id);
-    return this.sums.products.has(root) ? root : this.live.slotHead(root);
-  }
-  private isProduct(id: number): boolean {
-    return this.sums.products.has(this.root(id));
-  }
-  private isContiguous(view: View, shape: readonly number[]): boolean {
-    const stride = view.strides[view.strides.length - 1];
-    return (shape[shape.length - 1] ?? 1) === 1 || (stride?.kind === "const" && stride.value === 1);
-  }
-  /** A product's narrowing cast that only stores read happens on the way out of the product memory. */
-  private leavesByStore(id: number): boolean {
-    const { op, dtype } = this.tile(id);
-    if (op.kind !== "cast" || !this.isProduct(op.x) || this.tile(op.x).dtype !== "f32") return false;
-    return (dtype === "bf16" || dtype === "f16") && this.onlyStored(id);
-  }
-  private onlyStored(id: number): boolean {
-    return this.live.usesOf(id).every((u) => u.kind === "store" || (u.kind === "operand" && this.tile(u.by).op.kind === "reshape" && this.root(u.by) === this.root(id) && this.onlyStored(u.by))); // prettier-ignore
-  }
-  /** Whether something reads this value from the vector memory. */
-  private isReadAsVector(id: number): boolean {
-    return this.live.usesOf(id).some((u) => {
-      switch (u.kind) {
-        case "left":
-        case "right":
-          return !this.split;
-        case "acc":
-          return !this.sums.products.has(u.by);
-        case "init":
-        case "next":
-          return !this.sums.slots.has(u.slot);
-        case "store":
-          return !this.isProduct(id);
-        case "operand":
-          if (this.tile(u.by).op.kind === "reshape" && this.root(u.by) === this.root(id)) return this.isReadAsVector(u.by); // prettier-ignore
-          return !this.leavesByStore(u.by);
-        case "scatter":
-          return true;
-      }
-    });
-  }
-  /** Loads that dots read directly in the staging memory. */
-  private isStaged(id: number): boolean {
-    const { op, shape } = this.tile(id);
-    return this.split && op.kind === "load" && this.isContiguous(op.view, shape) && !this.isReadAsVector(id);
-  }
-  private isVector(id: number): boolean {
-    if (this.live.uniform.has(id)) return false;
-    const root = this.root(id);
-    if (this.isProduct(root)) return this.isReadAsVector(root);
-    return !this.isStaged(root) && !this.leavesByStore(root);
-  }
-
-  // ---- requests ----
   private ask(key: string, tile: number, part: string, space: Space, bytes: number, range: Range, reuses: readonly string[] = []): void {
     this.requests.push({ key, tile, part, space, bytes, from: range.from, to: range.to, reuses });
   } // prettier-ignore
@@ -156,13 +76,14 @@ class SpacePlanner {
       for (const u of slots) this.scratch(id, tileBytes(this.chip, this.roles.vector, tile), u.at, "filled");
       return;
     }
-    if (op.kind === "load" && !this.isStaged(id)) this.stagedStrides(id, op.view, at);
+    if (op.kind === "load" && !this.isStaged(id)) this.stagedStrides(id, op.view, op.at, at);
     if (this.root(id) !== id) return;
     if (this.sums.cellOf(id) === id) this.product(tile);
     if (this.isVector(id) && this.head(id) === id) this.vector(tile);
     const expansion = this.legal.expansions.get(id);
     const largest = Math.max(...[id, ...operandsOf(tile)].map((x) => tileBytes(this.chip, this.roles.vector, this.tile(x)))); // prettier-ignore
     if (expansion && expansion.tiles > 0) this.scratch(id, expansion.tiles * largest, at);
+    for (const { part, bytes } of scratchOf(this.chip, tile, operandsOf(tile).map((x) => this.tile(x)))) this.scratch(id, bytes, at, part); // prettier-ignore
     const filled = this.filledOperands(tile);
     if (filled > 0) this.scratch(id, filled * largest, at, "filled");
   }
@@ -192,13 +113,11 @@ class SpacePlanner {
     const bytes = op.kind === "dot" && !this.split ? Math.max(own, dotBytes(this.chip, this.tile(op.a), tile).product) : own; // prettier-ignore
     // One instruction may write over an operand that ends with it.
     const inPlace = ["unary", "binary", "select", "cast"].includes(op.kind) && (this.legal.expansions.get(id)?.tiles ?? 0) === 0; // prettier-ignore
+    // A number to select from is put in place first.
+    const isFilled = op.kind === "select" && (this.live.uniform.has(op.a) || (this.live.uniform.has(op.b) && !isFloat(tile.dtype))); // prettier-ignore
     // Elements of another size would be overwritten before they are read.
-    const isSameSize = (x: number): boolean => tileBytes(this.chip, space, { ...tile, dtype: this.tile(x).dtype }) === own && dtypes[tile.dtype].size === dtypes[this.tile(x).dtype].size; // prettier-ignore
-    const reuses = inPlace
-      ? operandsOf(tile)
-          .filter(isSameSize)
-          .map((x) => `v${this.head(x)}`)
-      : [];
+    const sameSize = operandsOf(tile).filter((x) => bitsOf(this.chip, this.tile(x).dtype) === bitsOf(this.chip, tile.dtype) && tileBytes(this.chip, space, { ...tile, dtype: this.tile(x).dtype }) === own); // prettier-ignore
+    const reuses = inPlace && !isFilled ? sameSize.map((x) => `v${this.head(x)}`) : [];
     this.ask(`v${id}`, id, "value", space, bytes, range, reuses);
     if (this.sums.products.has(id) && this.throughWorkspace) this.workspaceBytes += own;
   }
@@ -254,12 +173,14 @@ class SpacePlanner {
   }
 
   /** A copy whose elements are apart in device memory needs room to spread and close up again. */
-  private stagedStrides(id: number, view: View, at: number): void {
-    const { shape, dtype } = this.tile(id);
-    const { size } = dtypes[dtype];
+  private stagedStrides(id: number, view: View, boxAt: readonly IndexExpr[], at: number): void {
+    const { size } = dtypes[this.tile(id).dtype];
     const spread = this.chip.arch.stridedElementBytes(size);
-    if (this.isContiguous(view, shape) || spread === size) return;
-    this.scratch(id, sizeOf(shape) * spread, at, "strided");
+    if (spread === size) return;
+    const box = boxOf(this.chip, this.roles.vector, view, boxAt, this.tile(id));
+    if (!isSpread(box, size)) return;
+    // With the offsets that gather the elements of a row.
+    this.scratch(id, box.rows.rows * roundUp(box.rows.length, 8) * spread + roundUp(box.rows.length, 64) * 4, at, "strided"); // prettier-ignore
   }
 }
 

@@ -7,6 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { allCases } from "../../src/kernels/all-cases.ts";
 import { chips } from "../../src/tile/chips/chips.ts";
+import { emitAscend } from "../../src/tile/emit/ascend/ascend.ts";
 import { emitCpp } from "../../src/tile/emit/cpp.ts";
 import type { TileProgram } from "../../src/tile/ir.ts";
 import { explain } from "../../src/tile/passes.ts";
@@ -22,6 +23,9 @@ const lowered = [
   ["topk_mask", "mlu-370"],
 ] as const;
 
+/** On the vector core, on the cube core, on both. */
+const ascend = ["embedding", "rms_norm", "topk_mask", "grouped_matmul", "index_scores"];
+
 const root = new URL("./snapshots/", import.meta.url);
 const first = (name: string): TileProgram => {
   const found = allCases.flatMap((c) => c.programs()).find((p) => p.name === name);
@@ -32,6 +36,7 @@ const first = (name: string): TileProgram => {
 const snapshots: readonly (readonly [file: string, text: () => string])[] = [
   ...kernels.map((name) => [`cpp/${name}.txt`, () => emitCpp(first(name), name).source] as const),
   ...kernels.map((name) => [`tile/${name}.txt`, () => printProgram(first(name))] as const),
+  ...ascend.map((name) => [`ascend/${name}.txt`, () => emitAscend(first(name), chips["ascend-910b"]).source] as const),
   ...lowered.map(([name, chip]) => [`chips/${name}.${chip}.txt`, () => explain(first(name), chips[chip])] as const),
 ];
 

@@ -4,9 +4,9 @@
  */
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CompileError } from "../../base/errors.ts";
 import { chips } from "../../tile/chips/chips.ts";
 import { spaceOf, type AscendSpace, type Chip, type ChipName, type Figure } from "../../tile/chips/types.ts";
+import { emitAscend } from "../../tile/emit/ascend/ascend.ts";
 import { emitMlu } from "../../tile/emit/mlu.ts";
 import type { TileProgram } from "../../tile/ir.ts";
 import { mluRuntime } from "./mlu/runtime.ts";
@@ -50,9 +50,7 @@ function ascend(name: ChipName, npuArch: number): SimTarget {
   const vectorCores = countOf(chip.rates.vectorCores);
   return {
     chip,
-    emit: (program) => {
-      throw new CompileError(`${program.name}: expected an emitter for ${name}, there is none yet`, { pass: "emit", target: "ascend" }); // prettier-ignore
-    },
+    emit: (program, symbol) => emitAscend(program, chip, symbol),
     folders: [join(here, "ascend", "include"), engine],
     header: "kernel_operator.h",
     flags: [

@@ -124,7 +124,15 @@ export const ascend2201: Arch<AscendSpace> = {
   source: "platform_config of the CANN runtime: Ascend910B*, Ascend910_93*",
   spaces: {
     // 256 B for mixed kernels, 8 KB for instructions with scratch of their own (Select).
-    UB: { sizeBytes: 192 * K, reservedBytes: 256 + 8 * K, alignBytes: 32, rowBytes: 32 },
+    // Compare works on 256 bytes at a time, whatever the tile's length.
+    UB: {
+      sizeBytes: 192 * K,
+      reservedBytes: 256 + 8 * K,
+      alignBytes: 256,
+      rowBytes: 32,
+      rowElements: 16,
+      packsColumns: true,
+    },
     L1: { sizeBytes: 512 * K, reservedBytes: 256, alignBytes: 32, rowBytes: 32 },
     L0A: { sizeBytes: 64 * K, reservedBytes: 0, alignBytes: 512, rowBytes: 32 },
     L0B: { sizeBytes: 64 * K, reservedBytes: 0, alignBytes: 512, rowBytes: 32 },

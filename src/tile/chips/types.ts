@@ -29,6 +29,10 @@ export interface SpaceRow {
   readonly alignBytes: number;
   /** Every row of a tile (its last axis) starts at a multiple of this. */
   readonly rowBytes: number;
+  /** Every row is a multiple of this many elements as well, so that tiles of two dtypes and their masks step alike. */
+  readonly rowElements?: number;
+  /** A tile whose last axis is 1 is held as one row. */
+  readonly packsColumns?: boolean;
 }
 
 /** An instruction sequence that stands for an op the chip has no single instruction for. */

@@ -1,0 +1,147 @@
+/**
+ * Tile program -> Ascend C text for one chip: a kernel whose blocks take the programs of the grid in turn. Addresses are
+ * the plan's (no queues), synchronisation is explicit. Programs without dots run on the vector cores; where there are dots
+ * the cube core takes its loads, products and their stores, and tiles pass through a workspace in device memory.
+ * Arguments: the program's parameters in order, three grid sizes, then the workspace where there is one.
+ * Main function: `emitAscend`. Meaning: interpret.ts. Source: the public Ascend C programming guide.
+ */
+import type { Chip } from "../../chips/types.ts";
+import type { Param, Stmt, TileProgram, TileValue } from "../../ir.ts";
+import { lower } from "../../passes.ts";
+import { LineWriter } from "../c-like/line-writer.ts";
+import { typeNames } from "./buffers.ts";
+import { hasWork, type Node } from "./code.ts";
+import { CubeCore } from "./cube.ts";
+import { Handover } from "./handover.ts";
+import { Plan } from "./plan.ts";
+import { synchronise } from "./sync.ts";
+import { VectorCore } from "./vector.ts";
+
+export interface AscendKernel {
+  readonly source: string;
+  readonly entry: string;
+  /** mix11: a block is a cube core and one vector core. */
+  readonly kind: "vector" | "cube" | "mix11";
+  /** Device memory that every block needs beside the arguments. */
+  readonly workspaceBytesPerBlock: number;
+}
+
+const kernelTypes = { vector: "KERNEL_TYPE_AIV_ONLY", cube: "KERNEL_TYPE_AIC_ONLY", mix11: "KERNEL_TYPE_MIX_AIC_1_1" } as const; // prettier-ignore
+
+const argumentOf = (p: Param): string =>
+  p.kind === "buffer" ? `GM_ADDR ${p.name}` : p.kind === "index" ? `int64_t ${p.name}` : `float ${p.name}`;
+
+/** What a core does at a statement; a tile that is none of its business it passes over. */
+interface Core {
+  let(tile: TileValue): void;
+  store(stmt: Extract<Stmt, { kind: "store" }>, at: number): void;
+  scatter(stmt: Extract<Stmt, { kind: "scatter" }>, at: number): void;
+  /** Around a loop: a carried tile takes its first value, or that of the next turn. */
+  carry(slot: number, value: number, when: "before" | "next"): void;
+  readonly declarations: ReadonlyMap<string, string>;
+}
+
+/** The statements of one core, in text order; positions count as in liveness.ts. */
+function statements(plan: Plan, core: Core, stmts: readonly Stmt[], clock: { at: number }): void {
+  const { scalars, homes } = plan;
+  for (const s of stmts) {
+    const at = clock.at++;
+    switch (s.kind) {
+      case "let":
+        core.let(s.tile);
+        break;
+      case "store":
+        core.store(s, at);
+        break;
+      case "scatter":
+        core.scatter(s, at);
+        break;
+      case "if": {
+        const cond = scalars.index(s.cond);
+        const body = scalars.scoped(() => statements(plan, core, s.body, clock));
+        if (hasWork(body)) scalars.nodes.push({ kind: "block", head: `if (${cond}) `, body, repeats: false });
+        break;
+      }
+      case "loop": {
+        const carry = (values: readonly number[], when: "before" | "next"): void =>
+          values.forEach((value, slot) => {
+            const tile = homes.live.carryOf(`${s.id}:${slot}`);
+            if (tile !== undefined) core.carry(tile, value, when);
+          });
+        const [start, end] = [scalars.index(s.start), scalars.index(s.end, 1)];
+        carry(s.init, "before");
+        const body = scalars.scoped(() => {
+          statements(plan, core, s.body, clock);
+          carry(s.next, "next");
+        });
+        clock.at++;
+        const i = `i${s.id}`;
+        if (hasWork(body)) scalars.nodes.push({ kind: "block", head: `for (int64_t ${i} = ${start}; ${i} < ${end}; ${i} += ${s.step}) `, body, repeats: true }); // prettier-ignore
+      }
+    }
+  }
+}
+
+/** The text of one core: its views of device memory, its places, the loop over programs. */
+function emitCore(plan: Plan, name: "cube" | "vector", core: Core, handover: Handover): string | undefined {
+  const { program } = plan.lowering;
+  const body = plan.scalars.scoped(() => statements(plan, core, program.body, { at: 0 }));
+  if (!hasWork(body)) return undefined;
+  const out = new LineWriter();
+  const text = JSON.stringify(body);
+  for (const p of program.params)
+    for (const suffix of ["Gm", "Cube"]) {
+      if (p.kind !== "buffer" || !new RegExp(`\\b${p.name}${suffix}\\b`).test(text)) continue;
+      // The vector core copies bf16 as 16-bit words.
+      const type = p.dtype === "bf16" && suffix === "Gm" ? "uint16_t" : p.dtype === "bool" ? "uint8_t" : typeNames[p.dtype]; // prettier-ignore
+      out.add(
+        `GlobalTensor<${type}> ${p.name}${suffix};`,
+        `${p.name}${suffix}.SetGlobalBuffer((__gm__ ${type}*)${p.name});`,
+      );
+    }
+  out.add("// Places, in bytes; tiles whose lives do not meet share theirs.", ...core.declarations.values());
+  const [open, close] = [handover.open(name), handover.close(name)];
+  if (open.length) out.add("// Slots between the cores; what a core reads is free to be written at first.", ...open);
+  const grid: Node[] = [{ kind: "block", head: "for (int64_t pid = GetBlockIdx(); pid < gridX * gridY * gridZ; pid += GetBlockNum()) ", body: [...programIds(body), ...body], repeats: true, isGrid: true }]; // prettier-ignore
+  synchronise(grid, out);
+  if (close.length) out.add("// No flag is left behind.", ...close);
+  return String(out);
+}
+
+/** `entry` names the function. */
+export function emitAscend(program: TileProgram, chip: Chip, entry = `${program.name.replace(/\W/g, "_")}_kernel`): AscendKernel {
+  const plan = new Plan(lower(program, chip));
+  const handover = new Handover(plan);
+  const [cubeCore, vectorCore] = [new CubeCore(plan, handover), new VectorCore(plan, handover)];
+  // Once for the slots that both cores must know.
+  for (const core of [cubeCore, vectorCore]) plan.scalars.scoped(() => statements(plan, core, plan.lowering.program.body, { at: 0 })); // prettier-ignore
+  const cube = emitCore(plan, "cube", cubeCore, handover);
+  const vector = emitCore(plan, "vector", vectorCore, handover);
+  const kind = cube === undefined ? "vector" : vector === undefined ? "cube" : "mix11";
+  const workspace = handover.workspaceBytes > 0;
+  const indent = (text: string): string => text.replaceAll(/^/gm, "  ");
+  const parts = kind === "mix11" ? [`  if ASCEND_IS_AIC {\n${indent(cube!)}\n  }`, `  if ASCEND_IS_AIV {\n${indent(vector!)}\n  }`] : [cube ?? vector ?? ""]; // prettier-ignore
+  const args = [...program.params.map(argumentOf), "int64_t gridX", "int64_t gridY", "int64_t gridZ", ...(workspace ? ["GM_ADDR workspace"] : [])]; // prettier-ignore
+  const source = [
+    `// ${program.name} for ${chip.name}`,
+    '#include "kernel_operator.h"',
+    "using namespace AscendC;",
+    "",
+    `extern "C" __global__ __aicore__ void ${entry}(${args.join(", ")}) {`,
+    `  KERNEL_TASK_TYPE_DEFAULT(${kernelTypes[kind]});`,
+    "  InitSocState();",
+    ...parts,
+    "  PipeBarrier<PIPE_ALL>();",
+    "}",
+    "",
+  ].join("\n");
+  return { source, entry, kind, workspaceBytesPerBlock: handover.workspaceBytes };
+} // prettier-ignore
+
+/** The position of a program in the grid, as far as its statements ask for it. */
+function programIds(body: readonly Node[]): Node[] {
+  const text = JSON.stringify(body);
+  const forms = ["pid % gridX", "pid / gridX % gridY", "pid / (gridX * gridY)"];
+  const lines = forms.flatMap((form, axis) => (new RegExp(`\\bp${axis}\\b`).test(text) ? [`const int64_t p${axis} = ${form};`] : [])); // prettier-ignore
+  return lines.length ? [{ kind: "instr", lines, accesses: [] }] : [];
+}

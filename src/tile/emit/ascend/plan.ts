@@ -1,0 +1,68 @@
+/**
+ * What both cores of a kernel share: homes and places of tiles, names, scalars, refusals, and how tiles pass between the
+ * cube and the vector core. Main class: `Plan`.
+ */
+import type { DType } from "../../../base/dtype.ts";
+import { CompileError } from "../../../base/errors.ts";
+import { assert } from "../../../base/errors.ts";
+import { Homes } from "../../homes.ts";
+import type { TileValue } from "../../ir.ts";
+import type { Lowering } from "../../passes.ts";
+import { opName } from "../../print.ts";
+import type { Placement } from "../../spaces.ts";
+import { Scalars } from "./scalars.ts";
+
+/** Parts that a tile has one of, however long they live. */
+const lasting: ReadonlySet<string> = new Set(["value", "operand", "product", "left", "right"]);
+
+export class Plan {
+  readonly lowering: Lowering;
+  readonly homes: Homes;
+  readonly scalars: Scalars;
+  private readonly placements = new Map<string, Placement[]>();
+
+  constructor(lowering: Lowering) {
+    this.lowering = lowering;
+    this.homes = new Homes(lowering, lowering.chip);
+    this.scalars = new Scalars(this.homes.live.tiles, this.refuse);
+    for (const p of lowering.memory.placements) {
+      const key = `${p.tile} ${p.part}`;
+      const list = this.placements.get(key);
+      if (list) list.push(p);
+      else this.placements.set(key, [p]);
+    }
+  }
+
+  refuse = (op: string, dtype: DType, reason: string): never => {
+    const { program, chip } = this.lowering;
+    throw new CompileError(`emit: kernel ${program.name} on ${chip.name}: ${op} of ${dtype}: ${reason}`, { pass: "emitAscend", target: chip.name }); // prettier-ignore
+  };
+
+  /** Room of a tile; of several under one name, that of the statement at `at`, or else of the tile's own. */
+  findPlacement(tile: number, part: string, at = lasting.has(part) ? undefined : this.homes.live.at(tile)): Placement | undefined {
+    const list = this.placements.get(`${tile} ${part}`);
+    return at === undefined ? list?.[0] : list?.find((p) => p.from === at);
+  } // prettier-ignore
+  placement(tile: number, part: string, at?: number): Placement {
+    const p = this.findPlacement(tile, part, at);
+    assert(p, `${this.lowering.program.name}: no ${part} of tile %${tile}`);
+    return p;
+  }
+  expansionTiles(tile: number): number {
+    return this.lowering.expansions.get(tile)?.tiles ?? 0;
+  }
+
+  nameOf(id: number): string {
+    const { op } = this.homes.tile(this.homes.head(id));
+    const base = op.kind === "load" || op.kind === "gather" ? op.view.buffer : op.kind === "carry" ? "sum" : opName(op);
+    return `${base}_${this.homes.head(id)}`;
+  }
+  /** One line about a tile. */
+  describe(tile: TileValue): string {
+    const { op, dtype, shape } = tile;
+    const reads = "x" in op ? [op.x] : "a" in op ? [op.a, op.b] : "rows" in op ? [op.rows] : [];
+    const names = reads.map((x) => (this.homes.live.uniform.has(x) ? this.scalars.number(x) : this.nameOf(x)));
+    const from = op.kind === "load" || op.kind === "gather" ? ` ${op.view.buffer}` : "";
+    return `${this.nameOf(tile.id)}: ${dtype} [${shape.join(", ")}] = ${opName(op)}${from}${names.length ? ` ${names.join(", ")}` : ""}`; // prettier-ignore
+  }
+}

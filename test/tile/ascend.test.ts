@@ -1,0 +1,81 @@
+/**
+ * Ascend C of the kernels: what inference launches has a lowering, what has none is refused by name, flags are paired and
+ * the scalar pipe has no barrier. That the text does what it should is the simulator's business (test/device).
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CompileError } from "../../src/base/errors.ts";
+import { allCases } from "../../src/kernels/all-cases.ts";
+import { kernel } from "../../src/tile/builder.ts";
+import { chips } from "../../src/tile/chips/chips.ts";
+import { emitAscend } from "../../src/tile/emit/ascend/ascend.ts";
+import type { Node, Pipe } from "../../src/tile/emit/ascend/code.ts";
+import { synchronise } from "../../src/tile/emit/ascend/sync.ts";
+import { LineWriter } from "../../src/tile/emit/c-like/line-writer.ts";
+
+const chip = chips["ascend-910b"];
+/** Kernels of training that have no lowering yet, and why. */
+const refused: Readonly<Record<string, RegExp>> = {
+  hc_split_backward: /reduce_sum of f32: over an axis of slabs of 1 elements/,
+};
+
+test("every kernel has a lowering, but for the named ones", () => {
+  for (const { programs, training } of allCases)
+    for (const program of programs(chip)) {
+      const reason = refused[program.name];
+      if (reason) {
+        assert.ok(training?.includes(program.name), program.name);
+        assert.throws(() => emitAscend(program, chip), (e) => e instanceof CompileError && reason.test(e.message)); // prettier-ignore
+        continue;
+      }
+      const { source, kind, workspaceBytesPerBlock } = emitAscend(program, chip);
+      assert.equal(source.includes("ASCEND_IS_AIC"), kind === "mix11", program.name);
+      assert.equal(source.includes("GM_ADDR workspace"), workspaceBytesPerBlock > 0, program.name);
+      for (const event of source.matchAll(/SetFlag<HardEvent::(\w+)>\(EVENT_ID(\d)\);\s*(\S+)/g))
+        assert.ok(event[3] === `WaitFlag<HardEvent::${event[1]}>(EVENT_ID${event[2]});` && Number(event[2]) < 6, `${program.name}: ${event[0]}`); // prettier-ignore
+      assert.ok(!/PipeBarrier<PIPE_S>|undefined|NaN/.test(source), program.name);
+    }
+});
+
+test("products pass to the vector core only where something there reads them", () => {
+  const kinds = new Map<string, Set<string>>();
+  for (const { programs, training } of allCases)
+    for (const p of programs(chip)) if (!training?.includes(p.name)) kinds.set(p.name, (kinds.get(p.name) ?? new Set()).add(emitAscend(p, chip).kind)); // prettier-ignore
+  assert.deepEqual([...kinds.get("grouped_matmul")!], ["cube"]);
+  assert.deepEqual([...kinds.get("rms_norm")!], ["vector"]);
+  assert.deepEqual([...kinds.get("index_scores")!], ["mix11"]);
+});
+
+test("a refusal names op, dtype and reason", () => {
+  const program = kernel("turned", (k) => {
+    const [x, y] = [k.view(k.buffer("x", "f32"), [32, 16]), k.view(k.buffer("y", "f32", "out"), [16, 32])];
+    k.store(y, [0, 0], k.load(x, [0, 0], [32, 16]).transpose());
+  });
+  assert.throws(
+    () => emitAscend(program, chip),
+    /emit: kernel turned on ascend-910b: transpose of f32: no lowering yet/,
+  );
+});
+
+const touch = (pipe: Pipe, isWrite: boolean, line: string): Node => ({ kind: "instr", lines: [line], accesses: [{ pipe, isWrite, memory: "UB", from: 0, to: 32 }] }); // prettier-ignore
+function textOf(nodes: readonly Node[]): string[] {
+  const out = new LineWriter();
+  synchronise(nodes, out);
+  return String(out)
+    .split("\n")
+    .map((l) => l.trim());
+}
+
+test("two pipes get a flag, one pipe a barrier, reads none", () => {
+  const load = touch("MTE2", true, "load");
+  const read = touch("V", false, "read");
+  assert.deepEqual(textOf([load, read, read]), ["load", "SetFlag<HardEvent::MTE2_V>(EVENT_ID0);", "WaitFlag<HardEvent::MTE2_V>(EVENT_ID0);", "read", "read"]); // prettier-ignore
+  assert.deepEqual(textOf([touch("V", true, "a"), touch("V", true, "b")]), ["a", "PipeBarrier<PIPE_V>();", "b"]);
+});
+
+test("a loop waits for its own last turn", () => {
+  const body = [touch("MTE2", true, "load"), touch("V", false, "read")];
+  const text = textOf([{ kind: "block", head: "for ", body, repeats: true }]);
+  assert.ok(text.indexOf("SetFlag<HardEvent::V_MTE2>(EVENT_ID0);") < text.indexOf("load"), text.join("\n"));
+  assert.ok(text.includes("WaitFlag<HardEvent::V_MTE2>(EVENT_ID0);"));
+});
