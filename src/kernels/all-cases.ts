@@ -18,6 +18,7 @@ import { cases as optim } from "./optim.ts";
 import { cases as quantize } from "./quantize.ts";
 import { cases as reduce } from "./reduce.ts";
 import { cases as rope } from "./rope.ts";
+import { cases as slotAttention } from "./slot-attention.ts";
 import { cases as softmax } from "./softmax.ts";
 import { cases as sparseAttention } from "./sparse-attention-backward.ts";
 import { cases as swiglu } from "./swiglu.ts";
@@ -41,6 +42,7 @@ export const allCases: readonly OpCases[] = [
   quantize,
   reduce,
   rope,
+  slotAttention,
   softmax,
   sparseAttention,
   swiglu,

@@ -13,6 +13,7 @@ import { Compressor } from "./compressor.ts";
 import { CSA_RATIO, type V4Config } from "./config.ts";
 import { Indexer } from "./indexer.ts";
 import type { Init } from "./init.ts";
+import { fp8Linear, fp8Weight, headNorm, narrowInput, storedKeys } from "./numerics.ts";
 import type { RopeTables } from "./rope.ts";
 import type { LayerState } from "./state.ts";
 
@@ -48,20 +49,27 @@ export class Attention extends Module {
     this.wo_a = init.linear((heads * head_dim) / o_groups, o_groups * o_lora_rank);
     this.wo_b = init.linear(o_groups * o_lora_rank, d, { isResidualOut: true });
     this.attn_sink = new Parameter(zeros(init.device, [heads]));
-    this.compressor = ratio > 0 ? new Compressor(init, config, ratio, head_dim) : undefined;
+    this.compressor =
+      ratio > 0
+        ? new Compressor(init, config, ratio, head_dim, (keys) =>
+            storedKeys(keys, config.qk_rope_head_dim, config.numerics),
+          )
+        : undefined;
     this.indexer = ratio === CSA_RATIO ? new Indexer(init, config) : undefined;
   }
 
   /** x [B,T,D] at positions start.. -> [B,T,D]. */
   forward(x: Tensor, start: number, state?: LayerState): Tensor {
     const { num_attention_heads: heads, head_dim: dim, sliding_window: window, rms_norm_eps: eps } = this.config;
+    const { numerics, qk_rope_head_dim: rotated } = this.config;
     const [b, tokens] = x.shape as [number, number, number];
     const { freqs } = this;
-    const qr = this.q_norm.forward(this.wq_a.forward(x));
-    const heads4 = t.reshape(this.wq_b.forward(qr), [b, tokens, heads, dim]);
-    const q = t.rope(t.rmsNorm(heads4, undefined, { eps }), { freqs, start });
-    const newKv = t.rope(t.reshape(this.kv_norm.forward(this.wkv.forward(x)), [b, tokens, 1, dim]), { freqs, start });
-    const rows = t.reshape(newKv, [b, tokens, dim]);
+    const input = narrowInput(x, numerics);
+    const qr = narrowInput(this.q_norm.forward(fp8Linear(input, this.wq_a, numerics)), numerics);
+    const heads4 = t.reshape(fp8Linear(qr, this.wq_b, numerics), [b, tokens, heads, dim]);
+    const q = t.rope(headNorm(heads4, eps, numerics), { freqs, start });
+    const plainKv = t.reshape(this.kv_norm.forward(fp8Linear(input, this.wkv, numerics)), [b, tokens, 1, dim]);
+    const rows = storedKeys(t.reshape(t.rope(plainKv, { freqs, start }), [b, tokens, dim]), rotated, numerics);
     const kv = state === undefined ? rows : state.window.with(rows);
     const keyStart = start + tokens - kv.shape[1]!;
     const ckv = this.compressor?.forward(x, freqs, start, state?.compressor);
@@ -77,6 +85,7 @@ export class Attention extends Module {
       window,
       ratio: Math.max(1, this.ratio),
       scale: dim ** -0.5,
+      inSlots: numerics.probsBf16Blocks64,
     });
     state?.window.set(kv, Math.max(0, kv.shape[1]! - (window - 1)));
     return this.project(t.rope(o, { freqs, start, inverse: true }));
@@ -84,13 +93,15 @@ export class Attention extends Module {
 
   /** o [B,T,H,D] -> [B,T,hidden]: each group of heads through its own low-rank map, then one map over all. */
   private project(o: Tensor): Tensor {
-    const { o_groups: g, o_lora_rank: rank } = this.config;
+    const { o_groups: g, o_lora_rank: rank, numerics } = this.config;
+    const out = (low: Tensor): Tensor => fp8Linear(narrowInput(low, numerics), this.wo_b, numerics);
+    // FP8 in the released files too, but its input stays wide.
     const [b, tokens, heads, dim] = o.shape as [number, number, number, number];
     const inDim = (heads * dim) / g;
-    if (g === 1) return this.wo_b.forward(this.wo_a.forward(t.reshape(o, [b, tokens, inDim])));
+    if (g === 1) return out(fp8Linear(t.reshape(o, [b, tokens, inDim]), this.wo_a, numerics));
     const grouped = t.permute(t.reshape(o, [b * tokens, g, inDim]), [1, 0, 2]);
-    const w = t.reshape(t.cast(this.wo_a.weight, o.dtype), [g, rank, inDim]);
+    const w = t.reshape(t.cast(fp8Weight(this.wo_a, numerics), o.dtype), [g, rank, inDim]);
     const low = t.matmul(grouped, w, { transB: true }); // [g, B*T, rank]
-    return this.wo_b.forward(t.reshape(t.permute(low, [1, 0, 2]), [b, tokens, g * rank]));
+    return out(t.reshape(t.permute(low, [1, 0, 2]), [b, tokens, g * rank]));
   }
 }

@@ -5,6 +5,7 @@
  * Main function: `forward`, which continues a `CompressorState` when given one.
  * Source: DeepSeek-V4 report section 2.3; pooling and its softmax are f32 inside the kernel.
  */
+import type { DType } from "../base/dtype.ts";
 import type { Linear } from "../nn/layers.ts";
 import { RMSNorm } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
@@ -23,9 +24,14 @@ export class Compressor extends Module {
   readonly dim: number;
   readonly ratio: number;
   readonly overlap: boolean;
+  private readonly isWide: boolean;
+  private readonly stored: (entries: Tensor) => Tensor;
 
-  constructor(init: Init, config: V4Config, ratio: number, dim: number) {
+  /** `stored`: what becomes of finished entries [B,E,d] on their way into the cache. */
+  constructor(init: Init, config: V4Config, ratio: number, dim: number, stored: (entries: Tensor) => Tensor) {
     super();
+    this.isWide = config.numerics.compressorF32;
+    this.stored = stored;
     this.ratio = ratio;
     this.dim = dim;
     this.overlap = ratio === CSA_RATIO;
@@ -42,15 +48,16 @@ export class Compressor extends Module {
    */
   forward(x: Tensor, freqs: Tensor, start: number, state?: CompressorState): Tensor | undefined {
     const m = this.ratio;
-    const newKv = this.wkv.forward(x);
-    const newScore = this.wgate.forward(x);
-    if (state === undefined) return this.pool(newKv, newScore, freqs, 0, false);
+    const input = this.isWide ? t.cast(x, "f32") : x;
+    const newKv = this.wkv.forward(input);
+    const newScore = this.wgate.forward(input);
+    if (state === undefined) return this.pool(newKv, newScore, freqs, 0, false, x.dtype);
     // Rows kept begin at a group boundary: the last closed group (overlap only), then the open one.
     const kv = state.kv.with(newKv);
     const score = state.score.with(newScore);
     const hasPrevious = this.overlap && start >= m;
     const end = start + x.shape[1]!;
-    const made = this.pool(kv, score, freqs, Math.floor(start / m) * m, hasPrevious);
+    const made = this.pool(kv, score, freqs, Math.floor(start / m) * m, hasPrevious, x.dtype);
     const keep = (end % m) + (this.overlap && end >= m ? m : 0);
     const rows = kv.shape[1]!;
     state.kv.set(kv, rows - keep, rows);
@@ -62,16 +69,23 @@ export class Compressor extends Module {
   }
 
   /** Entries of the complete groups in the rows; the first group only feeds the second when it `isPrevious`. */
-  private pool(kv: Tensor, score: Tensor, freqs: Tensor, position: number, isPrevious: boolean): Tensor | undefined {
+  private pool(
+    kv: Tensor,
+    score: Tensor,
+    freqs: Tensor,
+    position: number,
+    isPrevious: boolean,
+    dtype: DType,
+  ): Tensor | undefined {
     const m = this.ratio;
     const numGroups = Math.floor(kv.shape[1]! / m);
     const skip = isPrevious ? 1 : 0;
     if (numGroups <= skip) return undefined;
     const b = kv.shape[0]!;
     const pooled = t.compressPool({ kv, score, ape: this.ape, m, overlap: this.overlap });
-    const fresh = skip === 0 ? pooled : t.slice(pooled, 1, 1);
+    const fresh = t.cast(skip === 0 ? pooled : t.slice(pooled, 1, 1), dtype);
     const normed = t.reshape(this.norm.forward(fresh), [b, numGroups - skip, 1, this.dim]);
     const rotated = t.rope(normed, { freqs, start: position, step: m });
-    return t.reshape(rotated, [b, numGroups - skip, this.dim]);
+    return this.stored(t.reshape(rotated, [b, numGroups - skip, this.dim]));
   }
 }

@@ -318,6 +318,10 @@ def run(name, case):
     print(f"{name}: logits std {logits.std():.3f}, {size / 1e6:.2f} MB")
 
 
-if __name__ == "__main__":
-    for wanted in sys.argv[1:] or CASES:
+def main(names=()):
+    for wanted in names or CASES:
         run(wanted, CASES[wanted])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
