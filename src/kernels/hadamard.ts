@@ -27,18 +27,30 @@ export function hadamardRef(x: ArrayLike<number>, n: number): Float32Array {
   return Float32Array.from(y, (v) => v * n ** -0.5);
 }
 
-const hadamardKernel = specialize((p: { readonly n: number; readonly dtype: DType; readonly rows: number }) =>
+interface HadamardStatic {
+  readonly n: number;
+  readonly dtype: DType;
+  readonly rows: number;
+  /** Results of a program: a power of two, at most n. */
+  readonly cols: number;
+}
+
+const smallest = { cols: 16, rows: 16 } as const;
+
+const hadamardKernel = specialize((p: HadamardStatic) =>
   kernel("hadamard", (k) => {
-    const { n } = p;
+    const { n, cols } = p;
     const rows = k.index("rows");
     const x = k.view(k.buffer("x", p.dtype), [rows, n]);
     const y = k.view(k.buffer("y", p.dtype, "out"), [rows, n]);
-    const at = [k.programId(0).mul(p.rows), 0];
-    // The parity of i & j: fold the bits onto bit 0.
-    let parity = k.iota([n, n], 0).and(k.iota([n, n], 1));
-    for (let shift = 8; shift >= 1; shift /= 2) if (shift < Math.log2(n)) parity = parity.xor(parity.shr(shift));
-    const signs = k.full([n, n], 1).sub(parity.and(1).cast("f32").mul(2)).cast(p.dtype);
-    k.store(y, at, k.dot(k.load(x, at, [p.rows, n]), signs).mul(n ** -0.5).cast(p.dtype)); // prettier-ignore
+    const [r0, c0] = [k.programId(0).mul(p.rows), k.programId(1).mul(cols)];
+    // A factor of -1 for each bit that i and j share.
+    const shared = k.iota([n, cols], 0).and(k.iota([n, cols], 1).add(k.fromIndex(c0)));
+    let factors = k.full([n, cols], 1);
+    for (let bit = 1; bit < n; bit *= 2) factors = factors.mul(shared.and(bit).cast("f32").mul(-2 / bit).add(1)); // prettier-ignore
+    const signs = factors.cast(p.dtype);
+    const sums = k.dot(k.load(x, [r0, 0], [p.rows, n]), signs);
+    k.store(y, [r0, c0], sums.mul(n ** -0.5).cast(p.dtype));
   }),
 );
 
@@ -48,9 +60,9 @@ export function hadamard(device: Device, x: NdArray): NdArray {
     throw new ShapeError(`hadamard: expected a last axis of a power of two up to 1024, got [${x.shape}]`);
   const rows = sizeOf(x.shape) / n;
   const y = empty(device, x.shape, x.dtype);
-  const start = { n, dtype: x.dtype, rows: 32 };
-  const { program, p } = fitted(device.properties.chip, hadamardKernel, start, { rows: 16 });
-  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { x, y, rows });
+  const start = { n, dtype: x.dtype, rows: 32, cols: Math.min(n, 64) };
+  const { program, p } = fitted(device.properties.chip, hadamardKernel, start, smallest);
+  run(device, program, [ceilDiv(rows, p.rows), ceilDiv(n, p.cols), 1], { x, y, rows });
   return y;
 }
 
@@ -67,5 +79,5 @@ function caseOf(rows: number, n: number): KernelCase {
 export const cases: OpCases = {
   op: "hadamard",
   cases: [caseOf(5, 8), caseOf(35, 32), caseOf(3, 128)],
-  programs: (chip) => [fitted(chip, hadamardKernel, { n: 128, dtype: "bf16", rows: 32 }, { rows: 16 }).program],
+  programs: (chip) => [fitted(chip, hadamardKernel, { n: 128, dtype: "bf16", rows: 32, cols: 64 }, smallest).program],
 };
