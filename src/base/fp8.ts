@@ -1,7 +1,7 @@
 /**
  * e4m3 codec (8-bit float: 4 exponent bits, bias 7, 3 mantissa bits; no infinities, 0x7f and 0xff are NaN), and
  * the power-of-two block scales that go with it (e8m0: 2^(byte - 127)).
- * Main functions: `e4m3ToF32`, `f32ToE4m3`, `fromE8m0`, `pow2Ceil`.
+ * Main functions: `e4m3ToF32`, `f32ToE4m3`, `fromE8m0`, `toE8m0`, `pow2Ceil`.
  * Source: OCP 8-bit floating point specification, revision 1.0 (the "fn" variant).
  */
 
@@ -47,6 +47,9 @@ export function f32ToE4m3(x: Float32Array): Uint8Array<ArrayBuffer> {
 }
 
 export const fromE8m0 = (code: number): number => 2 ** (code - 127);
+
+/** The code of a scale, which is a power of two within 2^-127..2^127. */
+export const toE8m0 = (scale: number): number => Math.round(Math.log2(scale)) + 127;
 
 /** Smallest power of two at or above a positive x. */
 export function pow2Ceil(x: number): number {

@@ -8,6 +8,7 @@ const commands = {
   generate: () => import("./generate.ts").then((m) => m.generateCommand),
   data: () => import("./data.ts").then((m) => m.dataCommand),
   eval: () => import("./eval.ts").then((m) => m.evalCommand),
+  verify: () => import("./verify.ts").then((m) => m.verifyCommand),
   train: () => import("./train.ts").then((m) => m.trainCommand),
   chips: () => import("./chips.ts").then((m) => m.chipsCommand),
   bench: () => import("./bench.ts").then((m) => m.benchCommand),

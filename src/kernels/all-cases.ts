@@ -6,6 +6,7 @@ import { cases as crossEntropy } from "./cross-entropy.ts";
 import { cases as elementwise } from "./elementwise.ts";
 import { cases as embedding } from "./embedding.ts";
 import { cases as groupedMatmul } from "./grouped-matmul.ts";
+import { cases as hadamard } from "./hadamard.ts";
 import { cases as hcProject } from "./hc-project.ts";
 import { cases as hyperConnection } from "./hyper-connection-backward.ts";
 import { cases as indexer } from "./indexer.ts";
@@ -14,8 +15,10 @@ import { cases as matmul } from "./matmul.ts";
 import { cases as moe } from "./moe.ts";
 import { cases as norm } from "./norm.ts";
 import { cases as optim } from "./optim.ts";
+import { cases as quantize } from "./quantize.ts";
 import { cases as reduce } from "./reduce.ts";
 import { cases as rope } from "./rope.ts";
+import { cases as slotAttention } from "./slot-attention.ts";
 import { cases as softmax } from "./softmax.ts";
 import { cases as sparseAttention } from "./sparse-attention-backward.ts";
 import { cases as swiglu } from "./swiglu.ts";
@@ -28,6 +31,7 @@ export const allCases: readonly OpCases[] = [
   elementwise,
   embedding,
   groupedMatmul,
+  hadamard,
   hcProject,
   hyperConnection,
   indexer,
@@ -36,8 +40,10 @@ export const allCases: readonly OpCases[] = [
   moe,
   norm,
   optim,
+  quantize,
   reduce,
   rope,
+  slotAttention,
   softmax,
   sparseAttention,
   swiglu,

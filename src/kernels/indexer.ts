@@ -5,6 +5,7 @@
  * shapes   iq [B,T,Hi,di], ik [B,Tc,di], w [B,T,Hi] -> scores f32 [B,T,E], E <= Tc -> mask u8 [B,T,E]
  * source   DeepSeek-V4 spec section 2.6; twins indexScoresRef, topkMaskRef. No gradient.
  */
+import { roundToBf16 } from "../base/bf16.ts";
 import type { DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
@@ -22,15 +23,18 @@ export interface IndexScoresInputs {
   readonly queryStart: number;
   /** Score the first entries only; all of ik unless told. */
   readonly numEntries?: number;
+  /** Products, their weighted values and the sum are each rounded to bf16. */
+  readonly isRounded?: boolean;
 }
 
 export function indexScoresRef(
   iq: ArrayLike<number>,
   ik: ArrayLike<number>,
   w: ArrayLike<number>,
-  s: { b: number; t: number; h: number; d: number; tc: number; ratio: number; queryStart: number },
+  s: { b: number; t: number; h: number; d: number; tc: number; ratio: number; queryStart: number; isRounded?: boolean },
 ): Float32Array {
   const { b, t, h, d, tc } = s;
+  const rounded = s.isRounded ? roundToBf16 : (v: number): number => v;
   return Float32Array.from({ length: b * t * tc }, (_, i) => {
     const [n, token, j] = [Math.floor(i / (t * tc)), Math.floor(i / tc) % t, i % tc];
     if (j >= Math.floor((s.queryStart + token + 1) / s.ratio)) return -Infinity;
@@ -38,9 +42,9 @@ export function indexScoresRef(
     for (let head = 0; head < h; head++) {
       let dot = 0;
       for (let c = 0; c < d; c++) dot += iq[((n * t + token) * h + head) * d + c]! * ik[(n * tc + j) * d + c]!;
-      total += Math.max(0, dot) * w[(n * t + token) * h + head]!;
+      total += rounded(Math.max(0, rounded(dot)) * w[(n * t + token) * h + head]!);
     }
-    return total;
+    return rounded(total);
   });
 }
 
@@ -58,6 +62,7 @@ interface ScoreStatic {
   readonly dtype: DType;
   readonly heads: number;
   readonly dim: number;
+  readonly isRounded: boolean;
   readonly tokens: number;
   readonly entries: number;
 }
@@ -75,14 +80,19 @@ const scoreKernel = specialize((p: ScoreStatic) =>
     const keys = k.load(ik, [z, j0, 0], [1, p.entries, p.dim]).reshape([p.entries, p.dim]);
     const queries = k.load(iq, [z, t0, 0, 0], [1, p.tokens, p.heads, p.dim]).reshape([rows, p.dim]);
     const weights = k.load(w, [z, t0, 0], [1, p.tokens, p.heads]).cast("f32").reshape([rows, 1]);
-    const parts = k.dot(queries, keys, { transB: true }).max(0).mul(weights);
+    const rounded = (x: Tile): Tile => (p.isRounded ? x.cast("bf16").cast("f32") : x);
+    const parts = rounded(
+      rounded(k.dot(queries, keys, { transB: true }))
+        .max(0)
+        .mul(weights),
+    );
     const total = parts.reshape([p.tokens, p.heads, p.entries]).sum(1).reshape([p.tokens, p.entries]);
     const end = k
       .iota([1, p.entries], 1)
       .add(k.fromIndex(j0.add(1)))
       .mul(k.fromIndex(ratio));
     const position = k.iota([p.tokens, 1], 0).add(k.fromIndex(t0.add(queryStart).add(1)));
-    k.store(out, [z, t0, j0], k.select(end.le(position), total, -Infinity).reshape([1, p.tokens, p.entries]));
+    k.store(out, [z, t0, j0], k.select(end.le(position), rounded(total), -Infinity).reshape([1, p.tokens, p.entries]));
   }),
 );
 
@@ -97,7 +107,14 @@ export function indexScores(device: Device, x: IndexScoresInputs): NdArray {
   const scores = empty(device, [b, t, n]);
   // About 64 rows; few heights, because each makes a kernel.
   const tokens = Math.min(Math.max(1, Math.floor(64 / heads)), 2 ** Math.ceil(Math.log2(Math.max(1, t))));
-  const start: ScoreStatic = { dtype: x.iq.dtype, heads, dim, tokens, entries: tokens === 1 ? 128 : 64 };
+  const start: ScoreStatic = {
+    dtype: x.iq.dtype,
+    heads,
+    dim,
+    isRounded: x.isRounded ?? false,
+    tokens,
+    entries: tokens === 1 ? 128 : 64,
+  };
   const { program, p } = fitted(device.properties.chip, scoreKernel, start, smallestTiles);
   run(device, program, [ceilDiv(n, p.entries), ceilDiv(t, p.tokens), b], {
     iq: x.iq,
@@ -156,6 +173,8 @@ export function topkMask(device: Device, scores: NdArray, k: number): NdArray {
 
 const wave = (n: number, f: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * f + 0.2));
 
+const eighths = (n: number, f: number): Float32Array => wave(n, f).map((v) => Math.round(v * 8) / 8);
+
 function maskCase(rows: number, width: number, k: number): KernelCase {
   // Quarter steps make ties; every fifth score is invisible.
   const scores = wave(rows * width, 0.7).map((v, i) => (i % 5 === 4 ? -Infinity : Math.round(v * 4) / 4));
@@ -197,12 +216,28 @@ export const cases: OpCases = {
       ],
       tolerance: { rtol: 1e-5, atol: 5e-6, why: "24 products of values up to 1 in f32" },
     },
+    {
+      // Eighths: every product and sum is exact, so only the roundings can differ.
+      name: "rounded scores",
+      run: (device) => {
+        const put = (a: Float32Array, shape: readonly number[]): NdArray => fromHost(device, a, shape, "f32");
+        const [iq, ik, w] = [put(eighths(9 * 3 * 8, 0.3), [1, 9, 3, 8]), put(eighths(5 * 8, 0.7), [1, 5, 8]), put(eighths(9 * 3, 1.1), [1, 9, 3])]; // prettier-ignore
+        return [indexScores(device, { iq, ik, w, ratio: 4, queryStart: 6, isRounded: true })];
+      },
+      expected: () => [indexScoresRef(eighths(9 * 3 * 8, 0.3), eighths(5 * 8, 0.7), eighths(9 * 3, 1.1), { b: 1, t: 9, h: 3, d: 8, tc: 5, ratio: 4, queryStart: 6, isRounded: true })], // prettier-ignore
+      tolerance: { rtol: 0, atol: 0, why: "exact products and sums, then the same roundings" },
+    },
     maskCase(5, 13, 4),
     maskCase(3, 40, 16),
     maskCase(2, 8, 20),
   ],
   programs: (chip) => [
-    fitted(chip, scoreKernel, { dtype: "bf16", heads: 4, dim: 32, tokens: 16, entries: 64 }, smallestTiles).program,
+    fitted(
+      chip,
+      scoreKernel,
+      { dtype: "bf16", heads: 4, dim: 32, isRounded: false, tokens: 16, entries: 64 },
+      smallestTiles,
+    ).program,
     fitted(chip, maskKernel, { width: 128, k: 32, rows: 8 }, { rows: 1 }).program,
   ],
 };

@@ -13,6 +13,7 @@ import { Compressor } from "./compressor.ts";
 import { CSA_RATIO, type V4Config } from "./config.ts";
 import { Indexer } from "./indexer.ts";
 import type { Init } from "./init.ts";
+import { fp8Linear, fp8Weight, headNorm, narrowInput, storedKeys } from "./numerics.ts";
 import type { RopeTables } from "./rope.ts";
 import type { LayerState } from "./state.ts";
 
@@ -48,20 +49,23 @@ export class Attention extends Module {
     this.wo_a = init.linear((heads * head_dim) / o_groups, o_groups * o_lora_rank);
     this.wo_b = init.linear(o_groups * o_lora_rank, d, { isResidualOut: true });
     this.attn_sink = new Parameter(zeros(init.device, [heads]));
-    this.compressor = ratio > 0 ? new Compressor(init, config, ratio, head_dim) : undefined;
+    this.compressor =
+      ratio > 0
+        ? new Compressor(init, config, ratio, head_dim, (keys) =>
+            storedKeys(keys, config.qk_rope_head_dim, config.numerics),
+          )
+        : undefined;
     this.indexer = ratio === CSA_RATIO ? new Indexer(init, config) : undefined;
   }
 
   /** x [B,T,D] at positions start.. -> [B,T,D]. */
   forward(x: Tensor, start: number, state?: LayerState): Tensor {
-    const { num_attention_heads: heads, head_dim: dim, sliding_window: window, rms_norm_eps: eps } = this.config;
-    const [b, tokens] = x.shape as [number, number, number];
+    const { head_dim: dim, sliding_window: window, numerics } = this.config;
     const { freqs } = this;
-    const qr = this.q_norm.forward(this.wq_a.forward(x));
-    const heads4 = t.reshape(this.wq_b.forward(qr), [b, tokens, heads, dim]);
-    const q = t.rope(t.rmsNorm(heads4, undefined, { eps }), { freqs, start });
-    const newKv = t.rope(t.reshape(this.kv_norm.forward(this.wkv.forward(x)), [b, tokens, 1, dim]), { freqs, start });
-    const rows = t.reshape(newKv, [b, tokens, dim]);
+    const input = narrowInput(x, numerics);
+    const qr = this.queryLatent(input);
+    const q = this.queries(qr, start);
+    const rows = this.storedKeys(input, start);
     state?.pushKeys(rows);
     const ckv = this.compressor?.forward(x, freqs, start, state?.compressor);
     const choice = this.indexer?.forward(x, qr, freqs, start, state?.indexer);
@@ -77,16 +81,14 @@ export class Attention extends Module {
       window,
       ratio: Math.max(1, this.ratio),
       scale: dim ** -0.5,
+      inSlots: numerics.probsBf16Blocks64,
     });
     return this.project(t.rope(o, { freqs, start, inverse: true }));
   }
 
   /** Window keys alone: x [B,T,D] at positions start.. -> [B,T,d]. Window layers only. */
   keys(x: Tensor, start: number): Tensor {
-    const [b, tokens] = x.shape as [number, number, number];
-    const dim = this.config.head_dim;
-    const rows = t.reshape(this.kv_norm.forward(this.wkv.forward(x)), [b, tokens, 1, dim]);
-    return t.reshape(t.rope(rows, { freqs: this.freqs, start }), [b, tokens, dim]);
+    return this.storedKeys(narrowInput(x, this.config.numerics), start);
   }
 
   /**
@@ -94,11 +96,11 @@ export class Attention extends Module {
    * other, without a mask. Window layers only.
    */
   draft(x: Tensor, start: number, ring: Tensor): Tensor {
-    const { num_attention_heads: heads, head_dim: dim, rms_norm_eps: eps } = this.config;
+    const { num_attention_heads: heads, head_dim: dim, numerics } = this.config;
     const { freqs } = this;
     const tokens = x.shape[1]!;
-    const heads4 = t.reshape(this.wq_b.forward(this.q_norm.forward(this.wq_a.forward(x))), [1, tokens, heads, dim]);
-    const q = t.rope(t.rmsNorm(heads4, undefined, { eps }), { freqs, start });
+    const input = narrowInput(x, numerics);
+    const q = this.queries(this.queryLatent(input), start);
     // Every query is a sequence of its own that stands at the ring's last key, and the block's keys are as many entries
     // as it sees from there; the kernel's positions only say what is visible.
     const numRing = ring.shape[1]!;
@@ -107,7 +109,7 @@ export class Attention extends Module {
     const o = t.sparseAttention({
       q: t.reshape(q, [tokens, 1, heads, dim]),
       kv: each(ring),
-      ckv: each(this.keys(x, start)),
+      ckv: each(this.storedKeys(input, start)),
       sink: this.attn_sink,
       queryStart,
       keyStart: queryStart + 1 - numRing,
@@ -118,15 +120,39 @@ export class Attention extends Module {
     return this.project(t.rope(t.reshape(o, [1, tokens, heads, dim]), { freqs, start, inverse: true }));
   }
 
+  /** input [B,T,D] as products take it -> the query latent [B,T,q_lora], as products take it. */
+  private queryLatent(input: Tensor): Tensor {
+    const { numerics } = this.config;
+    return narrowInput(this.q_norm.forward(fp8Linear(input, this.wq_a, numerics)), numerics);
+  }
+
+  /** qr [B,T,q_lora] at positions start.. -> [B,T,H,d], each head normed and rotated. */
+  private queries(qr: Tensor, start: number): Tensor {
+    const { num_attention_heads: heads, head_dim: dim, rms_norm_eps: eps, numerics } = this.config;
+    const [b, tokens] = qr.shape as [number, number, number];
+    const heads4 = t.reshape(fp8Linear(qr, this.wq_b, numerics), [b, tokens, heads, dim]);
+    return t.rope(headNorm(heads4, eps, numerics), { freqs: this.freqs, start });
+  }
+
+  /** input [B,T,D] as products take it, at positions start.. -> keys as the cache holds them [B,T,d]. */
+  private storedKeys(input: Tensor, start: number): Tensor {
+    const { head_dim: dim, qk_rope_head_dim: rotated, numerics } = this.config;
+    const [b, tokens] = input.shape as [number, number, number];
+    const plain = t.reshape(this.kv_norm.forward(fp8Linear(input, this.wkv, numerics)), [b, tokens, 1, dim]);
+    return storedKeys(t.reshape(t.rope(plain, { freqs: this.freqs, start }), [b, tokens, dim]), rotated, numerics);
+  }
+
   /** o [B,T,H,D] -> [B,T,hidden]: each group of heads through its own low-rank map, then one map over all. */
   private project(o: Tensor): Tensor {
-    const { o_groups: g, o_lora_rank: rank } = this.config;
+    const { o_groups: g, o_lora_rank: rank, numerics } = this.config;
+    const out = (low: Tensor): Tensor => fp8Linear(narrowInput(low, numerics), this.wo_b, numerics);
+    // FP8 in the released files too, but its input stays wide.
     const [b, tokens, heads, dim] = o.shape as [number, number, number, number];
     const inDim = (heads * dim) / g;
-    if (g === 1) return this.wo_b.forward(this.wo_a.forward(t.reshape(o, [b, tokens, inDim])));
+    if (g === 1) return out(fp8Linear(t.reshape(o, [b, tokens, inDim]), this.wo_a, numerics));
     const grouped = t.permute(t.reshape(o, [b * tokens, g, inDim]), [1, 0, 2]);
-    const w = t.reshape(t.cast(this.wo_a.weight, o.dtype), [g, rank, inDim]);
+    const w = t.reshape(t.cast(fp8Weight(this.wo_a, numerics), o.dtype), [g, rank, inDim]);
     const low = t.matmul(grouped, w, { transB: true }); // [g, B*T, rank]
-    return this.wo_b.forward(t.reshape(t.permute(low, [1, 0, 2]), [b, tokens, g * rank]));
+    return out(t.reshape(t.permute(low, [1, 0, 2]), [b, tokens, g * rank]));
   }
 }

@@ -5,6 +5,7 @@
  * Main function: `forward`, which continues a `CompressorState` when given one.
  * Source: DeepSeek-V4 report section 2.3; pooling and its softmax are f32 inside the kernel.
  */
+import type { DType } from "../base/dtype.ts";
 import type { Linear } from "../nn/layers.ts";
 import { RMSNorm } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
@@ -23,9 +24,14 @@ export class Compressor extends Module {
   readonly dim: number;
   readonly ratio: number;
   readonly overlap: boolean;
+  private readonly isWide: boolean;
+  private readonly stored: (entries: Tensor) => Tensor;
 
-  constructor(init: Init, config: V4Config, ratio: number, dim: number) {
+  /** `stored`: what becomes of finished entries [B,E,d] on their way into the cache. */
+  constructor(init: Init, config: V4Config, ratio: number, dim: number, stored: (entries: Tensor) => Tensor) {
     super();
+    this.isWide = config.numerics.compressorF32;
+    this.stored = stored;
     this.ratio = ratio;
     this.dim = dim;
     this.overlap = ratio === CSA_RATIO;
@@ -43,9 +49,10 @@ export class Compressor extends Module {
    */
   forward(x: Tensor, freqs: Tensor, start: number, state?: CompressorState): Tensor | undefined {
     const m = this.ratio;
-    const newKv = this.wkv.forward(x);
-    const newScore = this.wgate.forward(x);
-    if (state === undefined) return this.pool(newKv, newScore, freqs, 0, false);
+    const input = this.isWide ? t.cast(x, "f32") : x;
+    const newKv = this.wkv.forward(input);
+    const newScore = this.wgate.forward(input);
+    if (state === undefined) return this.pool(newKv, newScore, freqs, 0, false, x.dtype);
     state.pushRows(newKv, newScore);
     const end = start + x.shape[1]!;
     const [group, closed] = [start - (start % m), end - (end % m)];
@@ -53,22 +60,30 @@ export class Compressor extends Module {
       // From a group boundary: the last closed group (overlap only), then those that close now.
       const rows = [state.rowsFrom(start), closed] as const;
       const hasPrevious = rows[0] < group;
-      state.entries.append(this.pool(state.kv.between(...rows), state.score.between(...rows), freqs, group, hasPrevious)!); // prettier-ignore
+      const [kv, score] = [state.kv.between(...rows), state.score.between(...rows)];
+      state.entries.append(this.pool(kv, score, freqs, group, hasPrevious, x.dtype)!);
     }
     return state.entries.all;
   }
 
   /** Entries of the complete groups in the rows; the first group only feeds the second when it `isPrevious`. */
-  private pool(kv: Tensor, score: Tensor, freqs: Tensor, position: number, isPrevious: boolean): Tensor | undefined {
+  private pool(
+    kv: Tensor,
+    score: Tensor,
+    freqs: Tensor,
+    position: number,
+    isPrevious: boolean,
+    dtype: DType,
+  ): Tensor | undefined {
     const m = this.ratio;
     const numGroups = Math.floor(kv.shape[1]! / m);
     const skip = isPrevious ? 1 : 0;
     if (numGroups <= skip) return undefined;
     const b = kv.shape[0]!;
     const pooled = t.compressPool({ kv, score, ape: this.ape, m, overlap: this.overlap });
-    const fresh = skip === 0 ? pooled : t.slice(pooled, 1, 1);
+    const fresh = t.cast(skip === 0 ? pooled : t.slice(pooled, 1, 1), dtype);
     const normed = t.reshape(this.norm.forward(fresh), [b, numGroups - skip, 1, this.dim]);
     const rotated = t.rope(normed, { freqs, start: position, step: m });
-    return t.reshape(rotated, [b, numGroups - skip, this.dim]);
+    return this.stored(t.reshape(rotated, [b, numGroups - skip, this.dim]));
   }
 }

@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
+import { numericsSchema, type NumericsInput } from "./numerics.ts";
 import type { Vocabulary } from "../processor/vocabulary.ts";
 
 /** CSA has this ratio, overlapping groups and an indexer; any other positive ratio is HCA; 0 is window only. */
@@ -70,12 +71,14 @@ const configSchema = z.object({
   /** Layers whose outputs the drafter reads. */
   dspark_target_layer_ids: z.array(z.number().int().nonnegative()).min(1).optional(),
   visual: visualSchema.optional(),
+  /** Ours: "hf", "official", or single switches (numerics.ts). */
+  numerics: numericsSchema,
 });
 
 export type V4Config = Readonly<z.infer<typeof configSchema>>;
 export type VisualIds = Readonly<z.infer<typeof visualSchema>>;
 
-type Shape = Omit<V4Config, "vocab_size" | "visual">;
+type Shape = Omit<V4Config, "vocab_size" | "visual" | "numerics">;
 
 /** What all our own models share with the released ones. */
 const common = {
@@ -146,7 +149,8 @@ export type PresetName = keyof typeof presets;
 /** A preset with a vocabulary, and with any field replaced. */
 export function makeConfig(
   preset: PresetName,
-  own: Partial<Shape> & Pick<V4Config, "vocab_size"> & { readonly visual?: VisualIds },
+  own: Partial<Shape> &
+    Pick<V4Config, "vocab_size"> & { readonly visual?: VisualIds; readonly numerics?: NumericsInput },
 ): V4Config {
   return parseConfig({ ...presets[preset], ...own }, `preset ${preset}`);
 }

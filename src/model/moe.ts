@@ -12,6 +12,7 @@ import type { Routing } from "../tensor/ops-moe.ts";
 import { Parameter, Tensor, zeros } from "../tensor/tensor.ts";
 import type { V4Config } from "./config.ts";
 import type { Init } from "./init.ts";
+import { fp8Linear, narrowInput } from "./numerics.ts";
 
 /** The router's weights; scores are f32. */
 export class Gate extends Module {
@@ -84,17 +85,20 @@ export class SharedExpert extends Module {
   readonly w1: Linear;
   readonly w2: Linear;
   readonly w3: Linear;
-  private readonly limit: number;
+  private readonly config: V4Config;
   constructor(init: Init, config: V4Config) {
     super();
     const { moe_intermediate_size: i, hidden_size: d } = config;
-    this.limit = config.swiglu_limit;
+    this.config = config;
     this.w1 = init.linear(d, i);
     this.w2 = init.linear(i, d, { isResidualOut: true });
     this.w3 = init.linear(d, i);
   }
+  /** x as products take it. */
   forward(x: Tensor): Tensor {
-    return this.w2.forward(t.swiglu(this.w1.forward(x), this.w3.forward(x), { limit: this.limit }));
+    const { swiglu_limit: limit, numerics } = this.config;
+    const gate = t.swiglu(fp8Linear(x, this.w1, numerics), fp8Linear(x, this.w3, numerics), { limit });
+    return fp8Linear(narrowInput(gate, numerics), this.w2, numerics);
   }
 }
 
@@ -102,11 +106,11 @@ export class Moe extends Module {
   readonly gate: Gate;
   readonly experts: Experts;
   readonly shared_experts: SharedExpert;
-  private readonly limit: number;
+  private readonly config: V4Config;
 
   constructor(init: Init, config: V4Config, isHash: boolean) {
     super();
-    this.limit = config.swiglu_limit;
+    this.config = config;
     this.gate = new Gate(init, config, isHash);
     this.experts = new Experts(init, config);
     this.shared_experts = new SharedExpert(init, config);
@@ -117,8 +121,15 @@ export class Moe extends Module {
     const routing = this.gate.forward(x, ids);
     onRouting?.(routing);
     const { w1, w2, w3 } = this.experts;
-    const routed = t.moeExperts(x, w1, w3, w2, routing, { limit: this.limit });
-    return t.add(routed, this.shared_experts.forward(x));
+    const { swiglu_limit: limit, numerics } = this.config;
+    const input = narrowInput(x, numerics);
+    const routed = t.moeExperts(input, w1, w3, w2, routing, {
+      limit,
+      weightFormat: numerics.expertFp4 ? "fp4" : undefined,
+      narrowInput: numerics.actFp8,
+      wideSum: numerics.moeSumF32,
+    });
+    return t.cast(t.add(routed, this.shared_experts.forward(input)), x.dtype);
   }
 }
 

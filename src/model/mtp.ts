@@ -12,6 +12,7 @@ import { Block, type BlockContext } from "./block.ts";
 import type { V4Config } from "./config.ts";
 import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
 import type { Init } from "./init.ts";
+import { fp8Linear, narrowInput } from "./numerics.ts";
 import type { RopeTables } from "./rope.ts";
 
 export class MtpModule extends Block {
@@ -39,8 +40,10 @@ export class MtpModule extends Block {
   /** streams [R,n,D] before the network's collapse, next [R,D] embeddings of the next tokens -> streams, hidden [R,D]. */
   predict(streams: Tensor, next: Tensor, context: BlockContext): { readonly streams: Tensor; readonly hidden: Tensor } {
     const [rows, n, d] = streams.shape as [number, number, number];
-    const e = t.reshape(this.e_proj.forward(this.enorm.forward(next)), [rows, 1, d]);
-    const x = t.add(this.h_proj.forward(this.hnorm.forward(streams)), t.expand(e, [rows, n, d]));
+    const { numerics } = this.config;
+    const project = (from: Tensor, layer: Linear): Tensor => fp8Linear(narrowInput(from, numerics), layer, numerics);
+    const e = t.reshape(project(this.enorm.forward(next), this.e_proj), [rows, 1, d]);
+    const x = t.add(project(this.hnorm.forward(streams), this.h_proj), t.expand(e, [rows, n, d]));
     const out = this.run(x, context);
     const head = { fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale };
     return { streams: out, hidden: this.norm.forward(hcCollapse(out, head, this.config)) };

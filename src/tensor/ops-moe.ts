@@ -8,8 +8,9 @@ import { combineRows, gatherRows, moePlan, moeRouter as moeRouterKernel } from "
 import { groupedMatmul, groupedMatmulGradW } from "../kernels/grouped-matmul.ts";
 import { swiglu as swigluKernel, swigluBackward } from "../kernels/swiglu.ts";
 import type { NdArray } from "../kernels/nd-array.ts";
-import { add } from "./ops-elementwise.ts";
-import { compute } from "./ops-nn.ts";
+import { quantize } from "../kernels/quantize.ts";
+import { add, cast } from "./ops-elementwise.ts";
+import { compute, type WeightFormat } from "./ops-nn.ts";
 import { track } from "./scope.ts";
 import { needsGrad, record } from "./tape.ts";
 import { Tensor, wrap } from "./tensor.ts";
@@ -42,6 +43,16 @@ export function moeRouter(logits: Tensor, options: MoeRouterOptions): Routing {
   return { weights, indices };
 }
 
+export interface MoeExpertsOptions {
+  readonly limit: number;
+  /** Weights take the values of this format. */
+  readonly weightFormat?: WeightFormat | undefined;
+  /** The input of w2 goes through FP8 in blocks of 128; that of w1 and w3 is the caller's. */
+  readonly narrowInput?: boolean;
+  /** Add the experts in f32 and return it; otherwise in the dtype of x. */
+  readonly wideSum?: boolean;
+}
+
 /**
  * x [R,D] -> [R,D]: sum over a row's experts of w2_e (silu(w1_e x) * (w3_e x) * weight), SwiGLU clamped.
  * w1, w3 [E,I,D], w2 [E,D,I].
@@ -52,7 +63,7 @@ export function moeExperts(
   w3: Tensor,
   w2: Tensor,
   routing: Routing,
-  options: { readonly limit: number },
+  options: MoeExpertsOptions,
 ): Tensor {
   const { weights, indices } = routing;
   const [e, i, d] = w1.shape as [number, number, number];
@@ -62,10 +73,10 @@ export function moeExperts(
       `moeExperts: expected x [R,${d}], w2 [${e},${d},${i}], weights [R,k], got [${x.shape}], [${w2.shape}], [${weights.shape}]`,
     );
   const device = x.device;
-  const { limit } = options;
-  const c1 = compute(w1, x.dtype).data;
-  const c3 = compute(w3, x.dtype).data;
-  const c2 = compute(w2, x.dtype).data;
+  const { limit, weightFormat, narrowInput = false, wideSum = false } = options;
+  const c1 = compute(w1, x.dtype, weightFormat).data;
+  const c3 = compute(w3, x.dtype, weightFormat).data;
+  const c2 = compute(w2, x.dtype, weightFormat).data;
   const own = (a: NdArray): NdArray => wrap(a).data;
   const plan = moePlan(device, indices.data, e);
   const { offsets } = plan;
@@ -74,11 +85,13 @@ export function moeExperts(
   const rowScale = own(gatherRows(device, { ...weights.data, shape: [weights.size, 1] }, plan.slots));
   const a = own(groupedMatmul(device, xs, c1, offsets));
   const b = own(groupedMatmul(device, xs, c3, offsets));
-  const g = own(swigluKernel(device, a, b, { limit, rowScale }));
-  const y = wrap(combineRows(device, own(groupedMatmul(device, g, c2, offsets)), plan));
+  const gate = own(swigluKernel(device, a, b, { limit, rowScale }));
+  const g = narrowInput ? own(quantize(device, gate, { format: "e4m3", block: 128 })) : gate;
+  const rows2 = wrap(groupedMatmul(device, g, c2, offsets));
+  const y = wrap(combineRows(device, (wideSum ? cast(rows2, "f32") : rows2).data, plan));
   if (!(needsGrad(x, w1, w3, w2) || needsGrad(weights))) return y;
   const run = (dy: Tensor): readonly Tensor[] => {
-    const dys = own(gatherRows(device, dy.data, plan.order));
+    const dys = own(gatherRows(device, cast(dy, x.dtype).data, plan.order));
     const dg = own(groupedMatmul(device, dys, c2, offsets, { transW: true }));
     const dw2 = wrap(groupedMatmulGradW(device, dys, g, offsets));
     const back = swigluBackward(device, dg, a, b, { limit, rowScale });

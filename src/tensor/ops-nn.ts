@@ -8,6 +8,7 @@ import { conv3x3 as conv3x3Kernel } from "../kernels/conv.ts";
 import { embedding as embeddingKernel } from "../kernels/embedding.ts";
 import { matmul as matmulKernel, linear as linearKernel } from "../kernels/matmul.ts";
 import { layerNorm as layerNormKernel, rmsNorm as rmsNormKernel } from "../kernels/norm.ts";
+import { quantize as quantizeKernel, type QuantizeParams } from "../kernels/quantize.ts";
 import { rope as ropeKernel } from "../kernels/rope.ts";
 import { logSoftmax as logSoftmaxKernel, softmax as softmaxKernel } from "../kernels/softmax.ts";
 import { swiglu as swigluKernel } from "../kernels/swiglu.ts";
@@ -17,19 +18,27 @@ import { untrack } from "./scope.ts";
 import { needsGrad, record } from "./tape.ts";
 import { Parameter, Tensor, wrap } from "./tensor.ts";
 
+/** The narrow formats that released checkpoints hold weights in; through them the copy takes their values. */
+export type WeightFormat = "fp8" | "fp4";
+const weightFormats: Record<WeightFormat, QuantizeParams> = {
+  fp8: { format: "e4m3", block: 128, square: true },
+  fp4: { format: "e2m1", block: 32 },
+};
+
 /** Narrow copies of weights, by weight; remade in place when the version moves on. */
-const casts = new WeakMap<Tensor, { version: number; copy: Tensor }>();
+const casts = new WeakMap<Tensor, { version: number; format: WeightFormat | undefined; copy: Tensor }>();
 
 /** `w` in the compute dtype: itself, or a cached cast. The cast is not on the tape; rules use `w`. */
-export function compute(w: Tensor, dtype: DType): Tensor {
-  if (w.dtype === dtype) return w;
+export function compute(w: Tensor, dtype: DType, format?: WeightFormat): Tensor {
+  if (w.dtype === dtype && format === undefined) return w;
   const cached = casts.get(w);
-  if (cached !== undefined && cached.version === w.version && cached.copy.dtype === dtype) return cached.copy;
+  if (cached?.version === w.version && cached.copy.dtype === dtype && cached.format === format) return cached.copy;
   cached?.copy.dispose();
-  const copy = fused("cast", [w], dtype, (_k, x) => [x!]);
+  const values = format === undefined ? w : wrap(quantizeKernel(w.device, w.data, weightFormats[format]));
+  const copy = values.dtype === dtype ? values : fused("cast", [values], dtype, (_k, x) => [x!]);
   if (w instanceof Parameter) {
     untrack(copy.data);
-    casts.set(w, { version: w.version, copy });
+    casts.set(w, { version: w.version, format, copy });
   }
   return copy;
 }
@@ -48,8 +57,13 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
 }
 
 /** x [..,K] . w[N,K]^T + bias[N] -> [..,N] in the dtype of x. */
-export function linear(x: Tensor, w: Tensor, bias?: Tensor): Tensor {
-  const narrow = w.dtype === x.dtype ? w : compute(w, x.dtype);
+export function linear(
+  x: Tensor,
+  w: Tensor,
+  bias?: Tensor,
+  options: { readonly weightFormat?: WeightFormat } = {},
+): Tensor {
+  const narrow = compute(w, x.dtype, options.weightFormat);
   const y = wrap(linearKernel(x.device, x.data, narrow.data, bias?.data));
   if (needsGrad(x, w, bias)) record("linear", [x, w, bias], [y], { w: narrow });
   return y;

@@ -6,9 +6,11 @@ import { compressPool as compressPoolKernel } from "../kernels/compress-pool.ts"
 import { hcProject as hcProjectKernel } from "../kernels/hc-project.ts";
 import { hcPost as hcPostKernel, hcPre as hcPreKernel, hcSplit as hcSplitKernel } from "../kernels/hyper-connection.ts";
 import { indexScores as indexScoresKernel, topkMask as topkMaskKernel } from "../kernels/indexer.ts";
+import { slotAttention as slotAttentionKernel } from "../kernels/slot-attention.ts";
 import { topkIndices as topkIndicesKernel } from "../kernels/topk-indices.ts";
 import { assert } from "../base/errors.ts";
 import { sparseAttention as sparseAttentionKernel } from "../kernels/sparse-attention.ts";
+import { straightThrough } from "./ops-elementwise.ts";
 import { needsGrad, record } from "./tape.ts";
 import { Tensor, wrap } from "./tensor.ts";
 
@@ -32,11 +34,18 @@ export interface SparseAttentionInputs {
   readonly window: number;
   readonly ratio: number;
   readonly scale: number;
+  /** Probabilities rounded to bf16 over blocks of 64 slots, as the official kernel does; gradients are the plain ones. */
+  readonly inSlots?: boolean;
 }
 
 /** -> [B,T,H,D]. One joint softmax over window keys and compressed entries. */
-export function sparseAttention(inputs: SparseAttentionInputs): Tensor {
+export function sparseAttention({ inSlots = false, ...inputs }: SparseAttentionInputs): Tensor {
   const { q, kv, ckv, mask, chosen, sink, queryStart, keyStart, isAnchored = false, window, ratio, scale } = inputs;
+  assert(!(inSlots && chosen), "sparseAttention: attention in slots takes a mask");
+  if (inSlots) {
+    const slots = (): Tensor => wrap(slotAttentionKernel(q.device, { q: q.data, kv: kv.data, ckv: ckv?.data, mask: mask?.data, sink: sink.data, queryStart, keyStart, window, ratio, scale })); // prettier-ignore
+    return needsGrad(q, kv, ckv, sink) ? straightThrough(sparseAttention(inputs), slots) : slots();
+  }
   const out = sparseAttentionKernel(q.device, { q: q.data, kv: kv.data, ckv: ckv?.data, mask: mask?.data, chosen: chosen?.data, sink: sink.data, queryStart, keyStart, isAnchored, window, ratio, scale }); // prettier-ignore
   const o = wrap(out.o);
   const lse = wrap(out.lse);
@@ -82,8 +91,10 @@ export interface IndexScoresInputs {
   readonly w: Tensor;
   readonly ratio: number;
   readonly queryStart: number;
+  /** Products, their weighted values and the sum are each rounded to bf16. */
+  readonly isRounded?: boolean;
   /** Scores of the first entries only; all of ik unless told. */
-  readonly numEntries: number;
+  readonly numEntries?: number;
 }
 
 /** -> f32 [B,T,numEntries], -inf where invisible. No gradient. */

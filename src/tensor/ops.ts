@@ -2,6 +2,7 @@
 export * from "./ops-elementwise.ts";
 export * from "./ops-shape.ts";
 export * from "./ops-nn.ts";
+export * from "./ops-narrow.ts";
 export * from "./ops-v4.ts";
 export * from "./ops-moe.ts";
 export * from "./ops-loss.ts";

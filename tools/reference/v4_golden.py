@@ -132,60 +132,67 @@ def keeps_f32(name):
     return any(s in name for s in parts)
 
 
+RENAMES = {
+    "input_layernorm.weight": "attn_norm.weight",
+    "post_attention_layernorm.weight": "ffn_norm.weight",
+    "self_attn.q_a_proj.weight": "attn.wq_a.weight",
+    "self_attn.q_a_norm.weight": "attn.q_norm.weight",
+    "self_attn.q_b_proj.weight": "attn.wq_b.weight",
+    "self_attn.kv_proj.weight": "attn.wkv.weight",
+    "self_attn.kv_norm.weight": "attn.kv_norm.weight",
+    "self_attn.o_a_proj.weight": "attn.wo_a.weight",
+    "self_attn.o_b_proj.weight": "attn.wo_b.weight",
+    "self_attn.sinks": "attn.attn_sink",
+    "self_attn.compressor.kv_proj.weight": "attn.compressor.wkv.weight",
+    "self_attn.compressor.gate_proj.weight": "attn.compressor.wgate.weight",
+    "self_attn.compressor.position_bias": "attn.compressor.ape",
+    "self_attn.compressor.kv_norm.weight": "attn.compressor.norm.weight",
+    "self_attn.compressor.indexer.q_b_proj.weight": "attn.indexer.wq_b.weight",
+    "self_attn.compressor.indexer.scorer.weights_proj.weight": "attn.indexer.weights_proj.weight",
+    "self_attn.compressor.indexer.kv_proj.weight": "attn.indexer.compressor.wkv.weight",
+    "self_attn.compressor.indexer.gate_proj.weight": "attn.indexer.compressor.wgate.weight",
+    "self_attn.compressor.indexer.position_bias": "attn.indexer.compressor.ape",
+    "self_attn.compressor.indexer.kv_norm.weight": "attn.indexer.compressor.norm.weight",
+    "mlp.gate.weight": "ffn.gate.weight",
+    "mlp.gate.e_score_correction_bias": "ffn.gate.bias",
+    "mlp.gate.tid2eid": "ffn.gate.tid2eid",
+    "mlp.shared_experts.gate_proj.weight": "ffn.shared_experts.w1.weight",
+    "mlp.shared_experts.down_proj.weight": "ffn.shared_experts.w2.weight",
+    "mlp.shared_experts.up_proj.weight": "ffn.shared_experts.w3.weight",
+}
+for part in ("fn", "base", "scale"):
+    RENAMES[f"attn_hc.{part}"] = f"hc_attn_{part}"
+    RENAMES[f"ffn_hc.{part}"] = f"hc_ffn_{part}"
+TOP = {"model.embed_tokens.weight": "embed.weight", "lm_head.weight": "head.weight", "model.norm.weight": "norm.weight"}
+for part in ("fn", "base", "scale"):
+    TOP[f"model.hc_head.hc_{part}"] = f"hc_head_{part}"
+
+
+def official_name(name):
+    """A transformers name that is not a stacked expert -> the official one."""
+    if name in TOP:
+        return TOP[name]
+    assert name.startswith("model.layers."), name
+    _, _, layer, rest = name.split(".", 3)
+    return f"layers.{layer}.{RENAMES[rest]}"
+
+
 def official(model, c):
     """transformers names -> official names; stacked experts come apart."""
     out = {}
-    renames = {
-        "input_layernorm.weight": "attn_norm.weight",
-        "post_attention_layernorm.weight": "ffn_norm.weight",
-        "self_attn.q_a_proj.weight": "attn.wq_a.weight",
-        "self_attn.q_a_norm.weight": "attn.q_norm.weight",
-        "self_attn.q_b_proj.weight": "attn.wq_b.weight",
-        "self_attn.kv_proj.weight": "attn.wkv.weight",
-        "self_attn.kv_norm.weight": "attn.kv_norm.weight",
-        "self_attn.o_a_proj.weight": "attn.wo_a.weight",
-        "self_attn.o_b_proj.weight": "attn.wo_b.weight",
-        "self_attn.sinks": "attn.attn_sink",
-        "self_attn.compressor.kv_proj.weight": "attn.compressor.wkv.weight",
-        "self_attn.compressor.gate_proj.weight": "attn.compressor.wgate.weight",
-        "self_attn.compressor.position_bias": "attn.compressor.ape",
-        "self_attn.compressor.kv_norm.weight": "attn.compressor.norm.weight",
-        "self_attn.compressor.indexer.q_b_proj.weight": "attn.indexer.wq_b.weight",
-        "self_attn.compressor.indexer.scorer.weights_proj.weight": "attn.indexer.weights_proj.weight",
-        "self_attn.compressor.indexer.kv_proj.weight": "attn.indexer.compressor.wkv.weight",
-        "self_attn.compressor.indexer.gate_proj.weight": "attn.indexer.compressor.wgate.weight",
-        "self_attn.compressor.indexer.position_bias": "attn.indexer.compressor.ape",
-        "self_attn.compressor.indexer.kv_norm.weight": "attn.indexer.compressor.norm.weight",
-        "mlp.gate.weight": "ffn.gate.weight",
-        "mlp.gate.e_score_correction_bias": "ffn.gate.bias",
-        "mlp.gate.tid2eid": "ffn.gate.tid2eid",
-        "mlp.shared_experts.gate_proj.weight": "ffn.shared_experts.w1.weight",
-        "mlp.shared_experts.down_proj.weight": "ffn.shared_experts.w2.weight",
-        "mlp.shared_experts.up_proj.weight": "ffn.shared_experts.w3.weight",
-    }
-    for part in ("fn", "base", "scale"):
-        renames[f"attn_hc.{part}"] = f"hc_attn_{part}"
-        renames[f"ffn_hc.{part}"] = f"hc_ffn_{part}"
-    top = {"model.embed_tokens.weight": "embed.weight", "lm_head.weight": "head.weight", "model.norm.weight": "norm.weight"}
-    for part in ("fn", "base", "scale"):
-        top[f"model.hc_head.hc_{part}"] = f"hc_head_{part}"
     for name, t in model.state_dict().items():
-        if name in top:
-            out[top[name]] = t
-            continue
-        assert name.startswith("model.layers."), name
-        _, _, layer, rest = name.split(".", 3)
-        prefix = f"layers.{layer}."
-        if rest == "mlp.experts.gate_up_proj":
+        if name.endswith("mlp.experts.gate_up_proj"):
+            prefix = f"layers.{name.split('.')[2]}."
             width = t.shape[1] // 2
             for e in range(t.shape[0]):
                 out[f"{prefix}ffn.experts.{e}.w1.weight"] = t[e, :width]
                 out[f"{prefix}ffn.experts.{e}.w3.weight"] = t[e, width:]
-        elif rest == "mlp.experts.down_proj":
+        elif name.endswith("mlp.experts.down_proj"):
+            prefix = f"layers.{name.split('.')[2]}."
             for e in range(t.shape[0]):
                 out[f"{prefix}ffn.experts.{e}.w2.weight"] = t[e]
         else:
-            out[prefix + renames[rest]] = t
+            out[official_name(name)] = t
     return {k: stored(k, v) for k, v in out.items()}
 
 
@@ -259,8 +266,10 @@ def watch_selection(model, gaps):
 def watch_routing(model, c, gaps):
     def hook(module, args, out):
         logits, _, _ = out
+        k = c["num_experts_per_tok"]
         best = (module.score_fn(logits) + module.e_score_correction_bias).sort(-1, descending=True).values
-        gaps.append(float((best[:, c["num_experts_per_tok"] - 1] - best[:, c["num_experts_per_tok"]]).min()))
+        if k < best.shape[1]:
+            gaps.append(float((best[:, k - 1] - best[:, k]).min()))
 
     for m in model.modules():
         if isinstance(m, hf.DeepseekV4TopKRouter):
@@ -309,6 +318,10 @@ def run(name, case):
     print(f"{name}: logits std {logits.std():.3f}, {size / 1e6:.2f} MB")
 
 
-if __name__ == "__main__":
-    for wanted in sys.argv[1:] or CASES:
+def main(names=()):
+    for wanted in names or CASES:
         run(wanted, CASES[wanted])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
