@@ -9,6 +9,9 @@ const commands = {
   data: () => import("./data.ts").then((m) => m.dataCommand),
   eval: () => import("./eval.ts").then((m) => m.evalCommand),
   train: () => import("./train.ts").then((m) => m.trainCommand),
+  inspect: () => import("./checkpoint.ts").then((m) => m.inspectCommand),
+  import: () => import("./checkpoint.ts").then((m) => m.importCommand),
+  export: () => import("./checkpoint.ts").then((m) => m.exportCommand),
   bench: () => import("./bench.ts").then((m) => m.benchCommand),
 };
 
