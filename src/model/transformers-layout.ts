@@ -91,8 +91,8 @@ const CSA = "compressed_sparse_attention";
 const HCA = "heavily_compressed_attention";
 type Json = Readonly<Record<string, unknown>>;
 
-/** Fields of ours that only we read; transformers keeps them unread. */
-const OWN_FIELDS = ["compress_ratios", "num_hash_layers", "rope_scaling"] as const;
+/** The hub's fields that transformers says in its own way. `compress_ratios` stays, since its tail is the drafter's. */
+const OWN_FIELDS = ["num_hash_layers", "rope_scaling"] as const;
 
 /** The hub's config.json as transformers writes it. */
 export function toTransformersConfig(json: Json, c: V4Config, file: string): Json {
@@ -120,7 +120,7 @@ export function toTransformersConfig(json: Json, c: V4Config, file: string): Jso
   };
 }
 
-const isTransformersConfig = (json: Json): boolean => Array.isArray(json["layer_types"]) && json["compress_ratios"] === undefined; // prettier-ignore
+const isTransformersConfig = (json: Json): boolean => Array.isArray(json["layer_types"]); // prettier-ignore
 
 /** And back; a config that has the hub's fields is returned as it is. */
 export function fromTransformersConfig(json: Json, file: string): Json {
@@ -133,6 +133,7 @@ export function fromTransformersConfig(json: Json, file: string): Json {
   if (ratios[CSA] !== CSA_RATIO) fail("compress_rates", `expected ${CSA_RATIO} for ${CSA}, found ${String(ratios[CSA])}`); // prettier-ignore
   const types = json["layer_types"] as readonly unknown[];
   const compress_ratios = types.map((type) => (Object.hasOwn(ratios, String(type)) ? ratios[String(type)] : fail("layer_types", `expected one of ${Object.keys(ratios)}, found ${String(type)}`))); // prettier-ignore
+  const tail = Array.isArray(json["compress_ratios"]) ? json["compress_ratios"].slice(types.length) : [];
   const mlp = (json["mlp_layer_types"] ?? []) as readonly unknown[];
   const num_hash_layers = mlp.filter((type) => type === "hash_moe").length;
   if (mlp.lastIndexOf("hash_moe") >= num_hash_layers) fail("mlp_layer_types", "expected the hash layers first");
@@ -144,7 +145,7 @@ export function fromTransformersConfig(json: Json, file: string): Json {
     qk_rope_head_dim: json["qk_rope_head_dim"] ?? Number(json["partial_rotary_factor"]) * Number(json["head_dim"]),
     rope_theta: main?.["rope_theta"] ?? json["rope_theta"],
     compress_rope_theta: compress?.["rope_theta"] ?? json["compress_rope_theta"],
-    compress_ratios,
+    compress_ratios: [...compress_ratios, ...tail],
     num_hash_layers,
     ...(rope_scaling && { rope_scaling }),
   };

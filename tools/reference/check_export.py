@@ -4,7 +4,7 @@
     python tools/reference/check_export.py exported assets/model    # needs torch and transformers, see README.md
 
 Loads the export with from_pretrained (every weight must be used and none made up), runs fixed text prompts in float32 on the
-CPU, and sets the logits of the text ids beside ours, which it asks of print-logits.ts. Also greedy ids, one by one.
+CPU, and sets their logits beside ours, which it asks of print-logits.ts. Also greedy ids, one by one.
 """
 
 import base64
@@ -26,16 +26,16 @@ def main():
     )
     assert not any(info.values()), info
     model.eval()
-    num_text, vocab = ours["num_text"], ours["vocab_size"]
+    vocab = ours["vocab_size"]
     for prompt in ours["prompts"]:
         ids = torch.tensor([prompt["ids"]])
-        theirs = model(ids, use_cache=False).logits[0, :, :num_text].numpy()
-        mine = np.frombuffer(base64.b64decode(prompt["logits"]), np.float32).reshape(-1, vocab)[:, :num_text]
+        theirs = model(ids, use_cache=False).logits[0].numpy()
+        mine = np.frombuffer(base64.b64decode(prompt["logits"]), np.float32).reshape(-1, vocab)
         worst = float(np.abs(mine - theirs).max() / np.abs(theirs).max())
         same = float((mine.argmax(-1) == theirs.argmax(-1)).mean())
         greedy = []
         for _ in prompt["greedy"]:
-            row = model(torch.tensor([prompt["ids"] + greedy]), use_cache=False).logits[0, -1, :num_text]
+            row = model(torch.tensor([prompt["ids"] + greedy]), use_cache=False).logits[0, -1]
             greedy.append(int(row.argmax()))
         agree = greedy == prompt["greedy"]
         print(f"{ids.shape[1]} tokens: worst difference {worst:.2e} of the largest logit, same best id {same:.1%}, {len(greedy)} greedy ids {'equal' if agree else 'differ'}")

@@ -1,6 +1,6 @@
 /**
  * Our side of check_export.py and check-gguf.ts: one JSON object on stdout with the token ids of fixed text prompts, our
- * f32 logits behind every token (base64), and the ids that greedy decoding adds, text ids only.
+ * f32 logits behind every token (base64), and the ids that plain greedy decoding over the whole vocabulary adds.
  *     node --import tsx tools/reference/print-logits.ts FOLDER [number of greedy ids]
  */
 import { join } from "node:path";
@@ -26,7 +26,6 @@ const prompts = [
 const tokenizer = Tokenizer.load(join(dir, "tokenizer.json"));
 using source = openCheckpoint(dir);
 const { config } = source;
-const numText = config.visual?.start_id ?? config.vocab_size;
 const model = new V4(openDevice(undefined), config, { init: "zeros" });
 loadOfficial(dir, model);
 
@@ -35,7 +34,7 @@ const logitsOf = (ids: readonly number[]): Float32Array => {
   const input = Tensor.from(model.device, Int32Array.from(ids), [1, ids.length], "i32");
   return t.noGrad(() => model.logits(model.forward(input).hidden)).toArray() as Float32Array;
 };
-const best = (row: Float32Array): number => row.subarray(0, numText).reduce((b, v, i) => (v > row[b]! ? i : b), 0);
+const best = (row: Float32Array): number => row.reduce((b, v, i) => (v > row[b]! ? i : b), 0);
 
 const out = prompts.map((prompt) => {
   const ids = tokenizer.encode(prompt, { specials: true });
@@ -44,4 +43,4 @@ const out = prompts.map((prompt) => {
   for (let i = 0; i < Number(count); i++) all.push(best(logitsOf(all).subarray(-config.vocab_size)));
   return { ids, greedy: all.slice(ids.length), logits: Buffer.from(logits.buffer).toString("base64") };
 });
-process.stdout.write(JSON.stringify({ num_text: numText, vocab_size: config.vocab_size, prompts: out }));
+process.stdout.write(JSON.stringify({ vocab_size: config.vocab_size, prompts: out }));
