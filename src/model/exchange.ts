@@ -239,7 +239,7 @@ const writeTransformers: Write = (dir, tensors, json, { config, path }, maxShard
 };
 
 /** Fields that transformers wants as floats; JSON.stringify writes 10 for 10.0. */
-const withFloats = (text: string): string => `${text.replace(/"(swiglu_limit|routed_scaling_factor|hc_eps|rms_norm_eps|partial_rotary_factor)": (-?\d+)(?=[,\s])/g, '"$1": $2.0')}\n`; // prettier-ignore
+const withFloats = (text: string): string => `${text.replace(/"(swiglu_limit|routed_scaling_factor|hc_eps|rms_norm_eps|partial_rotary_factor|attention_factor|factor)": (-?\d+)(?=[,\s])/g, '"$1": $2.0')}\n`; // prettier-ignore
 
 const writeGgufFolder: Write = (dir, tensors, json, source) => {
   const { config, set } = source;

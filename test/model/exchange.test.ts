@@ -1,5 +1,6 @@
 /** Checkpoints in and out: every layout and back, bit for bit, and what is refused. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +8,7 @@ import { after, test } from "node:test";
 import { FormatError } from "../../src/base/errors.ts";
 import { exportCheckpoint, importCheckpoint, openCheckpoint, type ExportDType, type Layout } from "../../src/model/exchange.ts"; // prettier-ignore
 import { findingsOf, inspectPath } from "../../src/model/inspect.ts";
+import { verbatim } from "../../src/model/stored.ts";
 import { V4 } from "../../src/model/v4.ts";
 import { loadOfficial, saveOfficial } from "../../src/model/weights.ts";
 import { asBytes, bytesOf, writeRaw, type RawTensor } from "../../src/nn/safetensors.ts";
@@ -169,4 +171,19 @@ test("one tensor larger than a shard stands alone", () => {
   const raw = (name: string, n: number): RawTensor => ({ name, fileDType: "U8", shape: [n], chunks: () => [new Uint8Array(n)] }); // prettier-ignore
   const files = writeShards(dir, [raw("a", 10), raw("b", 100), raw("c", 10), raw("d", 10)], { maxShardBytes: 30 });
   assert.equal(files.length, 4);
+});
+
+test("an export of a golden model is what transformers holds after loading it, tensor by tensor", () => {
+  // The listing is made by tools/reference/export_golden.py, which also checks the logits.
+  const golden = join(import.meta.dirname, "..", "golden");
+  const listing = JSON.parse(readFileSync(join(golden, "transformers-layout.json"), "utf8")) as Record<string, [number[], string]>; // prettier-ignore
+  const dir = fresh();
+  mkdirSync(dir);
+  cpSync(join(golden, "v4", "all-kinds.json"), join(dir, "config.json"));
+  using source = openTensors(join(golden, "v4", "all-kinds.safetensors"));
+  const weights = [...source.tensors.keys()].filter((name) => !name.startsWith("golden.")).map((name) => verbatim(source, name)); // prettier-ignore
+  writeRaw(join(dir, "model.safetensors"), weights);
+  using out = openTensors(exported(dir, "transformers", "f32"));
+  const found = [...out.tensors].map(([name, { shape }]) => [name, [shape, createHash("sha256").update(out.readBytes(name)).digest("hex")]]); // prettier-ignore
+  assert.deepEqual(Object.fromEntries(found), listing);
 });
