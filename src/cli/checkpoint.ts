@@ -1,8 +1,9 @@
 /** `tessera inspect | import | export`: what a checkpoint holds, and checkpoints in and out in three layouts. */
 import { resolve } from "node:path";
 import { RequestError } from "../base/errors.ts";
-import { exportCheckpoint, exportDTypes, importCheckpoint, layouts, openCheckpoint } from "../model/exchange.ts";
+import { exportCheckpoint, exportDTypes, importCheckpoint } from "../model/exchange.ts";
 import { inspectPath, planOf, type Totals } from "../model/inspect.ts";
+import { layouts, openCheckpoint } from "../model/open-checkpoint.ts";
 import { releasedNames } from "../model/released.ts";
 import { command, modelArgs, numberOf, oneOf } from "./common.ts";
 

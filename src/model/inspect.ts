@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { ggufBytes, openGguf } from "../nn/gguf.ts";
 import { bytesOf } from "../nn/safetensors.ts";
 import { openTensors, type StoredTensor } from "../nn/tensor-set.ts";
-import { ggufOf, openCheckpoint, problemsOf, strangersOf, type Checkpoint, type Layout } from "./exchange.ts";
+import { ggufOf, openCheckpoint, problemsOf, strangersOf, type Checkpoint, type Layout } from "./open-checkpoint.ts";
 import { released, type ReleasedName } from "./released.ts";
 import { inventoryOf, parseStored, type TensorSpec } from "./storage.ts";
 

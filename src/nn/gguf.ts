@@ -1,12 +1,11 @@
 /**
  * GGUF files: typed metadata, then named tensors. Reading trusts nothing: every count, length and offset is held against
- * the file's size before anything is made of it. Tensor data is read by ranges; writing replaces the file whole.
- * Main functions: `openGguf`, `writeGguf`. Shapes here are row-major; the file has them reversed.
+ * the file's size before anything is made of it. Tensor data is read by ranges. gguf-writer.ts is the way out.
+ * Main function: `openGguf`. Shapes here are row-major; the file has them reversed.
  * Source: the GGUF description, version 3 (github.com/ggml-org/ggml, docs/gguf.md).
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { FormatError } from "../base/errors.ts";
-import { replaceFile, writeAll } from "../base/files.ts";
 import type { RawTensor } from "./safetensors.ts";
 import type { TensorSet } from "./tensor-set.ts";
 
@@ -19,13 +18,13 @@ export interface GgufValue {
 }
 
 /** The numbers of the value types in the file. */
-const typeIds: Readonly<Record<GgufType, number>> = { u8: 0, i8: 1, u16: 2, i16: 3, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, u64: 10, i64: 11, f64: 12 }; // prettier-ignore
-const ARRAY = 9;
+export const typeIds: Readonly<Record<GgufType, number>> = { u8: 0, i8: 1, u16: 2, i16: 3, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, u64: 10, i64: 11, f64: 12 }; // prettier-ignore
+export const ARRAY = 9;
 const typeOf = new Map(Object.entries(typeIds).map(([type, id]) => [id, type as GgufType]));
-const typeBytes: Readonly<Record<Exclude<GgufType, "string">, number>> = { u8: 1, i8: 1, u16: 2, i16: 2, u32: 4, i32: 4, f32: 4, bool: 1, u64: 8, i64: 8, f64: 8 }; // prettier-ignore
+export const typeBytes: Readonly<Record<Exclude<GgufType, "string">, number>> = { u8: 1, i8: 1, u16: 2, i16: 2, u32: 4, i32: 4, f32: 4, bool: 1, u64: 8, i64: 8, f64: 8 }; // prettier-ignore
 
 /** ggml's tensor types that we name: number in the file, elements and bytes of a block. */
-const tensorTypes = {
+export const tensorTypes = {
   F32: { id: 0, block: 1, bytes: 4 },
   F16: { id: 1, block: 1, bytes: 2 },
   Q4_0: { id: 2, block: 32, bytes: 18 },
@@ -42,9 +41,9 @@ const tensorTypes = {
 export type GgufTensorType = keyof typeof tensorTypes;
 const tensorTypeOf = new Map(Object.entries(tensorTypes).map(([name, t]) => [t.id as number, name as GgufTensorType]));
 
-const MAGIC = 0x46554747;
-const VERSION = 3;
-const ALIGNMENT = 32;
+export const MAGIC = 0x46554747;
+export const VERSION = 3;
+export const ALIGNMENT = 32;
 /** A vocabulary has 10^5 entries; more is an attack or a mistake. */
 const MAX_ELEMENTS = 1 << 24;
 const MAX_DIMS = 4;
@@ -265,94 +264,4 @@ function readAt(fd: number, position: number, sizeBytes: number, fail: Fail): Ui
     done += n;
   }
   return out;
-}
-
-/** Bytes of a header as they are put together. */
-class HeaderWriter {
-  private readonly parts: Uint8Array[] = [];
-  sizeBytes = 0;
-  push(bytes: Uint8Array): void {
-    this.parts.push(bytes);
-    this.sizeBytes += bytes.length;
-  }
-  number(type: Exclude<GgufType, "string">, value: number): void {
-    const view = new DataView(new ArrayBuffer(typeBytes[type]));
-    const write: Record<Exclude<GgufType, "string">, () => void> = {
-      u8: () => view.setUint8(0, value),
-      i8: () => view.setInt8(0, value),
-      u16: () => view.setUint16(0, value, true),
-      i16: () => view.setInt16(0, value, true),
-      u32: () => view.setUint32(0, value, true),
-      i32: () => view.setInt32(0, value, true),
-      f32: () => view.setFloat32(0, value, true),
-      f64: () => view.setFloat64(0, value, true),
-      bool: () => view.setUint8(0, value),
-      u64: () => view.setBigUint64(0, BigInt(value), true),
-      i64: () => view.setBigInt64(0, BigInt(value), true),
-    };
-    write[type]();
-    this.push(new Uint8Array(view.buffer));
-  }
-  string(text: string): void {
-    const bytes = new TextEncoder().encode(text);
-    this.number("u64", bytes.length);
-    this.push(bytes);
-  }
-  scalar(type: GgufType, value: GgufScalar): void {
-    if (type === "string") this.string(value as string);
-    else this.number(type, Number(value));
-  }
-  joined(): Uint8Array {
-    const out = new Uint8Array(this.sizeBytes);
-    let at = 0;
-    for (const part of this.parts) {
-      out.set(part, at);
-      at += part.length;
-    }
-    return out;
-  }
-}
-
-/** All or nothing. Tensors' `fileDType` is one of GGUF's. */
-export function writeGguf(path: string, metadata: ReadonlyMap<string, GgufValue>, tensors: readonly RawTensor[]): void {
-  const head = new HeaderWriter();
-  head.number("u32", MAGIC);
-  head.number("u32", VERSION);
-  head.number("u64", tensors.length);
-  head.number("u64", metadata.size);
-  for (const [key, { type, value }] of metadata) {
-    head.string(key);
-    if (!Array.isArray(value)) {
-      head.number("u32", typeIds[type]);
-      head.scalar(type, value as GgufScalar);
-      continue;
-    }
-    head.number("u32", ARRAY);
-    head.number("u32", typeIds[type]);
-    head.number("u64", value.length);
-    for (const item of value) head.scalar(type, item as GgufScalar);
-  }
-  const padded = (n: number): number => Math.ceil(n / ALIGNMENT) * ALIGNMENT;
-  let at = 0;
-  for (const t of tensors) {
-    head.string(t.name);
-    head.number("u32", t.shape.length);
-    for (const n of t.shape.toReversed()) head.number("u64", n);
-    head.number("u32", tensorTypes[t.fileDType as GgufTensorType].id);
-    head.number("u64", at);
-    at += padded(ggufBytes(t));
-  }
-  const dataOffset = padded(head.sizeBytes);
-  replaceFile(path, dataOffset + at, (fd) => {
-    writeAll(fd, head.joined(), 0);
-    let position = dataOffset;
-    writeAll(fd, new Uint8Array(dataOffset - head.sizeBytes), head.sizeBytes);
-    for (const t of tensors) {
-      const start = position;
-      for (const bytes of t.chunks()) position = writeAll(fd, bytes, position);
-      if (position - start !== ggufBytes(t))
-        throw new FormatError(`gguf: ${path}: "${t.name}" expected ${ggufBytes(t)} bytes, got ${position - start}`, { file: path, key: t.name }); // prettier-ignore
-      position = writeAll(fd, new Uint8Array(padded(position) - position), position);
-    }
-  });
 }

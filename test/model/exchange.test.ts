@@ -6,8 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { FormatError } from "../../src/base/errors.ts";
-import { exportCheckpoint, importCheckpoint, openCheckpoint, type ExportDType, type Layout } from "../../src/model/exchange.ts"; // prettier-ignore
+import { exportCheckpoint, importCheckpoint, type ExportDType } from "../../src/model/exchange.ts";
 import { findingsOf, inspectPath } from "../../src/model/inspect.ts";
+import { openCheckpoint, type Layout } from "../../src/model/open-checkpoint.ts";
 import { verbatim } from "../../src/model/stored.ts";
 import { V4 } from "../../src/model/v4.ts";
 import { loadOfficial, saveOfficial } from "../../src/model/weights.ts";

@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import { FormatError } from "../../src/base/errors.ts";
-import { openGguf, writeGguf, type GgufValue } from "../../src/nn/gguf.ts";
+import { openGguf, type GgufValue } from "../../src/nn/gguf.ts";
+import { writeGguf } from "../../src/nn/gguf-writer.ts";
 import { openSafetensors, writeRaw, type RawTensor } from "../../src/nn/safetensors.ts";
 import { Tokenizer } from "../../src/processor/tokenizer.ts";
 

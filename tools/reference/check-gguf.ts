@@ -12,7 +12,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDevice } from "../../src/device/open.ts";
 import { parseConfig } from "../../src/model/config.ts";
-import { exportCheckpoint, openCheckpoint } from "../../src/model/exchange.ts";
+import { exportCheckpoint } from "../../src/model/exchange.ts";
+import { openCheckpoint } from "../../src/model/open-checkpoint.ts";
 import { V4 } from "../../src/model/v4.ts";
 import { loadOfficial, saveOfficial } from "../../src/model/weights.ts";
 

@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { openDevice } from "../../src/device/open.ts";
-import { openCheckpoint } from "../../src/model/exchange.ts";
+import { openCheckpoint } from "../../src/model/open-checkpoint.ts";
 import { V4 } from "../../src/model/v4.ts";
 import { loadOfficial } from "../../src/model/weights.ts";
 import { Tokenizer } from "../../src/processor/tokenizer.ts";
