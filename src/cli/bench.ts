@@ -1,6 +1,7 @@
-/** `tessera bench gemm | train`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
+/** `tessera bench gemm | train | layer`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
 import { defineCommand, type ArgsDef } from "citty";
 import { benchGemm, type GemmRate, type GemmReport, type GemmRow } from "../../bench/gemm.ts";
+import { benchLayers, type LayerRow } from "../../bench/layer.ts";
 import { oneDnnHint } from "../../bench/onednn.ts";
 import { benchTrain, trainConfigs, type TrainConfigName, type TrainReport } from "../../bench/train.ts";
 import { RequestError } from "../base/errors.ts";
@@ -92,7 +93,22 @@ export const benchTrainCommand = command(
   },
 );
 
+const printLayer = ({ name, tokens, seconds, worst, peakBytes }: LayerRow): void => line(`${name.padEnd(8)} ${tokens} tokens, ${seconds.toFixed(1)} s with loading, ${worst.toExponential(1)} of the largest off the reference, peak ${(peakBytes / 1e9).toFixed(2)} GB`); // prettier-ignore
+
+const layerCommand = command(
+  {
+    name: "layer",
+    description: "Layers of V4-Flash at their true size, from a 3.8 GB file of noise in released storage",
+  },
+  shared,
+  async (args) => {
+    const report = benchLayers(args.json ? {} : { onRow: printLayer });
+    if (args.json) line(JSON.stringify(report));
+    else line(`file ${(report.fileBytes / 1e9).toFixed(2)} GB, ${report.expertsRead} of 256 experts read, ${report.device}`); // prettier-ignore
+  },
+);
+
 export const benchCommand = defineCommand({
   meta: { name: "bench", description: "Speed beside other libraries, and as a share of this machine's measured peak" },
-  subCommands: { gemm: gemmCommand, train: benchTrainCommand },
+  subCommands: { gemm: gemmCommand, train: benchTrainCommand, layer: layerCommand },
 });
