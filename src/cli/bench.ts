@@ -1,7 +1,8 @@
-/** `tessera bench gemm | train | tokenizer | speculation | context`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
+/** `tessera bench gemm | train | tokenizer | speculation | context | layer`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
 import { defineCommand, type ArgsDef } from "citty";
 import { benchContext, type ContextReport } from "../../bench/context.ts";
 import { benchGemm, type GemmRate, type GemmReport, type GemmRow } from "../../bench/gemm.ts";
+import { benchLayers, type LayerRow } from "../../bench/layer.ts";
 import { oneDnnHint } from "../../bench/onednn.ts";
 import { benchSpeculation } from "../../bench/speculation.ts";
 import { benchTrain, trainConfigs, type TrainConfigName, type TrainReport } from "../../bench/train.ts";
@@ -171,6 +172,21 @@ const contextCommand = command(
   },
 );
 
+const printLayer = ({ name, tokens, seconds, worst, peakBytes }: LayerRow): void => line(`${name.padEnd(8)} ${tokens} tokens, ${seconds.toFixed(1)} s with loading, ${worst.toExponential(1)} of the largest off the reference, peak ${(peakBytes / 1e9).toFixed(2)} GB`); // prettier-ignore
+
+const layerCommand = command(
+  {
+    name: "layer",
+    description: "Layers of V4-Flash at their true size, from a 3.8 GB file of noise in released storage",
+  },
+  shared,
+  async (args) => {
+    const report = benchLayers(args.json ? {} : { onRow: printLayer });
+    if (args.json) line(JSON.stringify(report));
+    else line(`file ${(report.fileBytes / 1e9).toFixed(2)} GB, ${report.expertsRead} of 256 experts read, ${report.device}`); // prettier-ignore
+  },
+);
+
 export const benchCommand = defineCommand({
   meta: { name: "bench", description: "Speed beside other libraries, and as a share of this machine's measured peak" },
   subCommands: {
@@ -179,5 +195,6 @@ export const benchCommand = defineCommand({
     tokenizer: tokenizerCommand,
     speculation: speculationCommand,
     context: contextCommand,
+    layer: layerCommand,
   },
 });

@@ -5,21 +5,24 @@ import { allCases } from "../kernels/all-cases.ts";
 import { chips } from "../tile/chips/chips.ts";
 import type { Chip, ChipName } from "../tile/chips/types.ts";
 import { emitAscend } from "../tile/emit/ascend/ascend.ts";
+import { emitMlu } from "../tile/emit/mlu.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import { printProgram } from "../tile/print.ts";
-import { command } from "./common.ts";
+import { command, oneOf } from "./common.ts";
 
-/** Chips with an emitter. */
-const emitters: Readonly<Partial<Record<ChipName, (program: TileProgram, chip: Chip) => { readonly source: string }>>> =
-  {
-    "ascend-910b": emitAscend,
-    "ascend-910c": emitAscend,
-    "ascend-950": emitAscend,
-  };
+type Emit = (program: TileProgram, chip: Chip) => { readonly source: string };
+const emitters: Readonly<Record<ChipName, Emit>> = {
+  "ascend-910b": emitAscend,
+  "ascend-910c": emitAscend,
+  "ascend-950": emitAscend,
+  "mlu-370": emitMlu,
+  "mlu-590": emitMlu,
+};
+const chipNames = Object.keys(emitters) as ChipName[];
 
 const kernelArgs = {
   kernel: { type: "string", description: "Name of a kernel, e.g. rms_norm", required: true },
-  chip: { type: "string", description: `One of ${Object.keys(emitters).join(", ")}`, required: true },
+  chip: { type: "string", description: `One of ${chipNames.join(", ")}`, required: true },
   json: { type: "boolean", description: "One JSON object a program on stdout", default: false },
 } as const satisfies ArgsDef;
 
@@ -27,16 +30,15 @@ const emitCommand = command(
   { name: "emit", description: "Source of a kernel for a chip, beside its tile program" },
   kernelArgs,
   async (args) => {
-    const emit = Object.hasOwn(emitters, args.chip) ? emitters[args.chip as ChipName] : undefined;
-    if (!emit) throw new RequestError(`--chip: expected one of ${Object.keys(emitters).join(", ")}, got "${args.chip}"`, "chip"); // prettier-ignore
-    const chip = chips[args.chip as ChipName];
+    const name = oneOf("chip", args.chip, chipNames);
+    const chip = chips[name];
     const programs = allCases.flatMap((c) => c.programs(chip));
     const found = programs.filter((p) => p.name === args.kernel);
     const names = [...new Set(programs.map((p) => p.name))].toSorted();
     if (found.length === 0) throw new RequestError(`--kernel: expected one of ${names.join(", ")}, got "${args.kernel}"`, "kernel"); // prettier-ignore
     for (const program of found) {
       const tile = printProgram(program);
-      const { source } = emit(program, chip);
+      const { source } = emitters[name](program, chip);
       process.stdout.write(args.json ? `${JSON.stringify({ kernel: program.name, chip: chip.name, tile, source })}\n` : `${tile}\n${source}\n`); // prettier-ignore
     }
   },

@@ -50,9 +50,11 @@ const camel = (name: string): string => name.replace(/-(\w)/g, (_, letter: strin
 function refuseUnknown(args: ArgsDef, rawArgs: readonly string[]): void {
   const known = new Map<string, ArgsDef[string]>();
   for (const [name, arg] of Object.entries(args)) known.set(name, arg).set(camel(name), arg);
-  const list = Object.keys(args).map((name) => `--${name}`).join(" "); // prettier-ignore
+  const list = Object.keys(args).filter((name) => args[name]!.type !== "positional").map((name) => `--${name}`).join(" "); // prettier-ignore
+  let numPlaces = Object.values(args).filter((arg) => arg.type === "positional").length;
   for (let i = 0; i < rawArgs.length; i++) {
     const raw = rawArgs[i]!;
+    if (!raw.startsWith("-") && numPlaces-- > 0) continue;
     const [, no, name, value] = /^--(no-)?([^=]+)(=[\s\S]*)?$/.exec(raw) ?? [];
     if (name === undefined)
       throw new RequestError(`${raw}: expected flags like --name value, got "${raw}" (text with spaces needs quotes)`);

@@ -11,6 +11,9 @@ const commands = {
   verify: () => import("./verify.ts").then((m) => m.verifyCommand),
   train: () => import("./train.ts").then((m) => m.trainCommand),
   chips: () => import("./chips.ts").then((m) => m.chipsCommand),
+  inspect: () => import("./checkpoint.ts").then((m) => m.inspectCommand),
+  import: () => import("./checkpoint.ts").then((m) => m.importCommand),
+  export: () => import("./checkpoint.ts").then((m) => m.exportCommand),
   bench: () => import("./bench.ts").then((m) => m.benchCommand),
 };
 

@@ -11,7 +11,7 @@ import { FormatError } from "../base/errors.ts";
 import { replaceFile, writeAll } from "../base/files.ts";
 
 /** Every dtype name a file may carry, with its size in bytes; ours are in `dtypeNames`. */
-const fileDTypes: Readonly<Record<string, number>> = {
+export const fileDTypes: Readonly<Record<string, number>> = {
   F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I16: 2, I8: 1, U64: 8, U32: 4, U16: 2, U8: 1, BOOL: 1,
   F8_E4M3: 1, F8_E5M2: 1, F8_E8M0: 1,
 }; // prettier-ignore
@@ -31,6 +31,8 @@ const dtypeOf = new Map(Object.entries(dtypeNames).map(([dtype, name]) => [name,
 
 /** The format's own limit, against headers that would fill memory. */
 const MAX_HEADER_BYTES = 100_000_000;
+/** A header is an object of objects of lists; deeper ones only cost memory and stack. */
+const MAX_DEPTH = 4;
 /** One read call moves at most this; Node refuses 2 GiB and more. */
 const IO_CHUNK_BYTES = 1 << 28;
 
@@ -54,7 +56,8 @@ export interface SafetensorsFile {
   dtype(name: string): DType;
   /** The tensor's own storage bits, in fresh memory. */
   read(name: string): TypedArray;
-  readBytes(name: string): Uint8Array;
+  /** All bytes of a tensor or bytes [begin, end) of it, in fresh memory: a positioned read of that range alone. */
+  readBytes(name: string, begin?: number, end?: number): Uint8Array;
   close(): void;
   [Symbol.dispose](): void;
 }
@@ -90,9 +93,12 @@ export function openSafetensors(path: string): SafetensorsFile {
       if (open) closeSync(fd);
       open = false;
     };
-    const readBytes = (name: string): Uint8Array => {
+    const readBytes = (name: string, from = 0, to?: number): Uint8Array => {
       const { begin, end } = info(name);
-      return readAt(fd, dataOffset + begin, end - begin, fail);
+      const last = begin + (to ?? end - begin);
+      if (from < 0 || begin + from > last || last > end)
+        fail(`tensor "${name}": expected a range within ${end - begin} bytes, got ${from}..${to}`, name);
+      return readAt(fd, dataOffset + begin + from, last - begin - from, fail);
     };
     const dtype = (name: string): DType =>
       dtypeOf.get(info(name).fileDType) ??
@@ -136,6 +142,8 @@ function parseHeader(
   dataBytes: number,
   fail: Fail,
 ): { tensors: Map<string, TensorInfo>; metadata: Record<string, string> } {
+  const { keys, depth } = scanJson(text);
+  if (depth > MAX_DEPTH) fail(`expected a header nested at most ${MAX_DEPTH} deep, got ${depth}`);
   let header: unknown;
   try {
     header = JSON.parse(text);
@@ -144,7 +152,8 @@ function parseHeader(
   }
   if (!text.startsWith("{") || typeof header !== "object" || header === null) fail("expected a JSON object as header");
   const seen = new Set<string>();
-  for (const name of topLevelKeys(text)) {
+  for (const raw of keys) {
+    const name = JSON.parse(raw) as string;
     if (seen.has(name)) fail(`tensor "${name}" appears twice`, name);
     seen.add(name);
   }
@@ -178,11 +187,11 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, fail: Fail)
   const { dtype, shape, data_offsets: offsets } = e;
   const isCount = (n: unknown): n is number => typeof n === "number" && Number.isSafeInteger(n) && n >= 0;
   const itemBytes = typeof dtype === "string" && Object.hasOwn(fileDTypes, dtype) ? fileDTypes[dtype]! : undefined;
-  if (itemBytes === undefined) return fail(`tensor "${name}": unknown dtype ${JSON.stringify(dtype)}`, name);
+  if (itemBytes === undefined) return fail(`tensor "${name}": unknown dtype ${brief(dtype)}`, name);
   if (!Array.isArray(shape) || !shape.every(isCount))
-    return fail(`tensor "${name}": expected a shape of counts, got ${JSON.stringify(shape)}`, name);
+    return fail(`tensor "${name}": expected a shape of counts, got ${brief(shape)}`, name);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
-    return fail(`tensor "${name}": expected data_offsets [begin, end], got ${JSON.stringify(offsets)}`, name);
+    return fail(`tensor "${name}": expected data_offsets [begin, end], got ${brief(offsets)}`, name);
   const [begin, end] = offsets as [number, number];
   const expected = (shape as number[]).reduce((p, n) => p * n, itemBytes);
   if (end < begin || end > dataBytes)
@@ -195,22 +204,30 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, fail: Fail)
   return { name, fileDType: dtype as string, shape: shape as number[], begin, end };
 }
 
-/** Keys of the outermost object of a text that is known to be JSON; JSON.parse would hide repeats. */
-function topLevelKeys(text: string): string[] {
+/** A value of the header for a message; a hostile one may be long. */
+function brief(value: unknown): string {
+  const text = JSON.stringify(value) ?? "none";
+  return text.length <= 80 ? text : `${text.slice(0, 80)}...`;
+}
+
+/** The keys of the outermost object as written (JSON.parse would hide repeats), and how deep the text nests. */
+function scanJson(text: string): { keys: string[]; depth: number } {
   const keys: string[] = [];
-  let depth = 0;
+  const isSpace = (c: string | undefined): boolean => c === " " || c === "\n" || c === "\t" || c === "\r";
+  let [at, deepest] = [0, 0];
   for (let i = 0; i < text.length; i++) {
     const c = text[i];
-    if (c === "{" || c === "[") depth++;
-    else if (c === "}" || c === "]") depth--;
+    if (c === "{" || c === "[") deepest = Math.max(deepest, ++at);
+    else if (c === "}" || c === "]") at--;
     else if (c === '"') {
       const start = i++;
-      while (text[i] !== '"') i += text[i] === "\\" ? 2 : 1;
-      if (depth === 1 && /^\s*:/.test(text.slice(i + 1, i + 64)))
-        keys.push(JSON.parse(text.slice(start, i + 1)) as string);
+      while (i < text.length && text[i] !== '"') i += text[i] === "\\" ? 2 : 1;
+      let next = i + 1;
+      while (isSpace(text[next])) next++;
+      if (at === 1 && text[next] === ":") keys.push(text.slice(start, i + 1));
     }
   }
-  return keys;
+  return { keys, depth: deepest };
 }
 
 function readAt(fd: number, position: number, sizeBytes: number, fail: Fail): Uint8Array {
@@ -232,23 +249,42 @@ export interface TensorSource {
   readonly data: () => TypedArray;
 }
 
+/** A tensor on its way to a file, of any dtype a file may carry; its bytes come in pieces, in order, once. */
+export interface RawTensor {
+  readonly name: string;
+  /** As in the file, e.g. "F8_E8M0". */
+  readonly fileDType: string;
+  readonly shape: readonly number[];
+  readonly chunks: () => Iterable<Uint8Array>;
+}
+
 export interface WriteOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Sees the data bytes in file order; its result replaces the equally long metadata value `key`. */
   readonly seal?: { readonly key: string; update(bytes: Uint8Array): void; digest(header: Uint8Array): string };
 }
 
+export const bytesOf = (t: Pick<RawTensor, "fileDType" | "shape">): number =>
+  t.shape.reduce((p, n) => p * n, fileDTypes[t.fileDType]!);
+
+export const asBytes = (x: TypedArray): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+
 /** All or nothing: `path` holds either its old content or the whole new one. */
 export function writeSafetensors(path: string, tensors: readonly TensorSource[], options: WriteOptions = {}): void {
+  const raw = tensors.map(({ name, dtype, shape, data }): RawTensor => ({ name, fileDType: dtypeNames[dtype], shape, chunks: () => [asBytes(data())] })); // prettier-ignore
+  writeRaw(path, raw, options);
+}
+
+/** The same for tensors that are only bytes. */
+export function writeRaw(path: string, tensors: readonly RawTensor[], options: WriteOptions = {}): void {
   const header: Record<string, unknown> = {};
   if (options.metadata) header["__metadata__"] = options.metadata;
   let at = 0;
   for (const t of tensors) {
     if (Object.hasOwn(header, t.name))
       throw new FormatError(`safetensors: ${path}: tensor "${t.name}" given twice`, { file: path, key: t.name });
-    const sizeBytes = t.shape.reduce((p, n) => p * n, dtypes[t.dtype].size);
-    header[t.name] = { dtype: dtypeNames[t.dtype], shape: t.shape, data_offsets: [at, at + sizeBytes] };
-    at += sizeBytes;
+    header[t.name] = { dtype: t.fileDType, shape: t.shape, data_offsets: [at, at + bytesOf(t)] };
+    at += bytesOf(t);
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
   // Data starts at a multiple of 8, as readers that map the file expect.
@@ -260,16 +296,13 @@ export function writeSafetensors(path: string, tensors: readonly TensorSource[],
     let position = writeAll(fd, length, 0);
     position = writeAll(fd, text, position);
     for (const t of tensors) {
-      const data = t.data();
-      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-      const expected = t.shape.reduce((p, n) => p * n, dtypes[t.dtype].size);
-      if (bytes.length !== expected)
-        throw new FormatError(`safetensors: ${path}: "${t.name}" expected ${expected} bytes, got ${bytes.length}`, {
-          file: path,
-          key: t.name,
-        });
-      options.seal?.update(bytes);
-      position = writeAll(fd, bytes, position);
+      const start = position;
+      for (const bytes of t.chunks()) {
+        options.seal?.update(bytes);
+        position = writeAll(fd, bytes, position);
+      }
+      if (position - start !== bytesOf(t))
+        throw new FormatError(`safetensors: ${path}: "${t.name}" expected ${bytesOf(t)} bytes, got ${position - start}`, { file: path, key: t.name }); // prettier-ignore
     }
     if (options.seal) writeAll(fd, sealed(text, options.metadata ?? {}, options.seal), 8);
   });

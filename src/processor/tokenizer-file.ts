@@ -11,7 +11,7 @@ import { compileNormalizer, type Normalize } from "./normalizer.ts";
 import { compilePreTokenizer, type PreTokenizer, type Refuse, type Stage } from "./pre-tokenizer.ts";
 
 /** Our own words: digits stand alone, Han and kana runs are words of their own. */
-const WORD_PATTERN = [
+export const WORD_PATTERN = [
   "\\p{N}",
   "[\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}]+",
   "[^\\r\\n\\p{L}\\p{P}\\p{S}\\p{N}]?(?:(?![\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}])[\\p{L}\\p{M}])+",
