@@ -27,4 +27,6 @@ export interface OpCases {
   programs(chip?: Chip): readonly TileProgram[];
   /** Names of those that only training launches. */
   readonly training?: readonly string[];
+  /** Names of those that simulate the official code's roundings step by step: checks on a host, without a lowering for chips. */
+  readonly simulation?: readonly string[];
 }

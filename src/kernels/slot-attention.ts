@@ -203,4 +203,5 @@ export const cases: OpCases = {
     fitted(chip, slotKernel, { dtype: "bf16", h: 8, d: 64, hasCkv: true, hasMask: true, heads: 8 }, { heads: 1 })
       .program,
   ],
+  simulation: ["slot_attention"],
 };

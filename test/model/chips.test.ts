@@ -49,7 +49,7 @@ test("every program that generation launches is legal and fits on every chip", (
     for (const dtype of ["bf16", "f32"] as const) generate(new V4(device, config, { init: "zeros", dtype }));
     pictures(new VisualTokenizer(device, visualTokenizerConfigs.nano));
     const names = new Set(device.programs.map((p) => p.name));
-    for (const kernel of ["sparse_attention", "topk_mask", "grouped_matmul", "conv3x3", "rope", "map_swiglu10"])
+    for (const kernel of ["sparse_attention", "topk_last_stage", "grouped_matmul", "conv3x3", "rope", "map_swiglu10"])
       assert.ok(names.has(kernel), `${name}: expected a launch of ${kernel}, got ${[...names].join(", ")}`);
     for (const program of device.programs) lower(program, chips[name]);
   }
