@@ -2,8 +2,8 @@
 import type { GenerateRequest, SamplingParams } from "./types.ts";
 
 const text = { maxTokens: 256, temperature: 0.8, topP: 0.95, topK: 0, stop: [], guidance: 3 } as const;
-/** Codes are drawn from the likeliest 300 of thousands; the temperature stays, or pictures turn flat. */
-const visual = { ...text, temperature: 1, topP: 1, topK: 300 } as const;
+/** Codes are drawn nearly greedily: a model this small knows one drawing of a concept, and a code off it spoils the rest. */
+const visual = { ...text, temperature: 0.1, topP: 1, topK: 100, guidance: 1 } as const;
 
 const defaults: Record<GenerateRequest["modality"], Omit<SamplingParams, "seed">> = {
   auto: text,

@@ -9,6 +9,7 @@
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Device } from "../device/device.ts";
+import { paramsFor } from "../engine/defaults.ts";
 import { LocalLlm } from "../engine/llm.ts";
 import { saveLlm } from "../engine/load.ts";
 import { configFor, type V4Config } from "../model/config.ts";
@@ -175,12 +176,10 @@ export async function runLanguage(device: Device, options: LanguageRecipeOptions
 
 /** What the model makes of a few fixed prompts: text, a sheet of pictures, a clip. */
 export async function writeSamples(llm: LocalLlm, dir: string, step: number): Promise<void> {
-  const params = { maxTokens: 80, temperature: 0.7, topP: 0.95, topK: 0, seed: 1, stop: [], guidance: 1 };
-  const visual = { ...params, temperature: 1, topK: 200, guidance: 3 };
   const lines: string[] = [];
   const pictures = [];
   const ask = (content: string, modality: "text" | "image" | "video", thinking = false) =>
-    llm.generate({ messages: [{ role: "user", content }], modality, thinking, params: modality === "text" ? params : visual }); // prettier-ignore
+    llm.generate({ messages: [{ role: "user", content }], modality, thinking, params: paramsFor(modality, { seed: 1, ...(modality === "text" && { maxTokens: 80 }) }) }); // prettier-ignore
   for (const [prompt, thinking] of [
     ["Hello!", false],
     ["Tell me a story.", false],

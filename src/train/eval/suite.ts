@@ -1,9 +1,11 @@
 /**
  * What the measures of a suite share: the model, held-out data, how much to ask, and how to ask. Text is greedy;
- * pictures and clips are drawn with seeds that depend on the suite's seed and their number only.
+ * pictures and clips are drawn as for a user who says nothing (engine/defaults.ts), with seeds that depend on the
+ * suite's seed and their number only.
  * Main parts: `Suite`, `Figures`.
  */
 import { randomBits } from "../../base/prng.ts";
+import { paramsFor } from "../../engine/defaults.ts";
 import type { LocalLlm } from "../../engine/llm.ts";
 import type { Delta, GenerateRequest, Modality, RgbImage } from "../../engine/types.ts";
 import type { PictureJudge } from "../../model/picture-judge.ts";
@@ -90,8 +92,8 @@ export class Suite {
   }
 
   private async collect(content: Prompt, modality: Modality, thinking: boolean, index: number): Promise<Delta[]> {
-    const sampling = modality === "text" ? { temperature: 0, topK: 0, guidance: 1 } : { temperature: 1, topK: 100, guidance: 3 }; // prettier-ignore
-    const params = { ...sampling, maxTokens: 160, topP: 1, seed: randomBits(this.seed, index), stop: [] };
+    const greedy = { temperature: 0, topK: 0, topP: 1, guidance: 1, maxTokens: 160 } as const;
+    const params = paramsFor(modality, { seed: randomBits(this.seed, index), ...(modality === "text" && greedy) });
     const deltas: Delta[] = [];
     const request = { messages: [{ role: "user", content }], modality, thinking, params } as const;
     for await (const delta of this.llm.generate(request)) deltas.push(delta);
