@@ -2,8 +2,9 @@
 import type { GenerateRequest, SamplingParams } from "./types.ts";
 
 const text = { maxTokens: 256, temperature: 0.8, topP: 0.95, topK: 0, stop: [], guidance: 3 } as const;
-/** Codes are drawn nearly greedily: a model this small knows one drawing of a concept, and a code off it spoils the rest. */
-const visual = { ...text, temperature: 0.1, topP: 1, topK: 100, guidance: 1 } as const;
+/** Codes are drawn nearly greedily: a model this small knows one drawing of a concept, and a code off it spoils the rest.
+ * Stronger guidance helps scenes and costs drawings of concepts (LOG.md has both). */
+const visual = { ...text, temperature: 0.1, topP: 1, topK: 100, guidance: 1.5 } as const;
 
 const defaults: Record<GenerateRequest["modality"], Omit<SamplingParams, "seed">> = {
   auto: text,
