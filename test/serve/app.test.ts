@@ -175,7 +175,7 @@ test("sampling fields reach the model; pictures have defaults of their own", asy
   const drawn = requests.at(-1)!.params;
   await post("/v1/images/generations", { prompt: "sun" });
   assert.deepEqual({ ...requests.at(-1)!.params, seed: 0 }, { ...drawn, seed: 0 });
-  assert.equal(drawn.topK, 300);
+  assert.equal(drawn.topK, 100);
 });
 
 test("prompts of pictures and clips are refused under their own name", async () => {
