@@ -18,7 +18,13 @@ const HELP = `/text, /image or /video before a prompt chooses what to write
 
 export const chatCommand = command(
   { name: "chat", description: "Talk to the model in the terminal" },
-  { ...modelArgs, thinking: { type: "boolean", description: "Think step by step first", default: false } },
+  {
+    ...modelArgs,
+    thinking: {
+      type: "boolean",
+      description: "Think step by step first, or --no-thinking; by default as the model likes",
+    },
+  },
   async (args) => {
     const llm = await openModel(args);
     const terminal = createInterface({ input: process.stdin, output: process.stdout, prompt: pc.bold("> ") });
@@ -41,7 +47,7 @@ export const chatCommand = command(
       else if (word === "/help") process.stdout.write(pc.dim(HELP));
       else if (word !== "") {
         isAnswering = true;
-        await answer(llm, messages, word, args.thinking);
+        await answer(llm, messages, word, args.thinking ?? "auto");
         isAnswering = false;
       }
       terminal.prompt();
@@ -52,7 +58,7 @@ export const chatCommand = command(
 );
 
 /** One turn; on an error `messages` is as it was. */
-async function answer(llm: Llm, messages: Message[], line: string, thinking: boolean): Promise<void> {
+async function answer(llm: Llm, messages: Message[], line: string, thinking: boolean | "auto"): Promise<void> {
   try {
     const { modality, content } = await parseLine(line);
     const all: Message[] = [...messages, { role: "user", content }];

@@ -24,7 +24,10 @@ export const generateCommand = command(
     prompt: { type: "string", description: "What to answer", required: true },
     modality: { type: "string", description: `${modalities.join(", ")}; by default what --out ends with, or auto` },
     image: { type: "string", description: "A picture to look at, or a clip's first frame" },
-    thinking: { type: "boolean", description: "Think step by step first", default: false },
+    thinking: {
+      type: "boolean",
+      description: "Think step by step first, or --no-thinking; by default as the model likes",
+    },
     out: { type: "string", description: "File of the picture (.png), the clip (.mp4) or the text" },
     json: { type: "boolean", description: "Print one JSON object", default: false },
   },
@@ -43,10 +46,19 @@ export const generateCommand = command(
     if (args.image !== undefined) content.push({ kind: "image", image: await readImage(args.image) });
     const llm = await openModel(args);
     const shown = await interruptible((signal) =>
-      show(llm.generate({ messages: [{ role: "user", content }], modality, thinking: args.thinking, params, signal }), {
-        fileFor: (kind) => (modality === kind ? args.out : undefined) ?? fallbacks[kind],
-        quiet: args.json,
-      }),
+      show(
+        llm.generate({
+          messages: [{ role: "user", content }],
+          modality,
+          thinking: args.thinking ?? "auto",
+          params,
+          signal,
+        }),
+        {
+          fileFor: (kind) => (modality === kind ? args.out : undefined) ?? fallbacks[kind],
+          quiet: args.json,
+        },
+      ),
     );
     const isStopped = shown.finishReason === "abort";
     if (args.out !== undefined && modality === "text" && !isStopped) {

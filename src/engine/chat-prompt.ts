@@ -30,6 +30,7 @@ export function grammarOf(vocabulary: Vocabulary): Grammar {
 /** Ids that structure an answer. */
 export interface Markers {
   readonly endOfSentence: number;
+  readonly startOfThinking: number;
   readonly endOfThinking: number;
   /** Within the tags of tool calls. */
   readonly dsml: number;
@@ -51,6 +52,7 @@ export function markersOf(vocabulary: Vocabulary): Markers {
   const blankId = vocabulary.id("<null>");
   return {
     endOfSentence: vocabulary.id("<｜end▁of▁sentence｜>"),
+    startOfThinking: vocabulary.id("<think>"),
     endOfThinking: vocabulary.id("</think>"),
     dsml: vocabulary.id(DSML),
     blank: (ids) => ids.map((id) => (kept.has(id) ? id : blankId)),
@@ -77,7 +79,10 @@ export function firstFrameOf(request: Pick<GenerateRequest, "messages" | "modali
 export const picturesOf = (messages: readonly Message[]): RgbImage[] =>
   messages.flatMap((m) => (typeof m.content === "string" ? [] : m.content.flatMap((p) => (p.kind === "image" ? [p.image] : [])))); // prettier-ignore
 
-/** `messages` are the request's, less a clip's first frame; `codesOf` gives a picture's row-major codes. */
+/**
+ * `messages` are the request's, less a clip's first frame; `codesOf` gives a picture's row-major codes. The last id opens
+ * or closes thinking; with "auto" it is left to the model.
+ */
 export function encodePrompt(
   messages: readonly Message[],
   options: Omit<PromptOf, "messages" | "modality"> & { readonly hasFirstFrame: boolean; readonly texts: ChatTexts | undefined }, // prettier-ignore
@@ -87,8 +92,9 @@ export function encodePrompt(
 ): number[] {
   checkNotEmpty(messages, options.hasFirstFrame);
   const chat = withTools(messages, options.tools).map((m): ChatMessage<RgbImage> => ({ ...m, content: partsOf(m) }));
-  const segments = chatSegments(chat, options);
-  return encodeChat(segments, tokenizer, vocabulary, { codes: (_kind, image) => codesOf(image), style: () => "any" });
+  const segments = chatSegments(chat, { ...options, thinking: options.thinking !== false });
+  const ids = encodeChat(segments, tokenizer, vocabulary, { codes: (_kind, image) => codesOf(image), style: () => "any" }); // prettier-ignore
+  return options.thinking === "auto" ? ids.slice(0, -1) : ids;
 }
 
 /** Tools belong to the first system message; without one they have their own. */

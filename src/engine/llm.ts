@@ -32,6 +32,8 @@ export interface LlmParts {
   readonly visual: VisualTokenizer;
   readonly tokenizer: Tokenizer;
   readonly vocabulary: Vocabulary;
+  /** It has learned to open or close thinking itself. */
+  readonly choosesThinking?: boolean;
   /** Sentences of its prompts; absent: ours. */
   readonly texts?: ChatTexts;
 }
@@ -88,13 +90,13 @@ export class LocalLlm implements Llm {
     // A picture or clip that was asked for is written whole, whatever maxTokens allows for text.
     const maxTokens = params.maxTokens + (isVisual ? this.segmentLength(modality) : 0);
     const room = Math.min(maxTokens, this.info.contextLength - prompt.length);
-    const answer = new Answer(this, request);
+    const answer = new Answer(this, request, this.thinkingOf(request));
     let used = 0;
     const run = generateTokens(model, this.grammar, {
       prompt,
       params: { ...params, maxTokens },
       plan: { size: vocabulary.sizeId, frames: vocabulary.framesId, codes: firstCodes },
-      isTextLegal: (id) => this.isLegal(id, request, answer.isReasoning, room - used),
+      isTextLegal: (id) => this.isLegal(id, request, answer.phase, room - used),
       isEnd: (id) => id === this.markers.endOfSentence,
       blank: this.markers.blank,
       stopAfterSegment: isVisual,
@@ -110,7 +112,7 @@ export class LocalLlm implements Llm {
           break;
         }
         used++;
-        if (answer.isReasoning) reasoningTokens++;
+        if (answer.phase === "reasoning") reasoningTokens++;
         yield* answer.read(next.value);
         if (answer.isStopped) {
           finishReason = "stop";
@@ -135,8 +137,10 @@ export class LocalLlm implements Llm {
     return Math.max(...[0, 1, 2, 3].map((at) => segmentSlots(this.parts.vocabulary, kind, at).length));
   }
 
-  get endOfThinking(): number {
-    return this.markers.endOfThinking;
+  /** The phase that a tag of thinking opens. */
+  phaseAfter(id: number): Phase | undefined {
+    if (id === this.markers.startOfThinking) return "reasoning";
+    return id === this.markers.endOfThinking ? "content" : undefined;
   }
   bytesOf(id: number): Uint8Array {
     const { tokenizer } = this.parts;
@@ -153,9 +157,16 @@ export class LocalLlm implements Llm {
     return kind === "image" ? { kind: "image", image: frames[0]! } : { kind: "video", frames, fps };
   }
 
-  private isLegal(id: number, { modality, tools }: GenerateRequest, isReasoning: boolean, left: number): boolean {
+  /** A picture or clip that was asked for is not thought about. */
+  private thinkingOf({ thinking, modality }: PromptOf): PromptOf["thinking"] {
+    if (thinking !== "auto") return thinking;
+    return this.parts.choosesThinking === true && (modality === "auto" || modality === "text") ? "auto" : false;
+  }
+
+  private isLegal(id: number, { modality, tools }: GenerateRequest, phase: Phase, left: number): boolean {
     const { grammar: g } = this;
-    if (isReasoning) return id < this.parts.tokenizer.numText || id === this.markers.endOfThinking;
+    if (phase === "choosing") return this.phaseAfter(id) !== undefined;
+    if (phase === "reasoning") return id < this.parts.tokenizer.numText || id === this.markers.endOfThinking;
     if (modality === "image") return id === g.boi;
     if (modality === "video") return id === g.bov;
     if (id < this.parts.tokenizer.numText || id === this.markers.endOfSentence) return true;
@@ -187,7 +198,8 @@ export class LocalLlm implements Llm {
     codesOf: (image: RgbImage) => ArrayLike<number>,
   ): number[] {
     const { tokenizer, vocabulary, texts } = this.parts;
-    const { thinking, effort, tools } = request;
+    const { effort, tools } = request;
+    const thinking = this.thinkingOf(request);
     return encodePrompt(messages, { thinking, effort, tools, hasFirstFrame, texts }, tokenizer, vocabulary, codesOf);
   }
 
@@ -210,9 +222,14 @@ function toImages(pixels: Tensor): RgbImage[] {
   return Array.from({ length: f }, (_, i) => ({ width, height, data: bytes.slice(i * size, (i + 1) * size) }));
 }
 
-/** The answer so far: whether it still thinks, the text stream, its tool calls, and the open picture or clip. */
+/** Of an answer: the model may choose whether to think, thinks, or answers. */
+type Phase = "choosing" | "reasoning" | "content";
+const firstPhase = (thinking: PromptOf["thinking"]): Phase =>
+  thinking === "auto" ? "choosing" : thinking ? "reasoning" : "content";
+
+/** The answer so far: its phase, the text stream, its tool calls, and the open picture or clip. */
 class Answer {
-  isReasoning: boolean;
+  phase: Phase;
   private readonly llm: LocalLlm;
   private readonly stop: readonly string[];
   private stream: TextStream;
@@ -220,14 +237,17 @@ class Answer {
   private codes: number[] = [];
   private open: SegmentKind | undefined;
 
-  constructor(llm: LocalLlm, request: GenerateRequest) {
+  constructor(llm: LocalLlm, request: GenerateRequest, thinking: PromptOf["thinking"]) {
     this.llm = llm;
     this.stop = request.params.stop;
-    this.isReasoning = request.thinking;
+    this.phase = firstPhase(thinking);
     // Without tools nothing is a call, and nothing needs to be held back for one.
     this.calls = request.tools && request.tools.length > 0 ? new ToolCallParser() : undefined;
-    // Stop strings end the answer, not the thinking before it.
-    this.stream = new TextStream(request.thinking ? [] : this.stop);
+    this.stream = this.newStream();
+  }
+  /** Stop strings end the answer, not the thinking before it. */
+  private newStream(): TextStream {
+    return new TextStream(this.phase === "content" ? this.stop : []);
   }
   get isStopped(): boolean {
     return this.stream.isStopped;
@@ -243,27 +263,27 @@ class Answer {
       yield this.llm.decodeSegment(this.open, this.codes);
       this.open = undefined;
       this.codes = [];
-    } else if (this.isReasoning && id === this.llm.endOfThinking) {
-      yield* this.flush();
-      this.isReasoning = false;
-      this.stream = new TextStream(this.stop);
+    } else if (this.phase !== "content" && this.llm.phaseAfter(id) !== undefined) {
+      yield* this.end();
+      this.phase = this.llm.phaseAfter(id)!;
+      this.stream = this.newStream();
     } else yield* this.text(this.stream.push(this.llm.bytesOf(id)));
   }
 
   *end(): Generator<Delta> {
     yield* this.text(this.stream.end());
-    if (!this.isReasoning && this.calls) yield* this.calls.end();
+    if (this.phase === "content" && this.calls) yield* this.calls.end();
   }
 
-  /** Before a picture or the end of thinking: held text cannot continue across it. */
+  /** Before a picture: held text cannot continue across it. */
   private *flush(): Generator<Delta> {
     yield* this.end();
-    this.stream = new TextStream(this.isReasoning ? [] : this.stop);
+    this.stream = this.newStream();
   }
 
   private *text(text: string): Generator<Delta> {
     if (text === "") return;
-    if (this.isReasoning) yield { kind: "reasoning", text };
+    if (this.phase === "reasoning") yield { kind: "reasoning", text };
     else yield* this.calls?.push(text) ?? [{ kind: "content", text } satisfies ContentDelta];
   }
 }

@@ -31,6 +31,8 @@ const ownSchema = z.object({
   id: z.string().min(1),
   created_unix_s: z.number().int().nonnegative(),
   fps: z.number().positive(),
+  /** It has learned when to think. */
+  chooses_thinking: z.boolean().default(false),
   /** Frames of a clip, 1 + 4k. */
   num_frames: count,
   visual_tokenizer: z.object({
@@ -65,8 +67,18 @@ export function loadLlm(dir: string, device: Device, options: LoadOptions = {}):
     loadOfficial(path("model"), model);
     loadOfficial(path("visual"), visual);
   }
-  const { id, created_unix_s: createdUnixS, fps } = own;
-  return new LocalLlm({ id, createdUnixS, fps, model, visual, tokenizer, vocabulary, texts: readChatTexts(dir) });
+  const { id, created_unix_s: createdUnixS, fps, chooses_thinking: choosesThinking } = own;
+  return new LocalLlm({
+    id,
+    createdUnixS,
+    fps,
+    choosesThinking,
+    model,
+    visual,
+    tokenizer,
+    vocabulary,
+    texts: readChatTexts(dir),
+  });
 }
 
 export interface SaveOptions {
@@ -94,6 +106,7 @@ function writeFiles(dir: string, parts: LlmParts, options: SaveOptions): void {
     id: parts.id,
     created_unix_s: parts.createdUnixS,
     fps: parts.fps,
+    chooses_thinking: parts.choosesThinking ?? false,
     num_frames: parts.vocabulary.visual.numFrames,
     visual_tokenizer: {
       image_size: config.imageSize,

@@ -45,7 +45,8 @@ export interface GenerateRequest {
   readonly messages: readonly Message[];
   /** What to write. "auto": the model decides by opening a picture or clip segment itself. */
   readonly modality: Modality | "auto";
-  readonly thinking: boolean;
+  /** Whether to think before the answer; "auto": the model decides, where it has learned to, and else does not. */
+  readonly thinking: boolean | "auto";
   /** How hard to think, where the model knows levels. */
   readonly effort?: Effort;
   /** Functions that the answer may call, each as JSON text. */

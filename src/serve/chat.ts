@@ -68,17 +68,23 @@ function toolsOf(body: ChatBody, text: string): readonly string[] {
   return body.tools.map((_, i) => toPythonJson(jsonAt(root, ["tools", i, "function"])!));
 }
 
+/** What the request says; one that says nothing leaves it to the model. */
+function thinkingOf({ thinking, reasoning_effort: level }: ChatBody): GenerateRequest["thinking"] {
+  if (thinking) return thinking.type === "enabled";
+  return level ? level !== "none" : "auto";
+}
+
 async function toRequest(body: ChatBody, text: string, signal: AbortSignal): Promise<GenerateRequest> {
   const modality = body.modality ?? "auto";
   const level = body.reasoning_effort ?? "none";
-  const isThinking = body.thinking ? body.thinking.type === "enabled" : level !== "none";
+  const thinking = thinkingOf(body);
   const tools = toolsOf(body, text);
   return {
-    ...(isThinking && level !== "none" && { effort: effortOf[level] }),
+    ...(thinking === true && level !== "none" && { effort: effortOf[level] }),
     ...(tools.length > 0 && { tools }),
     messages: await Promise.all(body.messages.map(toMessage)),
     modality,
-    thinking: isThinking,
+    thinking,
     params: paramsFor(modality, {
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
       temperature: body.temperature,

@@ -219,7 +219,7 @@ export async function packRun(device: Device, options: RecipeOptions, outDir: st
   const visual = trainedVisual(device, options);
   const tokenizer = await vocabularyOfRun(options);
   const createdUnixS = Math.floor(Date.now() / 1000);
-  const parts = { id: "tessera-nano-64", createdUnixS, fps: CLIP_FPS, model, visual, tokenizer, vocabulary: vocabularies.mini }; // prettier-ignore
+  const parts = { id: "tessera-nano-64", createdUnixS, fps: CLIP_FPS, choosesThinking: true, model, visual, tokenizer, vocabulary: vocabularies.mini }; // prettier-ignore
   saveLlm(outDir, parts, { format: "bf16", visualFormat: "bf16" });
   if (existsSync(judgeFile(options.runDir))) copyFileSync(judgeFile(options.runDir), join(outDir, JUDGE_FILE));
 }

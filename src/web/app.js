@@ -8,7 +8,7 @@ const prompt = $("prompt");
 const log = $("log");
 
 let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
-let model = "";
+let model;
 let messages = [];
 let attached;
 let abort;
@@ -81,16 +81,24 @@ async function* readEvents(response) {
   }
 }
 
+/** The model's name; a server that is still starting answers when it is ready. */
+async function modelName() {
+  model ??= (await (await fetch("/v1/models")).json()).data[0].id;
+  $("model").textContent = model;
+  return model;
+}
+
 /** Streams one answer into `answer`; returns a note for its end, if any. */
 async function stream(body, answer) {
-  const response = await fetch("/v1/chat/completions", {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ model, stream: true, ...body }),
-    signal: abort.signal,
-  }).catch((error) => {
-    throw error.name === "AbortError" ? error : new Error(words().offline);
-  });
+  const { signal } = abort;
+  const response = await modelName()
+    .then((name) => {
+      const headers = { "content-type": "application/json" };
+      return fetch("/v1/chat/completions", { method: "POST", headers, body: JSON.stringify({ model: name, stream: true, ...body }), signal }); // prettier-ignore
+    })
+    .catch((error) => {
+      throw error.name === "AbortError" ? error : new Error(words().offline);
+    });
   if (!response.ok) throw new Error((await response.json()).error.message);
   let finish;
   for await (const chunk of readEvents(response)) {
@@ -133,7 +141,7 @@ async function ask(text, options = {}) {
   let note;
   try {
     note = await stream(
-      { modality, messages: [...history, user], thinking: { type: thinking ? "enabled" : "disabled" } },
+      { modality, messages: [...history, user], ...(thinking && { thinking: { type: "enabled" } }) },
       answer,
     );
     if (!answer.hasMedia && answer.text.trim() !== "") messages.push({ role: "user", content: asked }, { role: "assistant", content: answer.text }); // prettier-ignore
@@ -240,8 +248,7 @@ applyLanguage();
 // On a phone the keyboard would cover the examples.
 if (matchMedia("(pointer: fine)").matches) prompt.focus();
 try {
-  model = (await (await fetch("/v1/models")).json()).data[0].id;
-  $("model").textContent = model;
+  await modelName();
 } catch {
   toast(words().offline);
 }

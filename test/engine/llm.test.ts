@@ -53,6 +53,25 @@ test("thinking comes apart from content, and characters stay whole", async () =>
   assert.deepEqual(done.usage, { promptTokens: 5, completionTokens: 7, reasoningTokens: 3 });
 });
 
+test("left to itself, a model that has learned to opens or closes thinking", async () => {
+  const thinks = chain("<｜Assistant｜>", "<think>", byte("a"), "</think>", byte("b"), EOS);
+  const answers = chain("<｜Assistant｜>", "</think>", byte("b"), EOS);
+  for (const [script, reasoning] of [
+    [thinks, "a"],
+    [answers, ""],
+  ] as const) {
+    const llm = new LocalLlm({ ...scriptedParts(device, script), choosesThinking: true });
+    // The stop string counts in the answer only, where it stands last.
+    const deltas = await collect(llm, request({ thinking: "auto", params: { ...params, stop: ["a", "<"] } }));
+    assert.equal(textOf(deltas, "reasoning"), reasoning);
+    assert.equal(textOf(deltas, "content"), "b");
+    assert.equal(doneOf(deltas).usage.promptTokens, 4);
+  }
+  // One that has not is asked to answer.
+  const deltas = await collect(scripted(device, thinks), request({ thinking: "auto" }));
+  assert.deepEqual([textOf(deltas, "reasoning"), textOf(deltas, "content")], ["", "b"]);
+});
+
 test("a stop string ends the answer and is not shown, wherever it is cut", async () => {
   const llm = scripted(device, chain("</think>", byte("x"), byte("E"), byte("N"), byte("D"), byte("y"), EOS));
   const deltas = await collect(llm, request({ params: { ...params, stop: ["END"] } }));

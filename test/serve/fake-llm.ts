@@ -40,7 +40,7 @@ export const fakeLlm: Llm = {
   },
   async *generate(request: GenerateRequest): AsyncGenerator<Delta> {
     const usage = { promptTokens: this.countTokens(request), completionTokens: 3, reasoningTokens: 1 };
-    if (request.thinking) yield { kind: "reasoning", text: "first\nthen" };
+    if (request.thinking === true) yield { kind: "reasoning", text: "first\nthen" };
     if (request.tools && request.messages.at(-1)!.role !== "tool") {
       yield { kind: "content", text: "Let me see." };
       // The schema comes back, so that a test sees what reached the model.

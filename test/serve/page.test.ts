@@ -4,8 +4,10 @@ import { existsSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { chromium, type Browser, type Page } from "playwright-core";
 import sharp from "sharp";
-import { createApp } from "../../src/serve/app.ts";
+import type { Hono } from "hono";
+import { createApp, pageFile } from "../../src/serve/app.ts";
 import { listen, type Listening } from "../../src/serve/listen.ts";
+import { startingFetch } from "../../src/serve/starting.ts";
 import { fakeLlm } from "./fake-llm.ts";
 
 const paths = [process.env["CHROMIUM"], "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -53,6 +55,21 @@ describe("the page", { skip: executablePath ? false : "no Chromium" }, () => {
     assert.equal(await page.locator(".turn.assistant").getAttribute("aria-busy"), "false");
     assert.equal(await fits(page), true, "nothing sticks out");
     await page.close();
+  });
+
+  test("a question that comes before the model is ready waits for it", async () => {
+    let open!: (app: Hono) => void;
+    const ready = new Promise<Hono>((resolve) => (open = resolve));
+    const files = (request: Request): Promise<Response | undefined> => pageFile("src/web", new URL(request.url).pathname); // prettier-ignore
+    const early = await listen({ fetch: startingFetch({ ready, progress: () => undefined, files }) }, { host: "127.0.0.1", port: 0 }); // prettier-ignore
+    const page = await browser.newPage({ locale: "en-US" });
+    await page.goto(early.url);
+    await say(page, "hi");
+    await page.locator("body.busy").waitFor();
+    open(createApp({ llm: fakeLlm }));
+    await page.getByText("Hello world!").waitFor();
+    await page.close();
+    await early.close();
   });
 
   test("a picture takes the place that its tiles held, with a name and a download", async () => {
