@@ -6,6 +6,7 @@
 import { Prng } from "../src/base/prng.ts";
 import { byteToChar } from "../src/processor/bpe.ts";
 import { countWords, trainBpe } from "../src/processor/bpe-train.ts";
+import { plainBpe } from "../src/processor/tokenizer-file.ts";
 import { compilePreTokenizer } from "../src/processor/pre-tokenizer.ts";
 
 const english = "the of and to in a is that for it as was with be by on not he this are or his from at which but have an had they you were their one all we can her has there been if more when will would who so no".split(" "); // prettier-ignore
@@ -112,13 +113,7 @@ export function deepSeekLike(options: {
     post_processor: { type: "ByteLevel", add_prefix_space: true, trim_offsets: false, use_regex: true },
     decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
+      ...plainBpe,
       vocab: Object.fromEntries(order.map((name, i) => [name, i])),
       merges: merges.map(([a, b]) => `${names[a]} ${names[b]}`),
     },

@@ -1,24 +1,14 @@
 /** `tessera chips emit`: a kernel as a chip's source, beside the tile program it comes from. */
 import { defineCommand, type ArgsDef } from "citty";
+import { simTargets } from "../device/sim/targets.ts";
 import { RequestError } from "../base/errors.ts";
 import { allCases } from "../kernels/all-cases.ts";
 import { chips } from "../tile/chips/chips.ts";
-import type { Chip, ChipName } from "../tile/chips/types.ts";
-import { emitAscend } from "../tile/emit/ascend/ascend.ts";
-import { emitMlu } from "../tile/emit/mlu.ts";
-import type { TileProgram } from "../tile/ir.ts";
+import type { ChipName } from "../tile/chips/types.ts";
 import { printProgram } from "../tile/print.ts";
 import { command, oneOf } from "./common.ts";
 
-type Emit = (program: TileProgram, chip: Chip) => { readonly source: string };
-const emitters: Readonly<Record<ChipName, Emit>> = {
-  "ascend-910b": emitAscend,
-  "ascend-910c": emitAscend,
-  "ascend-950": emitAscend,
-  "mlu-370": emitMlu,
-  "mlu-590": emitMlu,
-};
-const chipNames = Object.keys(emitters) as ChipName[];
+const chipNames = Object.keys(chips) as ChipName[];
 
 const kernelArgs = {
   kernel: { type: "string", description: "Name of a kernel, e.g. rms_norm", required: true },
@@ -31,14 +21,14 @@ const emitCommand = command(
   kernelArgs,
   async (args) => {
     const name = oneOf("chip", args.chip, chipNames);
-    const chip = chips[name];
+    const { chip, emit } = simTargets[`sim:${name}`];
     const programs = allCases.flatMap((c) => c.programs(chip));
     const found = programs.filter((p) => p.name === args.kernel);
     const names = [...new Set(programs.map((p) => p.name))].toSorted();
     if (found.length === 0) throw new RequestError(`--kernel: expected one of ${names.join(", ")}, got "${args.kernel}"`, "kernel"); // prettier-ignore
     for (const program of found) {
       const tile = printProgram(program);
-      const { source } = emitters[name](program, chip);
+      const { source } = emit(program, program.name, chip);
       process.stdout.write(args.json ? `${JSON.stringify({ kernel: program.name, chip: chip.name, tile, source })}\n` : `${tile}\n${source}\n`); // prettier-ignore
     }
   },

@@ -183,6 +183,18 @@ export interface OwnTokenizer {
   readonly specials: readonly string[];
 }
 
+/** A model section without the options that byte-level tokenizers leave off. */
+export const plainBpe = {
+  type: "BPE",
+  dropout: null,
+  unk_token: null,
+  continuing_subword_prefix: null,
+  end_of_word_suffix: null,
+  fuse_unk: false,
+  byte_fallback: false,
+  ignore_merges: false,
+} as const;
+
 /** A file in our own layout: the 256 bytes, then merges in order, then specials. */
 export function ownTokenizerFile({ merges, specials }: OwnTokenizer): object {
   const names = [...byteToChar];
@@ -205,14 +217,7 @@ export function ownTokenizerFile({ merges, specials }: OwnTokenizer): object {
     post_processor: null,
     decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
+      ...plainBpe,
       vocab: Object.fromEntries(names.map((token, i) => [token, i])),
       merges: merges.map(([a, b]) => [names[a], names[b]]),
     },

@@ -142,7 +142,7 @@ test("m = 1 reads A as one row; the scale of Fixpipe keeps ten mantissa bits", {
 });
 
 test("element types without an instruction do not compile, each with its reason", { skip }, () => {
-  const target = simTargets["sim:ascend-910b"]!;
+  const target = simTargets["sim:ascend-910b"];
   const file = join(import.meta.dirname, "ascend", "illegal.cpp");
   const args = ["-std=gnu++20", "-fsyntax-only", "-w", ...target.flags, ...target.folders.flatMap((f) => ["-I", f]), file]; // prettier-ignore
   const { status, stderr } = spawnSync(compiler!.path, args, { encoding: "utf8" });

@@ -3,14 +3,14 @@ import { DeviceError } from "../../base/errors.ts";
 import { openCpu } from "../cpu/cpu-device.ts";
 import { findCompiler } from "../cpu/toolchain.ts";
 import { SimDevice, type SimOptions } from "./sim-device.ts";
-import { simTargets } from "./targets.ts";
+import { simTargets, type SimTarget } from "./targets.ts";
 
 const FAST = ":fast";
 export const simNames: readonly string[] = Object.keys(simTargets).flatMap((name) => [name, name + FAST]);
 
 export function openSim(name: string, options: Partial<SimOptions> = {}): SimDevice {
   const isFast = name.endsWith(FAST);
-  const target = simTargets[isFast ? name.slice(0, -FAST.length) : name];
+  const target = (simTargets as Readonly<Record<string, SimTarget>>)[isFast ? name.slice(0, -FAST.length) : name];
   if (!target) throw new DeviceError(`${name}: expected one of ${simNames.join(", ")}`, { backend: name });
   const [memory, compiler] = [openCpu(), findCompiler()];
   if (!memory || !compiler) throw new DeviceError(`${name}: expected a C++ compiler (g++, or $CXX), found none`, { backend: name }); // prettier-ignore

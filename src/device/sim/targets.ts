@@ -83,7 +83,7 @@ function mlu(name: ChipName, arch: number): SimTarget {
   };
 }
 
-export const simTargets: Readonly<Record<string, SimTarget>> = {
+export const simTargets: Readonly<Record<`sim:${ChipName}`, SimTarget>> = {
   "sim:ascend-910b": ascend("ascend-910b", 2201),
   "sim:ascend-910c": ascend("ascend-910c", 2201),
   "sim:ascend-950": ascend("ascend-950", 3510),
