@@ -10,6 +10,7 @@ import type { Device, DeviceBuffer, DeviceProperties } from "../src/device/devic
 import { PlanningDevice } from "../src/device/planning.ts";
 import { CSA_RATIO, makeConfig, sizesOf, type V4Config } from "../src/model/config.ts";
 import { kvBytesPerToken } from "../src/model/kv-bytes.ts";
+import { KEY_ANCHOR } from "../src/kernels/sparse-attention.ts";
 import type { Rows } from "../src/model/rows.ts";
 import type { CompressorState, V4State } from "../src/model/state.ts";
 import { V4 } from "../src/model/v4.ts";
@@ -201,7 +202,8 @@ function synthetic(model: V4, length: number): V4State {
   };
   state.layers.forEach((layer, i) => {
     const ratio = config.compress_ratios[i]!;
-    fill(layer.window, length - state.maxDraft - config.sliding_window, length, config.head_dim);
+    const oldest = length - state.maxDraft - config.sliding_window;
+    fill(layer.window, oldest - (oldest % KEY_ANCHOR), length, config.head_dim);
     if (ratio > 0) compressed(layer.compressor, ratio, config.head_dim);
     if (ratio === CSA_RATIO) compressed(layer.indexer, ratio, config.index_head_dim);
   });

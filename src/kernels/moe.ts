@@ -315,6 +315,20 @@ export const cases: OpCases = {
     routerCase(9, 8, 2, "biased", 40),
     routerCase(5, 8, 2, "fixed", 30),
     {
+      name: "gather of single numbers",
+      run: (device) => {
+        const rows = fromHost(
+          device,
+          Int32Array.from({ length: 21 }, (_, i) => (i * 5) % 21),
+          [21],
+          "i32",
+        );
+        return [gatherRows(device, fromHost(device, wave(21, 0.7), [21, 1], "f32"), rows)];
+      },
+      expected: () => [Float32Array.from({ length: 21 }, (_, i) => wave(21, 0.7)[(i * 5) % 21]!)],
+      tolerance: { rtol: 0, atol: 0, why: "copies" },
+    },
+    {
       name: "plan, gather and combine",
       run: (device) => {
         const indices = fromHost(device, Int32Array.from([2, 0, 1, 2, 0, 1]), [3, 2], "i32");

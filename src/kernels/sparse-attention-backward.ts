@@ -262,7 +262,7 @@ function caseOf(
 /** Lists of up to 40 of 90 entries, some shorter; forward only. */
 function chosenCase(): KernelCase {
   const s: AttentionShape = { b: 2, t: 5, h: 4, d: 16, tk: 20, tc: 90, picks: 40 };
-  const p = { queryStart: 330, keyStart: 315, window: 6, ratio: 4, isAnchored: true, scale: 0.25 };
+  const p = { queryStart: 330, keyStart: 320, window: 6, ratio: 4, isAnchored: true, scale: 0.25 };
   const { b, t, h, d, tk, tc, picks } = s;
   const host = {
     q: wave(b * t * h * d, 0.37),
@@ -334,7 +334,7 @@ export const cases: OpCases = {
     caseOf(
       "anchored, more memory than keys",
       { b: 2, t: 7, h: 2, d: 8, tk: 90, tc: 12 },
-      { queryStart: 130, keyStart: 60, window: 70, ratio: 16, isAnchored: true },
+      { queryStart: 130, keyStart: 64, window: 70, ratio: 16, isAnchored: true },
       false,
     ),
     chosenCase(),

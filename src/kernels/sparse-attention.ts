@@ -177,7 +177,7 @@ export class AttentionParts {
     const { keyStart, window } = this.size;
     const at = k.iota([1, p.keys], 1).add(k.fromIndex(i.add(keyStart)));
     const before = position.sub(k.fromIndex(window));
-    return at.le(position).and(at.gt(p.isAnchored ? before.max(k.fromIndex(keyStart.sub(1))) : before));
+    return at.le(position).and(at.gt(before));
   }
   /** Which of `entries` compressed entries from j on a row sees: bool [rows, entries]. */
   seesEntry(position: Tile, b: Index, t0: Index, j: Index): Tile {
@@ -202,8 +202,9 @@ export class AttentionParts {
     const { queryStart, keyStart, window, t, tk } = this.size;
     const { keys, isAnchored } = this.p;
     const oldest = queryStart.add(t0).sub(window).add(1);
-    // Anchored, a turn may begin before the first key; what lies there is not seen.
-    const start = isAnchored ? oldest.max(0).div(keys).mul(keys).sub(keyStart) : oldest.sub(keyStart).max(0);
+    // Anchored, turns begin at multiples of their length, as the first key does.
+    const from = isAnchored ? oldest.max(0).div(keys).mul(keys) : oldest;
+    const start = from.sub(keyStart).max(0);
     const last = queryStart.add(t0.add(this.p.tokens).min(t)).sub(keyStart);
     return { start, end: last.min(tk), step: keys };
   }
@@ -275,6 +276,8 @@ export function attentionShape(op: string, x: AttentionInputs): AttentionShape {
     (!x.mask || (x.ckv && x.mask.shape[0] === b && x.mask.shape[1] === t && x.mask.shape[2] === tc)) && (!x.chosen || (x.ckv && !x.mask && x.chosen.shape[0] === b && x.chosen.shape[1] === t)) && x.sink.shape[0] === h; // prettier-ignore
   if (!ok)
     throw new ShapeError(`${op}: expected q [B,T,H,D], kv [B,Tk,D], ckv [B,Tc,D], mask [B,T,Tc] or chosen [B,T,K], sink [H], got [${x.q.shape}], [${x.kv.shape}], [${x.ckv?.shape ?? "none"}], [${x.mask?.shape ?? "none"}], [${x.chosen?.shape ?? "none"}], [${x.sink.shape}]`); // prettier-ignore
+  if (x.isAnchored && x.keyStart % KEY_ANCHOR !== 0)
+    throw new ShapeError(`${op}: expected anchored keys from a multiple of ${KEY_ANCHOR} on, got ${x.keyStart}`);
   return { b, t, h, d, tk, tc, picks };
 }
 
@@ -301,6 +304,8 @@ export function attentionStatic(x: AttentionInputs, s: AttentionShape): Attentio
   };
 }
 
+/** Positions at which turns of anchored attention may begin: the most keys of one, which tiles of fewer divide. */
+export const KEY_ANCHOR = 64;
 export const smallestTiles = { keys: 16, entries: 16, tokens: 1, heads: 16 } as const;
 
 /** Launch arguments by parameter name. */

@@ -23,10 +23,12 @@ export class Rows {
   /** [B, capacity, width]; row `first` comes first. */
   private memory: Tensor | undefined;
   private readonly reserved: number;
+  private readonly unit: number;
 
-  /** `reserved`: rows to make room for at once. */
-  constructor(reserved = 0) {
+  /** `reserved`: rows to make room for at once; rows are dropped in whole units, so `first` is a multiple of `unit`. */
+  constructor(reserved = 0, unit = 1) {
     this.reserved = reserved;
+    this.unit = unit;
   }
 
   /** All memory [B, capacity, width]: row i at i - first, zeros or old rows from `end` on. Undefined before any row. */
@@ -46,9 +48,9 @@ export class Rows {
     return t.slice(this.memory, 1, start - this.first, end - this.first);
   }
 
-  /** Lets the first row of this empty memory be row `index`. */
+  /** Lets the first row of this empty memory be row `index`, a multiple of the unit. */
   startAt(index: number): void {
-    assert(this.memory === undefined, "rows start before there are any");
+    assert(this.memory === undefined && index % this.unit === 0, `rows start at ${index} before there are any`);
     this.first = this.end = index;
   }
   /** Adds rows [B, n, width] at `end`; those before index `needed` may be dropped. */
@@ -92,7 +94,7 @@ export class Rows {
   private makeRoom(device: Device, p: { batch: number; n: number; width: number; dtype: DType; needed: number }): void {
     const old = this.memory;
     const capacity = old?.shape[1] ?? 0;
-    const from = Math.min(Math.max(this.first, p.needed), this.end);
+    const from = Math.min(Math.max(this.first, p.needed - (p.needed % this.unit)), this.end);
     const [kept, shift] = [this.end - from, from - this.first];
     const least = kept + p.n;
     const fits = this.end - this.first + p.n <= capacity;

@@ -7,6 +7,7 @@
  * frees it. Source: DeepSeek-V4 spec sections 3.2 to 3.4; memory is a sliding row buffer instead of a ring.
  */
 import { CapacityError, ShapeError } from "../base/errors.ts";
+import { KEY_ANCHOR } from "../kernels/sparse-attention.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { CSA_RATIO } from "./config.ts";
 import { Rows } from "./rows.ts";
@@ -71,7 +72,7 @@ const oldestOf = (start: number, tokens: number, maxDraft: number): number =>
 
 export class LayerState {
   /** Rotated window keys by position. */
-  readonly window = new Rows();
+  readonly window = new Rows(0, KEY_ANCHOR);
   readonly compressor: CompressorState;
   readonly indexer: CompressorState;
   private readonly windowSize: number;

@@ -5,6 +5,7 @@
 import type { Chip, Space } from "./chips/types.ts";
 import type { IndexExpr, TileValue, View } from "./ir.ts";
 import { rowsOf, type Rows } from "./padding.ts";
+import type { LoopStarts } from "./walk.ts";
 
 export interface BoxAxis {
   readonly extent: number;
@@ -28,11 +29,12 @@ export interface Box {
 
 const constant = (e: IndexExpr): number | undefined => (e.kind === "const" ? e.value : undefined);
 
-/** At least this much, whatever the parameters; sizes, positions and strides are not negative. */
-function atLeast(e: IndexExpr): number {
+/** At least this much, whatever the parameters; sizes, positions and strides are not negative, nor are offsets that are read. */
+function atLeast(e: IndexExpr, loops: LoopStarts): number {
   if (e.kind === "const") return e.value;
+  if (e.kind === "loop") return atLeast(loops.get(e.id)!, loops);
   if (e.kind !== "bin") return 0;
-  const [a, b] = [atLeast(e.a), atLeast(e.b)];
+  const [a, b] = [atLeast(e.a, loops), atLeast(e.b, loops)];
   switch (e.op) {
     case "add":
       return a + b;
@@ -48,7 +50,7 @@ function atLeast(e: IndexExpr): number {
       return a >= 0 && b >= 0 ? 0 : Number.NEGATIVE_INFINITY;
   }
 }
-export const isNotNegative = (e: IndexExpr): boolean => atLeast(e) >= 0;
+export const isNotNegative = (e: IndexExpr, loops: LoopStarts): boolean => atLeast(e, loops) >= 0;
 
 const isInside = (at: IndexExpr, extent: number, bound: IndexExpr): boolean => {
   const [a, b] = [constant(at), constant(bound)];

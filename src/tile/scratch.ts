@@ -8,7 +8,7 @@ import type { TileValue } from "./ir.ts";
 import { roundUp, rowsOf } from "./padding.ts";
 
 export interface Scratch {
-  readonly part: "blocks" | "partial" | "perRow";
+  readonly part: "blocks" | "partial" | "perRow" | "scratch";
   readonly bytes: number;
 }
 
@@ -32,5 +32,8 @@ export function scratchOf(chip: Chip, tile: TileValue, operands: readonly TileVa
     if (op.op !== "argmax" && length <= LANES) return [];
     return op.op === "argmax" || rows > 1 ? [partial, { part: "perRow", bytes: rows * 32 }] : [partial];
   }
+  // A row at a time: two lists of (score, position) pairs of 8 bytes, in runs of 32, sorted back and forth.
+  if (op.kind === "topk")
+    return [{ part: "scratch", bytes: roundUp(rowsOf(chip, chip.arch.roles.vector, x!).length, 32) * 16 }];
   return [];
 }

@@ -1,5 +1,5 @@
 /** Small questions every pass asks of tile IR: how many elements, which tiles an op reads. */
-import type { Stmt, TileProgram, TileValue } from "./ir.ts";
+import type { IndexExpr, Stmt, TileProgram, TileValue } from "./ir.ts";
 
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((p, n) => p * n, 1);
 
@@ -36,6 +36,20 @@ export function operandsOf(tile: TileValue): number[] {
     case "result":
       return [];
   }
+}
+
+/** Where the variable of each loop begins, by the loop's id; it only grows. */
+export type LoopStarts = ReadonlyMap<number, IndexExpr>;
+export function loopStartsOf(program: TileProgram): LoopStarts {
+  const out = new Map<number, IndexExpr>();
+  const visit = (stmts: readonly Stmt[]): void => {
+    for (const s of stmts) {
+      if (s.kind === "loop") out.set(s.id, s.start);
+      if (s.kind === "loop" || s.kind === "if") visit(s.body);
+    }
+  };
+  visit(program.body);
+  return out;
 }
 
 /** Every tile of a program in text order. */

@@ -61,8 +61,8 @@ const launches: Readonly<Record<string, () => unknown>> = {
   "top 512 of 262144": () => topkIndices(device, f32(1, T, 262144), 512),
   "attention to a list": () =>
     sparseAttention(device, {
-      q: make([1, T, H, D]), kv: make([1, 8, D]), ckv: make([1, 4096, D]), chosen: make([1, T, 512], "i32"), sink: f32(H),
-      queryStart: 16380, keyStart: 16376, isAnchored: true, window: 128, ratio: 4, scale: 1,
+      q: make([1, T, H, D]), kv: make([1, 64, D]), ckv: make([1, 4096, D]), chosen: make([1, T, 512], "i32"), sink: f32(H),
+      queryStart: 16380, keyStart: 16320, isAnchored: true, window: 128, ratio: 4, scale: 1,
     }), // prettier-ignore
   "light compression": () => compressPool(device, { kv: make([1, 64, 2 * D]), score: make([1, 64, 2 * D]), ape: f32(4, 2 * D), m: 4, overlap: true }), // prettier-ignore
   "heavy compression": () => compressPool(device, { kv: make([1, 256, D]), score: make([1, 256, D]), ape: f32(128, D), m: 128, overlap: false }), // prettier-ignore

@@ -77,8 +77,7 @@ const vector2201: VectorTable = {
     broadcast: native(...words),
     transpose: native(...words, ...bytes),
     cumsum: expand("log2(n) turns of Gather, Add", numbers, 2),
-    // (score, index) pairs of 8 bytes, sorted back and forth.
-    topk: expand("Sort32, MrgSort, GatherMask", ["f32"], 4),
+    topk: expand("Sort32, MrgSort, GatherMask", ["f32"]),
     random: expand("Mul, Add, Or, And, Not, ShiftRight of the same bits as i32", ["u32"], 2),
   },
   scalarOperand: { binary: new Set(["add", "sub", "mul", "min", "max"]), compare: true, select: true },

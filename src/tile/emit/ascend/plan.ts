@@ -3,13 +3,13 @@
  * cube and the vector core. Main class: `Plan`.
  */
 import type { DType } from "../../../base/dtype.ts";
-import { CompileError } from "../../../base/errors.ts";
-import { assert } from "../../../base/errors.ts";
+import { assert, CompileError } from "../../../base/errors.ts";
 import { Homes } from "../../homes.ts";
 import type { TileValue } from "../../ir.ts";
 import type { Lowering } from "../../passes.ts";
 import { opName } from "../../print.ts";
 import type { Placement } from "../../spaces.ts";
+import { loopStartsOf } from "../../walk.ts";
 import { Scalars } from "./scalars.ts";
 
 /** Parts that a tile has one of, however long they live. */
@@ -24,7 +24,7 @@ export class Plan {
   constructor(lowering: Lowering) {
     this.lowering = lowering;
     this.homes = new Homes(lowering, lowering.chip);
-    this.scalars = new Scalars(this.homes.live.tiles, this.refuse);
+    this.scalars = new Scalars(this.homes.live.tiles, loopStartsOf(lowering.program), this.refuse);
     for (const p of lowering.memory.placements) {
       const key = `${p.tile} ${p.part}`;
       const list = this.placements.get(key);

@@ -2,6 +2,7 @@
 import { isFloat, type DType } from "../../../base/dtype.ts";
 import { isNotNegative } from "../../boxes.ts";
 import { foldIndex } from "../../builder.ts";
+import type { LoopStarts } from "../../walk.ts";
 import type { IndexExpr, IndexOp, TileValue, View } from "../../ir.ts";
 import { quantizer } from "../../memory.ts";
 import { literal, typeNames } from "./buffers.ts";
@@ -43,6 +44,7 @@ export const offsetOf = (view: View, at: readonly IndexExpr[]): IndexExpr => at.
 
 export class Scalars {
   private readonly tiles: ReadonlyMap<number, TileValue>;
+  private readonly loops: LoopStarts;
   private readonly refuse: (op: string, dtype: DType, reason: string) => never;
   /** Reads of device memory, innermost block last: text -> name. */
   private readonly scopes: Map<string, string>[] = [new Map()];
@@ -50,9 +52,18 @@ export class Scalars {
   /** Where statements are being added. */
   nodes: Node[] = [];
 
-  constructor(tiles: ReadonlyMap<number, TileValue>, refuse: (op: string, dtype: DType, reason: string) => never) {
+  constructor(
+    tiles: ReadonlyMap<number, TileValue>,
+    loops: LoopStarts,
+    refuse: (op: string, dtype: DType, reason: string) => never,
+  ) {
     this.tiles = tiles;
+    this.loops = loops;
     this.refuse = refuse;
+  }
+
+  isNotNegative(e: IndexExpr): boolean {
+    return isNotNegative(e, this.loops);
   }
 
   /** Statements of a block; reads made inside are not known outside. */
@@ -90,7 +101,7 @@ export class Scalars {
   /** A named constant; outside of the view it is 0. */
   private read(view: View, at: readonly IndexExpr[]): string {
     const bounds = at.flatMap((x, d) => {
-      const low = isNotNegative(x) ? [] : [bin("le", { kind: "const", value: 0 }, x)];
+      const low = this.isNotNegative(x) ? [] : [bin("le", { kind: "const", value: 0 }, x)];
       return [...low, bin("lt", x, view.shape[d]!)].map((c) => this.index(c));
     });
     const value = `${view.buffer}Gm.GetValue(${this.index(offsetOf(view, at))})`;

@@ -4,7 +4,7 @@
  * Main functions: `emitLoad`, `emitStore`, `emitGather`, `emitScatter`.
  */
 import { dtypes, type DType } from "../../../base/dtype.ts";
-import { isNotNegative, isSpread, type Box, type BoxAxis } from "../../boxes.ts";
+import { isSpread, type Box, type BoxAxis } from "../../boxes.ts";
 import type { IndexExpr, View } from "../../ir.ts";
 import { roundUp, type Rows } from "../../padding.ts";
 import { as, asLanes16, at, literal, touch, typeNames, type Buf } from "./buffers.ts";
@@ -62,7 +62,7 @@ export function runsOf(t: Sized): { runs: Run[]; guards: string[]; partial: stri
     if (axis.isFull) return { axis, low: "0", count: String(axis.extent) };
     const label = `${name}_${labels[box.axes.length - 1 - i]!}`;
     const extent = axis.extent / axis.unit;
-    const isLow = isNotNegative(axis.at);
+    const isLow = scalars.isNotNegative(axis.at);
     const [low, count] = [isLow ? "0" : `${label}_from`, label];
     const here = scalars.index(axis.at, 1);
     const rest = scalars.index(bin("sub", axis.bound, axis.at), 1);
@@ -78,7 +78,10 @@ export function runsOf(t: Sized): { runs: Run[]; guards: string[]; partial: stri
     return { axis, low, count };
   });
   for (const { at: x, bound } of box.single) {
-    const inside = [...(isNotNegative(x) ? [] : [bin("le", { kind: "const", value: 0 }, x)]), bin("lt", x, bound)];
+    const inside = [
+      ...(scalars.isNotNegative(x) ? [] : [bin("le", { kind: "const", value: 0 }, x)]),
+      bin("lt", x, bound),
+    ];
     const text = inside.map((c) => scalars.index(c)).join(" && ");
     guards.push(text);
     partial.push(`!(${text})`);
@@ -165,7 +168,7 @@ export function emitLoad(t: Transfer, other: number): void {
   else fillOutside(t, partial, tile, other, rows.rows * rows.pitch);
   const { block, row, local, device, loops } = planCopy(t, runs, false, (a) => a.inner);
   const cols = row?.count ?? "1";
-  if (row && !isNotNegative(row.axis.at)) t.refuse("load", dtype, "a row that begins before its view");
+  if (row && !t.scalars.isNotNegative(row.axis.at)) t.refuse("load", dtype, "a row that begins before its view");
   const bytes = times(cols, size);
   const perBlock = elementsPerBlock(dtype);
   const tail = num(cols) === undefined ? `(${perBlock} - ${cols} % ${perBlock}) % ${perBlock}` : String((perBlock - (Number(cols) % perBlock)) % perBlock); // prettier-ignore
@@ -223,7 +226,7 @@ export function emitStore(t: Transfer): void {
     return steps.lines(nest(c.loops, guards, [line]), [touch("MTE3", source, false), gm(view, true)]);
   }
   const { block, row, local, device, loops } = planCopy(t, runs, false, (a) => a.inner);
-  if (row && !isNotNegative(row.axis.at)) t.refuse("store", dtype, "a row that begins before its view");
+  if (row && !t.scalars.isNotNegative(row.axis.at)) t.refuse("store", dtype, "a row that begins before its view");
   const cols = row?.count ?? "1";
   const bytes = times(cols, size);
   const srcGap = block ? minus(String((block.axis.inner * size) / 32), blocksOf(bytes)) : "0";
@@ -237,34 +240,41 @@ export function emitStore(t: Transfer): void {
 function columns(t: Transfer, col: IndexExpr, cols: number): string {
   const bound = t.view.shape[1]!;
   if (col.kind === "const" && bound.kind === "const" && col.value >= 0 && col.value + cols <= bound.value) return String(cols); // prettier-ignore
-  if (!isNotNegative(col)) t.refuse("gather", t.view.dtype, "a row that begins before its view");
+  if (!t.scalars.isNotNegative(col)) t.refuse("gather", t.view.dtype, "a row that begins before its view");
   const rest = t.scalars.index(bin("sub", bound, col), 1);
   t.steps.lines([`const int64_t ${t.name}_cols = ${rest} < ${cols} ? ${rest} : ${cols};`], []);
   return `${t.name}_cols`;
 }
-function rowCopies(t: Transfer, index: Buf, col: IndexExpr, copy: (row: string, device: string, cols: string) => string): string[] {
+/** `isColumn`: a tile of one column lies as one dense row, an element for each index. */
+function rowCopies(t: Transfer, index: Buf, col: IndexExpr, isColumn: boolean, copy: (row: string, device: string, cols: string) => string): string[] {
   const { rows } = t.box;
   const [bound, stride, step] = [t.view.shape[0]!, t.view.strides[0]!, t.view.strides[1]!];
   if (!(step.kind === "const" && step.value === 1)) t.refuse("gather", t.view.dtype, "of columns that lie apart");
-  const cols = columns(t, col, rows.length);
+  const cols = columns(t, col, isColumn ? 1 : rows.length);
   const start = t.scalars.index(bin("add", t.view.offset, col));
   const device = plus(start, times("row", t.scalars.index(stride, 2)));
   const inside = [`row >= 0`, `row < ${t.scalars.index(bound, 1)}`, ...(num(cols) === undefined ? [`${cols} > 0`] : [])];
   return [
-    `for (int32_t r = 0; r < ${rows.rows}; r++) {`,
+    `for (int32_t r = 0; r < ${isColumn ? rows.length : rows.rows}; r++) {`,
     `  const int64_t row = ${index.text}.GetValue(r);`,
-    `  if (${inside.join(" && ")}) ${copy(times("r", rows.pitch), device, cols)}`,
+    `  if (${inside.join(" && ")}) ${copy(times("r", isColumn ? 1 : rows.pitch), device, cols)}`,
     "}",
   ];
 } // prettier-ignore
 
-export function emitGather(t: Transfer, index: Buf, col: IndexExpr, other: number): void {
+export function emitGather(t: Transfer, index: Buf, col: IndexExpr, isColumn: boolean, other: number): void {
   const { dtype } = t.view;
   const { rows } = t.box;
   const { size } = dtypes[dtype];
   t.steps.fill(t.tile, other, rows.rows * rows.pitch);
+  if (isColumn) {
+    // A copy ends on whole blocks, so single elements go through the scalar pipe.
+    const lines = rowCopies(t, index, col, true, (local, device) => `${moved(t.tile).text}.SetValue(${local}, ${t.view.buffer}Gm.GetValue(${device}));`); // prettier-ignore
+    const source: Access = { pipe: "S", isWrite: false, memory: DEVICE + t.view.buffer, from: 0, to: 1 };
+    return t.steps.lines(lines, [touch("S", index, false), touch("S", t.tile, true), source]);
+  }
   const perBlock = elementsPerBlock(dtype);
-  const lines = rowCopies(t, index, col, (local, device, cols) => {
+  const lines = rowCopies(t, index, col, false, (local, device, cols) => {
     const tail = num(cols) === undefined ? `(uint8_t)((${perBlock} - ${cols} % ${perBlock}) % ${perBlock})` : String((perBlock - (Number(cols) % perBlock)) % perBlock); // prettier-ignore
     const pad = tail === "0" ? "{false, 0, 0, 0}" : `{true, 0, ${tail}, ${literal(other, dtype)}}`;
     return `DataCopyPad(${moved(t.tile).text}[${local}], ${t.view.buffer}Gm[${device}], DataCopyExtParams{1, ${cast32(times(cols, size))}, 0, 0, 0}, DataCopyPadExtParams<${wordOf(dtype)}>${pad});`;
@@ -272,8 +282,9 @@ export function emitGather(t: Transfer, index: Buf, col: IndexExpr, other: numbe
   t.steps.lines(lines, [touch("S", index, false), touch("MTE2", t.tile, true), gm(t.view, false)]);
 }
 
-export function emitScatter(t: Transfer, index: Buf, col: IndexExpr): void {
+export function emitScatter(t: Transfer, index: Buf, col: IndexExpr, isColumn: boolean): void {
+  if (isColumn) t.refuse("scatter", t.view.dtype, "of single elements");
   const { size } = dtypes[t.view.dtype];
-  const lines = rowCopies(t, index, col, (local, device, cols) => `DataCopyPad(${t.view.buffer}Gm[${device}], ${moved(t.tile).text}[${local}], DataCopyExtParams{1, ${cast32(times(cols, size))}, 0, 0, 0});`); // prettier-ignore
+  const lines = rowCopies(t, index, col, false, (local, device, cols) => `DataCopyPad(${t.view.buffer}Gm[${device}], ${moved(t.tile).text}[${local}], DataCopyExtParams{1, ${cast32(times(cols, size))}, 0, 0, 0});`); // prettier-ignore
   t.steps.lines(lines, [touch("S", index, false), touch("MTE3", t.tile, false), gm(t.view, true)]);
 }

@@ -19,6 +19,9 @@ import { Steps, part } from "./steps.ts";
 import { emitTopk } from "./topk.ts";
 import { emitGather, emitLoad, emitScatter, emitStore, rowBlocks, type Transfer } from "./transfer.ts";
 
+/** Of a tile of one column, which lies as one dense row. */
+const isColumn = (shape: readonly number[]): boolean => shape.at(-1) === 1 && shape.some((n) => n > 1);
+
 export class VectorCore {
   readonly plan: Plan;
   readonly steps: Steps;
@@ -156,7 +159,7 @@ export class VectorCore {
       case "load":
         return emitLoad(this.transfer(id, op.view, op.at, undefined), op.other);
       case "gather":
-        return emitGather(this.transfer(id, op.view, [{ kind: "const", value: 0 }, op.col], undefined), this.operand(id, op.rows, false) as Buf, op.col, op.other); // prettier-ignore
+        return emitGather(this.transfer(id, op.view, [{ kind: "const", value: 0 }, op.col], undefined), this.operand(id, op.rows, false) as Buf, op.col, isColumn(tile.shape), op.other); // prettier-ignore
       case "unary":
         return unaryRows[op.op](lanes, dst, this.buf(op.x));
       case "binary": {
@@ -258,7 +261,7 @@ export class VectorCore {
   }
   scatter(stmt: Extract<Stmt, { kind: "scatter" }>, statement: number): void {
     this.steps.comment(`${stmt.view.buffer} rows <- ${this.plan.nameOf(stmt.value)}`);
-    emitScatter(this.transfer(stmt.value, stmt.view, [{ kind: "const", value: 0 }, stmt.col], statement), this.buf(stmt.rows), stmt.col); // prettier-ignore
+    emitScatter(this.transfer(stmt.value, stmt.view, [{ kind: "const", value: 0 }, stmt.col], statement), this.buf(stmt.rows), stmt.col, isColumn(this.tile(stmt.value).shape)); // prettier-ignore
   }
   /** A carried tile takes a value: before the first turn, and at the end of each. */
   carry(slot: number, value: number): void {
