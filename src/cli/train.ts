@@ -78,9 +78,12 @@ export const trainCommand = defineCommand({
       async (a) => void process.stdout.write(`${JSON.stringify(await runJudge(openDevice(a.device), optionsOf(a)))}\n`),
     ),
     pack: command(
-      { name: "pack", description: "Write the run's model folder" },
+      { name: "pack", description: "Write the run's model folder, and teach it when to think" },
       { ...args, out: { type: "string", description: "Model folder", default: join(packageDir, "assets", "model") } },
-      async (a) => packRun(openDevice(a.device), optionsOf(a), a.out),
+      async (a) => {
+        const choosesThinking = await packRun(openDevice(a.device), optionsOf(a), a.out);
+        process.stdout.write(`${JSON.stringify({ choosesThinking })}\n`);
+      },
     ),
   },
 });

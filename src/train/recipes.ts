@@ -23,6 +23,7 @@ import { encodePng, pictureSheet } from "../processor/image.ts";
 import { encodeMp4 } from "../processor/video.ts";
 import { Tokenizer } from "../processor/tokenizer.ts";
 import { vocabularies, type Vocabulary } from "../processor/vocabulary.ts";
+import { learnChoice, type ChoiceMetrics } from "./choice.ts";
 import { readTables } from "./data/build.ts";
 import { buildCodes, type PoolSizes } from "./data/codes.ts";
 import { Mixture, type MixtureName } from "./data/mixture.ts";
@@ -209,7 +210,7 @@ export async function writeSamples(llm: LocalLlm, dir: string, step: number): Pr
   if (pictures.length > 0) writeWhole(`${name}.png`, await encodePng(pictureSheet(pictures, 6)));
 }
 
-export async function packRun(device: Device, options: RecipeOptions, outDir: string): Promise<void> {
+export async function packRun(device: Device, options: RecipeOptions, outDir: string): Promise<ChoiceMetrics> {
   const trained = new Trainee(device, shippedConfig(), { init: "zeros" });
   const dir = languageDir(options.runDir);
   if (!loadCheckpoint(dir, { model: trained }))
@@ -220,6 +221,8 @@ export async function packRun(device: Device, options: RecipeOptions, outDir: st
   const tokenizer = await vocabularyOfRun(options);
   const createdUnixS = Math.floor(Date.now() / 1000);
   const parts = { id: "tessera-nano-64", createdUnixS, fps: CLIP_FPS, choosesThinking: true, model, visual, tokenizer, vocabulary: vocabularies.mini }; // prettier-ignore
+  const choice = learnChoice(parts, await readTables(options.packagesDir, options.sharedDir));
   saveLlm(outDir, parts, { format: "bf16", visualFormat: "bf16" });
   if (existsSync(judgeFile(options.runDir))) copyFileSync(judgeFile(options.runDir), join(outDir, JUDGE_FILE));
+  return choice;
 }

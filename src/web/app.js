@@ -9,7 +9,6 @@ const log = $("log");
 
 let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 let model;
-let messages = [];
 let attached;
 let abort;
 let lastPrompt = "";
@@ -131,20 +130,15 @@ async function ask(text, options = {}) {
         { type: "text", text: asked },
       ]
     : asked;
+  // The model has learned to answer single questions: what was said before would only confuse it.
   const user = { role: "user", content };
-  // The model is small and its context short: pictures are described alone, and little is sent again.
-  const history = image || modality === "image" || modality === "video" ? [] : messages.slice(-4);
   const answer = new Answer(words(), modality, text);
   addTurn(answer.turn);
   abort = new AbortController();
   showBusy();
   let note;
   try {
-    note = await stream(
-      { modality, messages: [...history, user], ...(thinking && { thinking: { type: "enabled" } }) },
-      answer,
-    );
-    if (!answer.hasMedia && answer.text.trim() !== "") messages.push({ role: "user", content: asked }, { role: "assistant", content: answer.text }); // prettier-ignore
+    note = await stream({ modality, messages: [user], ...(thinking && { thinking: { type: "enabled" } }) }, answer);
   } catch (error) {
     if (error.name === "AbortError") note = words().stopped;
     else {
@@ -233,7 +227,6 @@ $("detach").addEventListener("click", () => attach(undefined));
 $("toast").addEventListener("click", () => ($("toast").hidden = true));
 $("clear").addEventListener("click", () => {
   abort?.abort();
-  messages = [];
   $("turns").replaceChildren();
   $("welcome").hidden = false;
   prompt.focus();

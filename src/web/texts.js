@@ -2,7 +2,8 @@
 export const texts = {
   en: {
     title: "Write, draw, animate",
-    subtitle: "A small open model, running on this machine. It is young: expect simple words and simple pictures.",
+    subtitle:
+      "A small open model, running on this machine. It is young: expect simple words and simple pictures. Each message is answered by itself.",
     placeholder: "Ask, or describe a picture or a clip",
     auto: "Auto",
     text: "Text",
@@ -42,7 +43,7 @@ export const texts = {
   },
   zh: {
     title: "写字，画画，做动画",
-    subtitle: "一个在这台机器上运行的小型开放模型。它还很年轻，只会简单的话和简单的画。",
+    subtitle: "一个在这台机器上运行的小型开放模型。它还很年轻，只会简单的话和简单的画。每条消息单独回答。",
     placeholder: "提问，或描述一张图、一段动画",
     auto: "自动",
     text: "文字",

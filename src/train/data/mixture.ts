@@ -5,7 +5,7 @@
  */
 import { Prng, randomBits } from "../../base/prng.ts";
 import { markersOf, type Markers } from "../../engine/chat-prompt.ts";
-import { chatSegments, encodeChat, type ChatMessage, type ChatPart } from "../../processor/chat.ts";
+import { chatSegments, encodeChat, type ChatPart } from "../../processor/chat.ts";
 import type { Tokenizer } from "../../processor/tokenizer.ts";
 import type { Style, Vocabulary } from "../../processor/vocabulary.ts";
 import type { TokenSample } from "../batching.ts";
@@ -75,49 +75,23 @@ const pictureWeights: Weights = {
   pictureCaption: 7,
   sceneCaption: 2,
 };
-/** As `pictureWeights`, with more to say; for talks. */
-const talkWeights: Weights = {
-  prose: 3,
-  verse: 1,
-  dialogue: 14,
-  addition: 12,
-  subtraction: 2,
-  wordProblem: 2,
-  schoolProblem: 1,
-  picture: 52,
-  clipart: 2,
-  scene: 16,
-  clip: 1,
-  motion: 3,
-  pictureCaption: 4,
-  sceneCaption: 2,
-};
-
 interface Phase {
   /** First sample. */
   readonly from: number;
   readonly weights: Weights;
-  /** Of questions: that they come after earlier ones and their answers. */
-  readonly talkShare?: number;
 }
-/**
- * What a run sees from which sample on: `whole` from nothing, `pictures` to go on from a model that `whole` made, `talk` at
- * the end, so that a question is answered the same after others.
- */
+/** What a run sees from which sample on: `whole` from nothing, `pictures` to go on from a model that `whole` made. */
 export const mixtures = {
   whole: [
     { from: 0, weights: sourceWeights },
     { from: 172_000, weights: exactWeights },
   ],
   pictures: [{ from: 0, weights: pictureWeights }],
-  talk: [{ from: 0, weights: talkWeights, talkShare: 0.4 }],
 } as const satisfies Record<string, readonly Phase[]>;
 export type MixtureName = keyof typeof mixtures;
 
 export type SourceName = keyof typeof sourceWeights;
 
-/** Earlier questions of a talk, at most; the page sends as many again. */
-const MAX_EARLIER = 2;
 /** Of pictures and clips: the prompt is blanked, so that guidance has an unconditional side. */
 const BLANK_SHARE = 0.1;
 
@@ -142,8 +116,6 @@ export class Mixture {
   private readonly options: MixtureOptions;
   private readonly markers: Markers;
   private readonly names = Object.keys(sourceWeights) as SourceName[];
-  /** What comes before the sample that is being made. */
-  private earlier: readonly ChatExample[] = [];
 
   constructor(options: MixtureOptions) {
     this.options = options;
@@ -152,22 +124,12 @@ export class Mixture {
 
   sample = (index: number): TokenSample => {
     const random = new Prng(randomBits(this.options.seed, index));
-    const { weights, talkShare = 0 } = (mixtures[this.options.name] as readonly Phase[]).findLast(({ from }) => index >= from)!; // prettier-ignore
+    const { weights } = (mixtures[this.options.name] as readonly Phase[]).findLast(({ from }) => index >= from)!;
     const total = this.names.reduce((sum, name) => sum + weights[name], 0);
     let at = random.int(total);
     const source = this.names.find((name) => (at -= weights[name]) < 0)!;
-    // Drawn from a generator of their own, so that a sample is the same with and without them.
-    const other = new Prng(randomBits(this.options.seed ^ 0x7a11, index));
-    const isTalk = other.uniform() < talkShare;
-    this.earlier = isTalk ? Array.from({ length: 1 + other.int(MAX_EARLIER) }, () => this.earlierTurn(other)) : [];
     return this.make(source, random, index);
   };
-
-  private earlierTurn(random: Prng): ChatExample {
-    const { seed, tables } = this.options;
-    const index = random.int(2 ** 30);
-    return random.int(3) === 0 ? additionExample(seed, index) : dialogueExample(seed, index, tables);
-  }
 
   private make(source: SourceName, random: Prng, index: number): TokenSample {
     const { seed, tables, pixels, codes } = this.options;
@@ -246,21 +208,18 @@ export class Mixture {
     return this.turn(kind, [{ kind: "text", text: prompt }], [part], undefined, isBlank);
   }
 
-  /** A question and its answer, maybe after others; only the last answer is learned, the choice to think before it too. */
+  /** One user turn and its answer; only what the assistant writes is learned. */
   private turn(
     source: string,
     prompt: readonly Part[],
     answer: readonly Part[],
     reasoning?: string,
     isBlank = false,
-    earlier = this.earlier,
   ): TokenSample {
     // prettier-ignore
-    const { tokenizer, vocabulary, maxLength } = this.options;
-    const text = (role: "user" | "assistant", content: string): ChatMessage<Visual> => ({ role, content: [{ kind: "text", text: content }] }); // prettier-ignore
+    const { tokenizer, vocabulary } = this.options;
     const segments = chatSegments<Visual>(
       [
-        ...earlier.flatMap((e) => [text("user", e.prompt), text("assistant", e.answer)]),
         { role: "user", content: prompt },
         { role: "assistant", content: answer, ...(reasoning !== undefined && { reasoning }) },
       ],
@@ -268,10 +227,10 @@ export class Mixture {
     );
     const encode = (list: typeof segments): number[] =>
       encodeChat(list, tokenizer, vocabulary, { codes: (_k, v) => v.codes, style: (_k, v) => v.style });
+    const assistant = segments.findIndex((s) => s.kind === "special" && s.token === "<｜Assistant｜>");
+    // The turn's first token after <Assistant> is <think> or </think>, which the engine writes.
+    const promptIds = encode(segments.slice(0, assistant + 2));
     const ids = encode(segments);
-    if (ids.length > maxLength && earlier.length > 0) return this.turn(source, prompt, answer, reasoning, isBlank, []);
-    const assistant = segments.findLastIndex((s) => s.kind === "special" && s.token === "<｜Assistant｜>");
-    const promptIds = encode(segments.slice(0, assistant + 1));
     if (isBlank) ids.splice(0, promptIds.length, ...this.markers.blank(promptIds));
     const isTarget = new Uint8Array(ids.length).fill(1, promptIds.length);
     return this.cut({ ids: Int32Array.from(ids), isTarget, source });
