@@ -31,6 +31,6 @@ test("the row of <think> is fitted and every other weight keeps its bits", { ski
     if (name !== "head.weight") assert.deepEqual(moved, [], name);
     else assert.ok(moved.length > 0 && moved.every((i) => i >= row && i < row + 64), "other rows of the head moved");
   }
-  // Guessing gives about half of 400; even an untrained layer shows digits after the last words.
-  assert.ok(metrics.accuracy > 0.75, `expected more than 0.75, got ${metrics.accuracy}`);
+  // The larger kind alone is about 0.55 of 400, with a standard deviation of 0.025; five of them above it.
+  assert.ok(metrics.accuracy > 0.675, `expected more than 0.675, got ${metrics.accuracy}`);
 });
