@@ -61,7 +61,7 @@ export const chatCommand = command(
 async function answer(llm: Llm, messages: Message[], line: string, thinking: boolean | "auto"): Promise<void> {
   try {
     const { modality, content } = await parseLine(line);
-    const all: Message[] = [...messages, { role: "user", content }];
+    const all: Message[] = [...(llm.info.talks ? messages : []), { role: "user", content }];
     const shown = await interruptible((signal) =>
       show(llm.generate({ messages: all, modality, thinking, params: paramsFor(modality, {}), signal }), {
         fileFor: (kind) => `tessera-${Date.now()}.${kind === "image" ? "png" : "mp4"}`,

@@ -34,6 +34,7 @@ export interface LlmParts {
   readonly vocabulary: Vocabulary;
   /** It has learned to open or close thinking itself. */
   readonly choosesThinking?: boolean;
+  readonly talks?: boolean;
   /** Sentences of its prompts; absent: ours. */
   readonly texts?: ChatTexts;
 }
@@ -67,6 +68,7 @@ export class LocalLlm implements Llm {
       imageSize: parts.vocabulary.visual.imageSize,
       numFrames: parts.vocabulary.visual.numFrames,
       fps: parts.fps,
+      talks: parts.talks ?? false,
     };
   }
 

@@ -33,6 +33,8 @@ const ownSchema = z.object({
   fps: z.number().positive(),
   /** It has learned when to think. */
   chooses_thinking: z.boolean().default(false),
+  /** It has learned to go on after earlier turns. */
+  talks: z.boolean().default(false),
   /** Frames of a clip, 1 + 4k. */
   num_frames: count,
   visual_tokenizer: z.object({
@@ -67,12 +69,13 @@ export function loadLlm(dir: string, device: Device, options: LoadOptions = {}):
     loadOfficial(path("model"), model);
     loadOfficial(path("visual"), visual);
   }
-  const { id, created_unix_s: createdUnixS, fps, chooses_thinking: choosesThinking } = own;
+  const { id, created_unix_s: createdUnixS, fps, chooses_thinking: choosesThinking, talks } = own;
   return new LocalLlm({
     id,
     createdUnixS,
     fps,
     choosesThinking,
+    talks,
     model,
     visual,
     tokenizer,
@@ -107,6 +110,7 @@ function writeFiles(dir: string, parts: LlmParts, options: SaveOptions): void {
     created_unix_s: parts.createdUnixS,
     fps: parts.fps,
     chooses_thinking: parts.choosesThinking ?? false,
+    talks: parts.talks ?? false,
     num_frames: parts.vocabulary.visual.numFrames,
     visual_tokenizer: {
       image_size: config.imageSize,

@@ -85,6 +85,8 @@ export interface ModelInfo {
   readonly numFrames: number;
   /** Playing rate of clips. */
   readonly fps: number;
+  /** It has learned to answer after earlier turns; else they only confuse it, and a chat sends the last message alone. */
+  readonly talks: boolean;
 }
 
 /** What decides a prompt. */

@@ -9,6 +9,7 @@ const log = $("log");
 
 let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 let model;
+let messages = [];
 let attached;
 let abort;
 let lastPrompt = "";
@@ -80,20 +81,24 @@ async function* readEvents(response) {
   }
 }
 
-/** The model's name; a server that is still starting answers when it is ready. */
-async function modelName() {
-  model ??= (await (await fetch("/v1/models")).json()).data[0].id;
-  $("model").textContent = model;
+/** The model's id and facts; a server that is still starting answers when it is ready. */
+async function describeModel() {
+  if (!model) {
+    const [{ id }] = (await (await fetch("/v1/models")).json()).data;
+    model = (await (await fetch(`/v1/models/${id}`)).json()).info;
+  }
+  $("model").textContent = model.id;
   return model;
 }
 
-/** Streams one answer into `answer`; returns a note for its end, if any. */
-async function stream(body, answer) {
+/** Streams one answer to `user`, after what was said `earlier` if the model has learned to talk, into `answer`; returns a note for its end, if any. */
+async function stream(user, earlier, options, answer) {
   const { signal } = abort;
-  const response = await modelName()
-    .then((name) => {
+  const response = await describeModel()
+    .then(({ id, talks }) => {
       const headers = { "content-type": "application/json" };
-      return fetch("/v1/chat/completions", { method: "POST", headers, body: JSON.stringify({ model: name, stream: true, ...body }), signal }); // prettier-ignore
+      const messages = [...(talks ? earlier : []), user];
+      return fetch("/v1/chat/completions", { method: "POST", headers, body: JSON.stringify({ model: id, stream: true, messages, ...options }), signal }); // prettier-ignore
     })
     .catch((error) => {
       throw error.name === "AbortError" ? error : new Error(words().offline);
@@ -130,15 +135,17 @@ async function ask(text, options = {}) {
         { type: "text", text: asked },
       ]
     : asked;
-  // The model has learned to answer single questions: what was said before would only confuse it.
   const user = { role: "user", content };
+  // Contexts are short: pictures are described alone, and little is sent again.
+  const earlier = image || modality === "image" || modality === "video" ? [] : messages.slice(-4);
   const answer = new Answer(words(), modality, text);
   addTurn(answer.turn);
   abort = new AbortController();
   showBusy();
   let note;
   try {
-    note = await stream({ modality, messages: [user], ...(thinking && { thinking: { type: "enabled" } }) }, answer);
+    note = await stream(user, earlier, { modality, ...(thinking && { thinking: { type: "enabled" } }) }, answer);
+    if (!answer.hasMedia && answer.text.trim() !== "") messages.push({ role: "user", content: asked }, { role: "assistant", content: answer.text }); // prettier-ignore
   } catch (error) {
     if (error.name === "AbortError") note = words().stopped;
     else {
@@ -227,6 +234,7 @@ $("detach").addEventListener("click", () => attach(undefined));
 $("toast").addEventListener("click", () => ($("toast").hidden = true));
 $("clear").addEventListener("click", () => {
   abort?.abort();
+  messages = [];
   $("turns").replaceChildren();
   $("welcome").hidden = false;
   prompt.focus();
@@ -241,7 +249,7 @@ applyLanguage();
 // On a phone the keyboard would cover the examples.
 if (matchMedia("(pointer: fine)").matches) prompt.focus();
 try {
-  await modelName();
+  await describeModel();
 } catch {
   toast(words().offline);
 }

@@ -29,6 +29,7 @@ export const fakeLlm: Llm = {
     imageSize: SIZE,
     numFrames: 5,
     fps: 11,
+    talks: true,
   },
   countTokens({ messages }) {
     const text = messages.map((m) => (typeof m.content === "string" ? m.content : m.content.map((p) => (p.kind === "text" ? p.text : "")).join(""))).join(""); // prettier-ignore

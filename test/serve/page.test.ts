@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { chromium, type Browser, type Page } from "playwright-core";
 import sharp from "sharp";
 import type { Hono } from "hono";
+import type { Llm } from "../../src/engine/types.ts";
 import { createApp, pageFile } from "../../src/serve/app.ts";
 import { listen, type Listening } from "../../src/serve/listen.ts";
 import { startingFetch } from "../../src/serve/starting.ts";
@@ -70,6 +71,35 @@ describe("the page", { skip: executablePath ? false : "no Chromium" }, () => {
     await page.getByText("Hello world!").waitFor();
     await page.close();
     await early.close();
+  });
+
+  test("earlier turns are sent to a model that has learned to talk, and to no other", async () => {
+    for (const talks of [true, false]) {
+      const seen: number[] = [];
+      const llm: Llm = {
+        info: { ...fakeLlm.info, talks },
+        countTokens: (request) => fakeLlm.countTokens(request),
+        generate(request) {
+          seen.push(request.messages.length);
+          return fakeLlm.generate(request);
+        },
+      };
+      const own = await listen(createApp({ llm, webDir: "src/web" }), { host: "127.0.0.1", port: 0 });
+      const page = await browser.newPage({ locale: "en-US" });
+      await page.goto(own.url);
+      for (let n = 1; n <= 2; n++) {
+        await say(page, "hi");
+        await page
+          .locator(".turn.assistant")
+          .nth(n - 1)
+          .getByText("Hello world!")
+          .waitFor();
+        await idle(page);
+      }
+      assert.deepEqual(seen, talks ? [1, 3] : [1, 1]);
+      await page.close();
+      await own.close();
+    }
   });
 
   test("a picture takes the place that its tiles held, with a name and a download", async () => {
