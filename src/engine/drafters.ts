@@ -91,11 +91,13 @@ export class MtpDrafter implements Drafter {
     using _scope = t.tensorScope();
     let at = this.catchUp(sequence);
     const known = this.state.length;
+    let chance = 1;
     while (at !== undefined && ids.length < count) {
       const guess = choose(lastLogits(this.model, at.hidden, range), ids.length);
       if (guess === undefined) break;
       ids.push(guess.id);
-      if (ids.length === count || guess.chance < MIN_CHANCE) break;
+      chance *= guess.chance;
+      if (ids.length === count || chance < MIN_CHANCE) break;
       const rows = at.streams.shape[0]!;
       at = this.model.mtpStep(t.slice(at.streams, 0, rows - 1, rows), idsOf(this.model, [guess.id]), this.state);
     }
@@ -120,7 +122,7 @@ export class MtpDrafter implements Drafter {
   }
 }
 
-/** A guess that was less likely than this is the last one: what comes after it will hardly stand. */
+/** Where the guesses so far were less likely than this, one more would not be worth its step of the module. */
 const MIN_CHANCE = 0.5;
 
 /** A whole block at once. */

@@ -20,8 +20,8 @@ export interface DraftCounts {
 
 /** Most guesses a call, unless told. */
 export const MAX_DRAFTS = 3;
-/** What a call must gain on average, in tokens, for drafting to pay; below it there is a pause of so many calls. */
-const WORTH = 0.35;
+/** A guess costs two fifths of a call (bench speculation), so fewer that stand do not pay; then there is a pause of so many calls. */
+const WORTH = 0.45;
 const PAUSE = 32;
 /** Of the running mean, per call. */
 const FORGETTING = 0.1;
@@ -30,7 +30,8 @@ export class Drafts {
   readonly taps: readonly number[];
   private readonly drafter: Drafter;
   private readonly limit: number;
-  private gain = 1;
+  /** Of guesses, how many stood. */
+  private rate = 1;
   private pause = 0;
   private open = 0;
   private stood = 0;
@@ -57,7 +58,7 @@ export class Drafts {
   next(request: Omit<DraftRequest, "count">): number[] {
     this.settle();
     if (this.pause > 0) {
-      if (--this.pause === 0) this.gain = 2 * WORTH;
+      if (--this.pause === 0) this.rate = WORTH;
       this.count.plainCalls++;
       return [];
     }
@@ -82,8 +83,8 @@ export class Drafts {
   /** What the last call's guesses were worth. */
   private settle(): void {
     if (this.open > 0) {
-      this.gain += FORGETTING * (this.stood - this.gain);
-      if (this.gain < WORTH) this.pause = PAUSE;
+      this.rate += FORGETTING * (this.stood / this.open - this.rate);
+      if (this.rate < WORTH) this.pause = PAUSE;
     }
     this.open = this.stood = 0;
   }
