@@ -37,9 +37,9 @@ export const inspectCommand = command(
     if (found.findings.length > 0) process.exitCode = 1;
     if (json) return line(JSON.stringify(found));
     printTotals(found.path, found);
-    line(found.layout ? `layout: ${found.layout}` : "no config beside it: names and shapes are not checked");
     const forms = Object.entries(found.forms).map(([form, n]) => `${form} ${grouped(n)}`);
     if (forms.length > 0) line(`weights: ${forms.join(", ")}`);
+    line(found.layout ? `layout: ${found.layout}` : "no config beside it: names and shapes are not checked");
     for (const { kind, tensor, expected, found: got } of found.findings.slice(0, MAX_SHOWN)) line(`${kind}  ${tensor}: expected ${expected}, found ${got}`); // prettier-ignore
     if (found.findings.length > MAX_SHOWN) line(`and ${found.findings.length - MAX_SHOWN} more (--json lists all)`);
     if (found.layout && found.findings.length === 0) line("every tensor of the config is there, and no other");
