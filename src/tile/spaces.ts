@@ -153,8 +153,11 @@ class SpacePlanner extends Homes {
         // Columns that are missing are zeros in a copy.
         if (!op.transB || tile.shape[1]! % n !== 0) this.scratch(id, bytes.right, at, "turned_right");
         this.scratch(id, bytes.right, at, "rearranged");
+        const own = tileBytes(this.chip, this.roles.vector, tile);
         // A product has padded columns; a tile may have fewer.
-        if (tileBytes(this.chip, this.roles.vector, tile) !== tile.shape[0]! * rowBytes) this.scratch(id, bytes.product, at, "product"); // prettier-ignore
+        if (own !== tile.shape[0]! * rowBytes) this.scratch(id, bytes.product, at, "product");
+        // The integers that a product is added to, as numbers.
+        if (tile.dtype === "i32" && op.acc !== undefined) this.scratch(id, own, at, "sum");
       }
       this.ask(`r${id}`, id, "right", this.roles.right, bytes.right, here);
     }

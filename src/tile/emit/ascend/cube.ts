@@ -201,7 +201,7 @@ export class CubeCore {
     const l0b = this.declare(id, "right", "B2", dtype);
     // Architecture 3510 keeps A in L0A as all keep B in L0B.
     const order = lowering.chip.arch.matrix.vectorPath === "direct" ? right : left;
-    this.steps.comment(`${this.plan.nameOf(id)}: f32 [${m}, ${n}] += ${this.plan.nameOf(op.a)}${op.transA ? "^T" : ""} . ${this.plan.nameOf(op.b)}${op.transB ? "^T" : ""}`); // prettier-ignore
+    this.steps.comment(`${this.plan.nameOf(id)}: ${tile.dtype} [${m}, ${n}] += ${this.plan.nameOf(op.a)}${op.transA ? "^T" : ""} . ${this.plan.nameOf(op.b)}${op.transB ? "^T" : ""}`); // prettier-ignore
     this.fractals(
       l0a,
       l1a,
@@ -301,7 +301,8 @@ export class CubeCore {
 
 /** Blocks of 32 bytes in L1, fractals in L0. */
 function fillZero(b: Buf, blocks: number): string {
-  const zero = dtypes[b.dtype].size === 2 ? "uint16_t" : typeNames[b.dtype];
+  // Constants are of 16 or 32 bits.
+  const zero = dtypes[b.dtype].size <= 2 ? "uint16_t" : typeNames[b.dtype];
   const words = zero === typeNames[b.dtype] ? b.text : `${b.text}.ReinterpretCast<${zero}>()`;
   return `InitConstValue(${words}, InitConstValueParams<${zero}>{1, ${blocks}, 0, 0});`;
 }
