@@ -211,7 +211,7 @@ class Statements {
     const slots = s.init.map((_, slot) => carryOf(slot));
     const move = (slot: number, from: number): void => {
       const carry = slots[slot];
-      if (carry === undefined) return;
+      if (carry === undefined || e.joined.has(from)) return;
       const to = e.buffer(carry);
       if (e.isUniform(from)) return e.out.add(fill(to, e.number(from)));
       const x = e.buffer(from);

@@ -56,7 +56,20 @@ export function dot(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind:
     `__bang_matmul(${product}, ${left}, ${filter}, ${m}, ${k}, ${wide});`,
   );
   if (!isDirect) e.out.add(`__memcpy(${d.name}, ${product}, ${n * 4}, NRAM2NRAM, ${d.pitch * 4}, ${wide * 4}, ${m - 1});`); // prettier-ignore
-  addTo(e, d, op.acc);
+  if (!joinState(e, tile, op, d)) addTo(e, d, op.acc);
+}
+
+/** A sum that only its loop carries is added up where it is carried; the loop then has nothing to copy. */
+function joinState(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind: "dot" }>, d: Buffer): boolean {
+  if (op.acc === undefined || e.isUniform(op.acc)) return false;
+  const acc = e.tile(op.acc).op;
+  const [use, ...more] = e.live.usesOf(tile.id);
+  if (acc.kind !== "carry" || e.live.usesOf(op.acc).length !== 1 || use?.kind !== "next" || more.length > 0) return false; // prettier-ignore
+  if (use.slot !== `${acc.loop}:${acc.slot}`) return false;
+  const state = e.buffer(op.acc);
+  e.out.add(`__bang_add(${state.name}, ${state.name}, ${d.name}, ${d.count});`);
+  e.joined.add(tile.id);
+  return true;
 }
 
 function addTo(e: MluEmission, d: Buffer, acc: number | undefined): void {

@@ -61,6 +61,8 @@ export class MluEmission {
   isAhead = false;
   /** Text of uniform tiles. */
   readonly uniforms = new Map<number, string>();
+  /** Products that are already where their loop carries them. */
+  readonly joined = new Set<number>();
   /** Broadcasts that the next op reads as what they repeat. */
   readonly deferred = new Set<number>();
   /** Loop variables that start at 0 or above. */
