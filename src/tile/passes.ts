@@ -7,6 +7,7 @@ import { CompileError } from "../base/errors.ts";
 import { capacityOf, type Chip, type Space } from "./chips/types.ts";
 import type { TileProgram, TileValue } from "./ir.ts";
 import { legaliseDTypes, type LegalProgram } from "./legality.ts";
+import { choosePipelines, noPipelines, printPipeline, type PipelinePlan } from "./pipeline.ts";
 import { opName, printProgram, printTile } from "./print.ts";
 import { assignMemorySpaces, type MemoryPlan, type Placement } from "./spaces.ts";
 import { verify } from "./verify.ts";
@@ -15,6 +16,7 @@ import { tilesOf } from "./walk.ts";
 /** A program on its way to a chip; `memory` is empty until spaces are assigned. */
 export interface Lowering extends LegalProgram {
   readonly chip: Chip;
+  readonly overlap: PipelinePlan;
   readonly memory: MemoryPlan;
 }
 
@@ -71,8 +73,17 @@ export const passes: readonly Pass[] = [
     },
   },
   {
+    name: "pipelineCopies",
+    run: (state) => ({ ...state, overlap: choosePipelines(state, state.chip, (p) => assignMemorySpaces(state, state.chip, p)) }), // prettier-ignore
+    print: ({ program, overlap }) => {
+      const tiles = byId(program);
+      const tile = (id: number): string => `%${id} ${opName(tiles.get(id)!.op)}`;
+      return [...overlap.pipelines.map((p) => printPipeline(p, tile)), ...overlap.notes, ""].join("\n");
+    },
+  },
+  {
     name: "assignMemorySpaces",
-    run: (state) => ({ ...state, memory: assignMemorySpaces(state, state.chip) }),
+    run: (state) => ({ ...state, memory: assignMemorySpaces(state, state.chip, state.overlap.pipelines) }),
     print: ({ program, memory }) => {
       const tiles = byId(program);
       return [
@@ -101,6 +112,7 @@ export function lower(program: TileProgram, chip: Chip, onStage: (pass: Pass, st
     casts: [],
     expansions: new Map(),
     assumptions: [],
+    overlap: noPipelines,
     memory: { placements: [], peakBytes: {}, workspaceBytes: 0 },
   };
   for (const pass of passes) {

@@ -11,6 +11,7 @@ import type { IndexExpr, TileValue, View } from "./ir.ts";
 import type { LegalProgram } from "./legality.ts";
 import { Homes } from "./homes.ts";
 import type { Range } from "./liveness.ts";
+import { extendedTiles, type Extended, type Pipeline } from "./pipeline.ts";
 import { bitsOf, dotBytes, roundUp, tileBytes } from "./padding.ts";
 import { scratchOf } from "./scratch.ts";
 import { operandsOf } from "./walk.ts";
@@ -41,11 +42,13 @@ class SpacePlanner extends Homes {
   private readonly legal: LegalProgram;
   private readonly requests: Request[] = [];
   private readonly groups = new Map<number, number[]>();
+  private readonly extended: ReadonlyMap<number, Extended>;
   private workspaceBytes = 0;
 
-  constructor(legal: LegalProgram, chip: Chip) {
+  constructor(legal: LegalProgram, chip: Chip, pipelines: readonly Pipeline[]) {
     super(legal, chip);
     this.legal = legal;
+    this.extended = extendedTiles(this, pipelines);
     for (const id of this.live.tiles.keys()) {
       const head = this.head(id);
       const group = this.groups.get(head);
@@ -118,6 +121,8 @@ class SpacePlanner extends Homes {
     // Elements of another size would be overwritten before they are read.
     const sameSize = operandsOf(tile).filter((x) => bitsOf(this.chip, this.tile(x).dtype) === bitsOf(this.chip, tile.dtype) && tileBytes(this.chip, space, { ...tile, dtype: this.tile(x).dtype }) === own); // prettier-ignore
     const reuses = inPlace && !isFilled ? sameSize.map((x) => `v${this.head(x)}`) : [];
+    const more = this.extended.get(id);
+    if (more) return this.ask(`v${id}`, id, "value", space, bytes * more.buffers, more.range);
     this.ask(`v${id}`, id, "value", space, bytes, range, reuses);
     if (this.sums.products.has(id) && this.throughWorkspace) this.workspaceBytes += own;
   }
@@ -208,4 +213,6 @@ function pack(requests: readonly Request[], chip: Chip): Omit<MemoryPlan, "works
   return { placements, peakBytes };
 }
 
-export const assignMemorySpaces = (legal: LegalProgram, chip: Chip): MemoryPlan => new SpacePlanner(legal, chip).run();
+/** `pipelines` say which tiles have two buffers, and until when. */
+export const assignMemorySpaces = (legal: LegalProgram, chip: Chip, pipelines: readonly Pipeline[] = []): MemoryPlan =>
+  new SpacePlanner(legal, chip, pipelines).run();

@@ -12,6 +12,7 @@ import type { CpuDevice } from "../cpu/cpu-device.ts";
 import { SYMBOL, Toolchain, type Compiler } from "../cpu/toolchain.ts";
 import type { BufferArg, DeviceBuffer, Executable, LaunchArg } from "../device.ts";
 import { HostDevice, type HostKernel } from "../host-device.ts";
+import type { RunCounters } from "./mlu/runtime.ts";
 import type { SimTarget } from "./targets.ts";
 import { parseReport } from "./violation.ts";
 
@@ -122,6 +123,11 @@ export class SimDevice extends HostDevice {
         .func(`int ${symbol}_run(const double*, const double*, int, const double*, void*, int)`) as SimKernel["enter"];
       return { ...source, enter };
     });
+  }
+
+  /** What the last launch did; undefined where the simulator does not count. */
+  get lastRun(): RunCounters | undefined {
+    return this.target.counters?.();
   }
 
   /** Throws SimulationError. */
