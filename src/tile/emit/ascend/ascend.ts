@@ -103,7 +103,7 @@ function emitCore(plan: Plan, name: "cube" | "vector", core: Core, handover: Han
   const [open, close] = [handover.open(name), handover.close(name)];
   if (open.length) out.add("// Slots between the cores; what a core reads is free to be written at first.", ...open);
   const grid: Node[] = [{ kind: "block", head: "for (int64_t pid = GetBlockIdx(); pid < gridX * gridY * gridZ; pid += GetBlockNum()) ", body: [...programIds(body), ...body], repeats: true, isGrid: true }]; // prettier-ignore
-  synchronise(grid, out);
+  synchronise(grid, out, plan.inOrder);
   if (close.length) out.add("// No flag is left behind.", ...close);
   return String(out);
 }

@@ -89,7 +89,7 @@ export class CubeCore {
     if (!isPadded && partial.length === 0) return;
     const fill = fillZero(l1, (l1.to - l1.from) / 32);
     if (isPadded) return this.steps.lines([fill], [touch("MTE2", l1, true)]);
-    const body = this.plan.scalars.scoped(() => this.steps.lines([fill, "PipeBarrier<PIPE_MTE2>();"], [touch("MTE2", l1, true)])); // prettier-ignore
+    const body = this.plan.scalars.scoped(() => this.steps.lines([fill, "PipeBarrier<PIPE_MTE2>();"], [touch("MTE2", l1, true)], "MTE2")); // prettier-ignore
     this.steps.nodes.push({ kind: "block", head: `if (${partial.join(" || ")}) `, body, repeats: false });
   }
 
@@ -126,11 +126,11 @@ export class CubeCore {
     const slot = this.handover.toCube(root, operand.rows, operand.cols, operand.dtype);
     this.steps.comment(`${this.plan.nameOf(root)} from the vector core`);
     this.clear(root, operand, []);
-    this.handover.wait(this.steps, slot.ready);
+    this.handover.wait(this.steps, slot, "ready");
     const row = operand.cols > 1 ? [this.wholeRun(operand.cols, 1, 1)] : [];
     const rows = operand.rows > 1 ? [this.wholeRun(operand.rows, operand.cols, 1)] : [];
     this.copy({ root, operand, source: slot.name, device: "0", rest: rows, row: row[0], guards: [], pitch: 1 }, { pipe: "MTE2", isWrite: false, memory: DEVICE + slot.name, from: 0, to: 1 }); // prettier-ignore
-    this.handover.set(this.steps, slot.free, "MTE2");
+    this.handover.set(this.steps, slot, "free", "MTE2");
   }
   private wholeRun(extent: number, stride: number, inner: number): Run {
     const constant = (value: number): IndexExpr => ({ kind: "const", value });
@@ -227,7 +227,9 @@ export class CubeCore {
     // One row alone would be taken for a vector.
     const lines = [`Mmad(${l0c.text}, ${l0a.text}, ${l0b.text}, MmadParams(${m === 1 ? 16 : m}, ${n}, ${k}, 0, false, ${isNew}));`]; // prettier-ignore
     if (flag) lines.push(`${flag} = false;`);
-    this.steps.lines(lines, [touch("M", l0a, false), touch("M", l0b, false), touch("M", l0c, true)]);
+    // From ten fractals on a product is complete before the next one needs it.
+    const settles = (m16 / 16) * (n16 / 16) >= 10 ? "M" : undefined;
+    this.steps.lines(lines, [touch("M", l0a, false), touch("M", l0b, false), touch("M", l0c, true)], settles);
   }
   private isBlocked(id: number): boolean {
     return operandOf(this.plan, this.plan.homes.root(id))!.isBlocked;
@@ -255,9 +257,9 @@ export class CubeCore {
     const slot = this.handover.toVector(id, m, n, l0c.dtype);
     this.steps.comment(`${this.plan.nameOf(id)} to the vector core`);
     this.zeroIfNew(id);
-    this.handover.wait(this.steps, slot.free);
+    this.handover.wait(this.steps, slot, "free");
     this.steps.lines([this.fixpipe(l0c, m, slot.name, "0", l0c.dtype, String(m), String(n), "0", String(n))], [touch("FIX", l0c, false), { pipe: "FIX", isWrite: true, memory: DEVICE + slot.name, from: 0, to: 1 }]); // prettier-ignore
-    this.handover.set(this.steps, slot.ready, "FIX");
+    this.handover.set(this.steps, slot, "ready", "FIX");
   }
 
   store(stmt: Extract<Stmt, { kind: "store" }>, statement: number): void {

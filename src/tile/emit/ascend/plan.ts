@@ -10,6 +10,7 @@ import type { Lowering } from "../../passes.ts";
 import { opName } from "../../print.ts";
 import type { Placement } from "../../spaces.ts";
 import { loopStartsOf } from "../../walk.ts";
+import type { Pipe } from "./code.ts";
 import { Scalars } from "./scalars.ts";
 
 /** Parts that a tile has one of, however long they live. */
@@ -52,6 +53,10 @@ export class Plan {
     return this.lowering.expansions.get(tile)?.tiles ?? 0;
   }
 
+  /** Pipes whose instructions complete in order: the vector unit of architecture 3510. */
+  get inOrder(): ReadonlySet<Pipe> {
+    return new Set(this.lowering.chip.arch.matrix.vectorPath === "direct" ? ["V"] : []);
+  }
   nameOf(id: number): string {
     const { op } = this.homes.tile(this.homes.head(id));
     const base = op.kind === "load" || op.kind === "gather" ? op.view.buffer : op.kind === "carry" ? "sum" : opName(op);

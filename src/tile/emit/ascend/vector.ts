@@ -123,9 +123,9 @@ export class VectorCore {
     const rows = this.rows(tile.id);
     const { pitch } = rows;
     this.steps.clearPadding(dst, rows, roundUp(rows.length, 32 / dtypes[tile.dtype].size));
-    this.handover.wait(this.steps, slot.ready);
+    this.handover.wait(this.steps, slot, "ready");
     this.steps.lines([`DataCopyPad(${dst.text}, ${slot.name}, ${blocks(n === 1 ? 1 : m, n === 1 ? m : n, pitch, tile.dtype, true)}, DataCopyPadExtParams<${typeNames[tile.dtype]}>{false, 0, 0, 0});`], [touch("MTE2", dst, true)]); // prettier-ignore
-    this.handover.set(this.steps, slot.free, "MTE2");
+    this.handover.set(this.steps, slot, "free", "MTE2");
     if (tile.op.kind !== "dot" || homes.isProduct(tile.id) || tile.op.acc === undefined) return;
     const { acc } = tile.op;
     if (this.isUniform(acc))
@@ -143,10 +143,10 @@ export class VectorCore {
     const src = this.buf(id);
     const { pitch } = this.rows(id);
     this.steps.comment(`${this.plan.nameOf(id)} to the cube core`);
-    this.handover.wait(this.steps, slot.free);
+    this.handover.wait(this.steps, slot, "free");
     const words = dtype === "bf16" ? asLanes16(src) : src;
     this.steps.lines([`DataCopyPad(${slot.name}, ${words.text}, ${blocks(cols === 1 ? 1 : rows, cols === 1 ? rows : cols, pitch, dtype, false)});`], [touch("MTE3", src, false)]); // prettier-ignore
-    this.handover.set(this.steps, slot.ready, "MTE3");
+    this.handover.set(this.steps, slot, "ready", "MTE3");
   }
 
   private compute(tile: TileValue): void {
