@@ -25,13 +25,22 @@ export class SimulationError extends DeviceError {
   }
 }
 
+const fieldsOf = (report: string): Map<string, string> => new Map(report.split("\n").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)])); // prettier-ignore
+
+/** What engine/launch.h writes of a run that broke no rule. */
+export function parseFigures(report: string): { makespan: number; work: number; syncs: number } {
+  const fields = fieldsOf(report);
+  const number = (name: string): number => Number(fields.get(name) ?? 0);
+  return { makespan: number("makespan"), work: number("work"), syncs: number("syncs") };
+}
+
 /** `names` are those of the arguments, `source` the text whose lines the report counts. */
 export function parseReport(
   report: string,
   kernel: { readonly name: string; readonly source: string; readonly args: readonly string[] },
   backend: string,
 ): SimulationError {
-  const fields = new Map(report.split("\n").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)])); // prettier-ignore
+  const fields = fieldsOf(report);
   const line = Number(fields.get("line") ?? 0);
   const text = kernel.source.split("\n")[line - 1]?.trim();
   const stage = text === undefined ? "whole kernel" : `line ${line}: ${text}`;

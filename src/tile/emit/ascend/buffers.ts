@@ -36,6 +36,8 @@ export const asLanes16 = (b: Buf): Buf => ({ ...b, dtype: "bf16", text: `${b.tex
 /** The same bytes as integers of the same width: a copy of them keeps every bit. */
 export const asIntegers = (b: Buf): Buf => (dtypes[b.dtype].size === 4 ? as(b, "i32") : { ...b, text: `${b.text}.ReinterpretCast<int16_t>()` }); // prettier-ignore
 
+/** Both halves of a place, seen from outside of the loop that takes them by turns. */
+export const wholeOf = ({ slots, ...b }: Buf): Buf => (slots ? { ...b, text: `${b.text}_both`, to: b.to + slots.pitch } : b); // prettier-ignore
 export const at = (b: Buf, index: string): Buf => (index === "0" ? b : { ...b, text: `${b.text}[${index}]` });
 export const touch = (pipe: Pipe, b: Buf, isWrite: boolean): Access => ({ pipe, isWrite, memory: b.memory, from: b.from, to: b.to, slots: b.slots }); // prettier-ignore
 

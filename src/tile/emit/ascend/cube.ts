@@ -9,10 +9,11 @@ import { dtypes, type DType } from "../../../base/dtype.ts";
 import { boxOf } from "../../boxes.ts";
 import type { IndexExpr, Stmt, TileOp, TileValue, View } from "../../ir.ts";
 import { roundUp } from "../../padding.ts";
-import { at, touch, typeNames, type Buf } from "./buffers.ts";
+import { at, touch, typeNames, wholeOf, type Buf } from "./buffers.ts";
 import { DEVICE, type Access } from "./code.ts";
 import type { Handover } from "./handover.ts";
 import { operandOf, type Operand } from "./operands.ts";
+import { Places } from "./places.ts";
 import type { Plan } from "./plan.ts";
 import { bin, offsetOf } from "./scalars.ts";
 import { Steps } from "./steps.ts";
@@ -25,7 +26,7 @@ export class CubeCore {
   private readonly plan: Plan;
   private readonly steps: Steps;
   private readonly handover: Handover;
-  readonly declarations = new Map<string, string>();
+  readonly places = new Places();
 
   constructor(plan: Plan, handover: Handover) {
     this.plan = plan;
@@ -37,10 +38,7 @@ export class CubeCore {
     return this.plan.homes.tile(id);
   }
   private declare(tile: number, part: string, position: string, dtype: DType): Buf {
-    const p = this.plan.placement(tile, part);
-    const name = `${this.plan.nameOf(tile)}_${part}`;
-    this.declarations.set(name, `LocalTensor<${typeNames[dtype]}> ${name}(TPosition::${position}, ${p.offset}, ${p.bytes / dtypes[dtype].size});`); // prettier-ignore
-    return { text: name, dtype, memory: p.space, from: p.offset, to: p.offset + p.bytes };
+    return this.places.declare(`${this.plan.nameOf(tile)}_${part}`, position, this.plan.placement(tile, part), dtype);
   }
   private operandBuf(root: number): Buf {
     return this.declare(root, "operand", "A1", this.tile(root).dtype);
@@ -147,7 +145,7 @@ export class CubeCore {
     const cell = sums.cellOf(id);
     if (cell === undefined || !sums.cell(cell).some((x) => live.tiles.get(x)!.op.kind === "carry")) return undefined;
     const name = `${this.plan.nameOf(cell)}_isNew`;
-    this.declarations.set(name, `bool ${name} = true;`);
+    this.places.declarations.set(name, `bool ${name} = true;`);
     return name;
   }
   /** A sum of products begins. */
@@ -171,8 +169,8 @@ export class CubeCore {
     const [m, n] = dot.shape as [number, number];
     const [m16, n16] = [roundUp(m, FRACTAL_ROWS), roundUp(n, FRACTAL_ROWS)];
     const body = this.plan.scalars.scoped(() => {
-      const l0a = this.declare(dot.id, "left", "A2", dtype);
-      const l0b = this.declare(dot.id, "right", "B2", dtype);
+      // Outside of the loop whose turns take their halves.
+      const [l0a, l0b] = [wholeOf(this.declare(dot.id, "left", "A2", dtype)), wholeOf(this.declare(dot.id, "right", "B2", dtype))]; // prettier-ignore
       for (const [l0, size] of [[l0a, m16], [l0b, n16]] as const) this.steps.lines([fillZero(l0, size / FRACTAL_ROWS)], [touch("MTE1", l0, true)]); // prettier-ignore
       const l0c = this.product(product);
       this.steps.lines([`Mmad(${l0c.text}, ${l0a.text}, ${l0b.text}, MmadParams(${m16}, ${n16}, ${32 / dtypes[dtype].size}, 0, false, true));`], [touch("M", l0a, false), touch("M", l0b, false), touch("M", l0c, true)]); // prettier-ignore

@@ -41,6 +41,8 @@ export interface Sync {
   readonly barriers: ReadonlyMap<Step, readonly Pipe[]> | undefined;
   /** Steps before which all pipes meet. */
   readonly meetings: ReadonlySet<Step>;
+  /** Flags that are the same as another one: they have its id. */
+  readonly twins: ReadonlyMap<Edge, Edge>;
 }
 
 /**
@@ -57,9 +59,10 @@ const ALL = 127;
 const learners = (pipe: Pipe): number => (pipe === "S" ? ALL : pipeBits[pipe]);
 
 const overlap = (a: Access, b: Access, shift = 0): boolean => a.from < b.to + shift && b.from + shift < a.to;
+const endOf = ({ to, slots }: Access): number => to + (slots?.pitch ?? 0);
 /** Two slots of one place do not meet; for everything else such a place is both. */
 function conflicts(a: Access, b: Access): "same turn" | "any" | undefined {
-  if (a.memory !== b.memory || !(a.isWrite || b.isWrite)) return undefined;
+  if (a.memory !== b.memory || !(a.isWrite || b.isWrite) || a.from >= endOf(b) || b.from >= endOf(a)) return undefined;
   const [s, t] = [a.slots, b.slots];
   if (s && t && s.loop === t.loop && s.base === t.base) return overlap(a, b) ? "same turn" : undefined;
   const shifts = [0, ...(t ? [t.pitch] : [])].flatMap((x) => [x, ...(s ? [x - s.pitch] : [])]);
@@ -161,6 +164,8 @@ class Walk {
   private readonly crossings: readonly string[];
   private readonly sets = new Map<List, Map<number, number[]>>();
   private readonly waits = new Map<List, Map<number, number[]>>();
+  /** Of each flag, the number of the one whose id it has. */
+  private readonly names: readonly number[];
   private clock = 0;
   private numWords = 0;
 
@@ -179,6 +184,7 @@ class Walk {
       }
     }
     this.numKeys = this.pipeOf.length;
+    this.names = sync.edges.map((e, i) => (sync.twins.has(e) ? sync.edges.indexOf(sync.twins.get(e)!) : i));
     this.crossings = [...new Set(code.steps.length ? crossingsOf(code.top) : [])];
   }
   private addKey(pipe: Pipe, loop: string | undefined): void {
@@ -270,7 +276,7 @@ class Walk {
 
   // ---- flags ----
   private keyOf(edge: number): number {
-    return 2 * (this.code.accesses.length + edge);
+    return 2 * (this.code.accesses.length + this.names[edge]!);
   }
   private set(state: State, edge: number): void {
     const e = this.sync.edges[edge]!;

@@ -9,6 +9,7 @@ import { assert } from "../../../base/errors.ts";
 import { LineWriter } from "../c-like/line-writer.ts";
 import type { Node, Pipe } from "./code.ts";
 import { isBack, Order, type Edge, type Finding, type List, type Step, type Sync } from "./order.ts";
+import { slotOf } from "./places.ts";
 
 /** Ids that programs may use of each event; 6 and 7 are the tool chain's. */
 const NUM_EVENTS = 6;
@@ -41,6 +42,8 @@ class Synchroniser {
   private edges: Edge[] = [];
   private readonly barriers = new Map<Step, Pipe[]>();
   private readonly meetings = new Set<Step>();
+  /** Flags that share the id of another. */
+  private readonly twins = new Map<Edge, Edge>();
 
   constructor(order: Order) {
     this.order = order;
@@ -58,7 +61,7 @@ class Synchroniser {
   barriersAt = (step: Step): readonly Pipe[] => this.barriers.get(step) ?? [];
   meetsAt = (step: Step): boolean => this.meetings.has(step);
   private get flags(): Sync {
-    return { edges: this.edges, meetings: this.meetings, barriers: undefined };
+    return { edges: this.edges, meetings: this.meetings, twins: this.twins, barriers: undefined };
   }
 
   /** Flags that are missing, until none is. */
@@ -76,7 +79,8 @@ class Synchroniser {
   }
   /** Drops what the rest implies. */
   private prune(): void {
-    for (const step of [...this.meetings]) {
+    const meetings = [...this.meetings];
+    for (const step of meetings) {
       this.meetings.delete(step);
       if (!this.order.isOrdered(this.flags)) this.meetings.add(step);
     }
@@ -115,27 +119,53 @@ class Synchroniser {
     this.meetings.add(edge.list.steps[edge.before]!);
   }
 
-  /** First ids of the flags; where an event has too few, flags of a list join, and what is still too much is a meeting. */
+  /** First ids of the flags. Where an event has too few, flags of a list join, then those that cannot meet share one. */
   private number(): Map<Edge, number> {
-    const tooMany = (): string | undefined => [...used(this.edges)].find(([, n]) => n > NUM_EVENTS)?.[0];
-    for (let event = tooMany(); event !== undefined; event = tooMany()) {
-      const joined = merged(this.edges, (e) => eventOf(e) === event);
-      if (joined.length < this.edges.length) this.edges = joined;
-      else {
-        const last = this.edges.findLast((e) => eventOf(e) === event)!;
-        this.edges = this.edges.filter((e) => e !== last);
-        this.meet(last);
-      }
-      this.separate();
+    const crowded = [...used(this.edges)].filter(([, n]) => n > NUM_EVENTS).map(([event]) => event);
+    for (const event of crowded) {
+      this.edges = merged(this.edges, (e) => eventOf(e) === event);
+      this.share(event);
     }
     const next = new Map<string, number>();
-    return new Map(
-      this.edges.map((e) => {
-        const id = next.get(eventOf(e)) ?? 0;
-        next.set(eventOf(e), id + idsOf(e));
-        return [e, id];
-      }),
-    );
+    const ids = new Map<Edge, number>();
+    for (const e of this.edges) {
+      if (this.twins.has(e)) continue;
+      const id = next.get(eventOf(e)) ?? 0;
+      next.set(eventOf(e), id + idsOf(e));
+      ids.set(e, id);
+    }
+    for (const [e, twin] of this.twins) ids.set(e, ids.get(twin)!);
+    return ids;
+  }
+  /** Ids for the flags of an event, those with one turn after the rest; a flag for which none is free is a meeting. */
+  private share(event: string): void {
+    const mine = this.edges.filter((e) => eventOf(e) === event);
+    const isLasting = (e: Edge): boolean => isBack(e) || e.loop !== undefined;
+    const position = (e: Edge): number => e.list.steps[e.after]!.first;
+    const ordered = [...mine.filter(isLasting), ...mine.filter((e) => !isLasting(e)).toSorted((a, b) => position(a) - position(b))]; // prettier-ignore
+    let numIds = 0;
+    /** Flags whose ids may be taken again, least recently used first. */
+    let names: Edge[] = [];
+    for (const e of ordered) {
+      if (numIds + idsOf(e) <= NUM_EVENTS) {
+        numIds += idsOf(e);
+        if (!isLasting(e)) names.push(e);
+        continue;
+      }
+      const name = isLasting(e) ? undefined : names.find((n) => this.canShare(e, n));
+      if (name) names = [...names.filter((n) => n !== name), name];
+      else {
+        this.twins.delete(e);
+        this.edges = this.edges.filter((x) => x !== e);
+        this.meet(e);
+      }
+    }
+  }
+  private canShare(e: Edge, name: Edge): boolean {
+    this.twins.set(e, name);
+    if (!this.order.check(this.flags).some((f) => f.kind === "flag")) return true;
+    this.twins.delete(e);
+    return false;
   }
 }
 
@@ -153,8 +183,6 @@ function merged(edges: readonly Edge[], isMergeable: (e: Edge) => boolean): Edge
 }
 
 const flag = (verb: "Set" | "Wait", e: Edge, id: string): string => `${verb}Flag<HardEvent::${eventOf(e)}>(${id});`;
-export const halfOf = (loop: string): string => (loop === "grid" ? "half" : `half${loop}`);
-export const turnOf = (loop: string): string => (loop === "grid" ? "turn" : `turn${loop}`);
 
 class Writer {
   private readonly sync: Synchroniser;
@@ -178,7 +206,7 @@ class Writer {
   private id(e: Edge): string {
     const first = this.ids.get(e)!;
     if (e.loop === undefined) return `EVENT_ID${first}`;
-    return first === 0 ? halfOf(e.loop) : `${first} + ${halfOf(e.loop)}`;
+    return first === 0 ? slotOf(e.loop) : `${first} + ${slotOf(e.loop)}`;
   }
   private list(list: List, edges: readonly Edge[]): void {
     const here = edges.filter((e) => e.list === list);

@@ -66,6 +66,8 @@ struct Checked {
   sim::Spans spans;
   /** Parts of what it reads that were last written through a tensor that overlaps the one it reads through. */
   std::vector<sim::Span> foreign;
+  /** Units of time, where bytes do not tell. */
+  double cost = 0;
 };
 template <class T>
 std::string rangeOf(const LocalTensor<T>& t, u64 offset, u64 bytes) {
@@ -154,7 +156,7 @@ void issueOn(pipe_t pipe, Checked& k, F&& run) {
   const bool onCube = pipe == PIPE_M || pipe == PIPE_MTE1 || pipe == PIPE_FIX;
   if (onCube && !c.isCube) sim::fail("core-kind", k.at, "", sim::format("%s runs on the cube core only", k.op));
   if (pipe == PIPE_V && c.isCube) sim::fail("core-kind", k.at, "", sim::format("%s runs on a vector core only", k.op));
-  if (k.foreign.empty()) c.issue(pipe, k.op, k.at, k.spans, std::forward<F>(run));
+  if (k.foreign.empty()) c.issue(pipe, k.op, k.at, k.spans, std::forward<F>(run), k.cost);
   else c.issue(pipe, k.op, k.at, k.spans, [run, foreign = k.foreign, spans = k.spans]() mutable { runTainted(foreign, spans, run); });
 }
 
