@@ -5,6 +5,7 @@
  */
 import { CompileError } from "../base/errors.ts";
 import { capacityOf, type Chip, type Space } from "./chips/types.ts";
+import { doubleBuffer } from "./double-buffer.ts";
 import type { TileProgram, TileValue } from "./ir.ts";
 import { legaliseDTypes, type LegalProgram } from "./legality.ts";
 import { choosePipelines, noPipelines, printPipeline, type PipelinePlan } from "./pipeline.ts";
@@ -94,6 +95,18 @@ export const passes: readonly Pass[] = [
     },
   },
   {
+    name: "doubleBuffer",
+    run: (state) => ({ ...state, memory: doubleBuffer(state, state.chip, state.overlap.pipelines) }),
+    print: ({ program, memory }) => {
+      const tiles = byId(program);
+      return [
+        ...memory.buffering.map((b) => `${b.space} ${b.refusal === undefined ? "two" : "one"} of ${b.bytes} in turns of ${b.turns === "grid" ? "the grid" : `loop ${b.turns}`}: %${b.tile} ${opName(tiles.get(b.tile)!.op)} ${b.part}${b.refusal === undefined ? "" : `  # ${b.refusal}`}`), // prettier-ignore
+        ...memory.placements.filter((p) => p.turns !== undefined).map((p) => `${p.space} ${p.offset}..${p.offset + p.bytes} live ${p.from}..${p.to} ${nameOf(tiles, p)}`), // prettier-ignore
+        "",
+      ].join("\n");
+    },
+  },
+  {
     name: "checkCapacity",
     run: checkCapacity,
     print: ({ chip, memory }) =>
@@ -113,7 +126,7 @@ export function lower(program: TileProgram, chip: Chip, onStage: (pass: Pass, st
     expansions: new Map(),
     assumptions: [],
     overlap: noPipelines,
-    memory: { placements: [], peakBytes: {}, workspaceBytes: 0 },
+    memory: { placements: [], peakBytes: {}, workspaceBytes: 0, buffering: [] },
   };
   for (const pass of passes) {
     state = pass.run(state);

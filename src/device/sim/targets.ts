@@ -9,7 +9,7 @@ import { spaceOf, type AscendSpace, type Chip, type ChipName, type Figure } from
 import { emitAscend } from "../../tile/emit/ascend/ascend.ts";
 import { emitMlu } from "../../tile/emit/mlu.ts";
 import type { TileProgram } from "../../tile/ir.ts";
-import { mluCounters, mluRuntime, type RunCounters } from "./mlu/runtime.ts";
+import { mluRuntime } from "./mlu/runtime.ts";
 
 /** What an emitter hands over: a function `symbol` that runs a share of the grid on every block. */
 export interface EmittedKernel {
@@ -31,8 +31,6 @@ export interface SimTarget {
   readonly kinds: Readonly<Record<string, number>>;
   /** Blocks to start for a grid of so many programs. */
   readonly numBlocks: (kind: string, numPrograms: number) => number;
-  /** What the last launch did, where the simulator counts. */
-  readonly counters?: () => RunCounters;
 }
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -81,7 +79,6 @@ function mlu(name: ChipName, arch: number): SimTarget {
       return [`-D__BANG_ARCH__=${arch}`, "-Wl,--no-as-needed", mluRuntime()];
     },
     kinds: mluKinds,
-    counters: mluCounters,
     numBlocks: (_kind, numPrograms) => Math.min(numPrograms, cores),
   };
 }

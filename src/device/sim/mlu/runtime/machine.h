@@ -111,7 +111,7 @@ struct Config {
 
 /// What the ops did, for cost models.
 struct Counters {
-  int64_t bytes_in = 0, bytes_out = 0, bytes_moved = 0, vector_elements = 0, multiply_adds = 0;
+  int64_t bytes_in = 0, bytes_out = 0;
   /// When the last core is done, by `spend`.
   int64_t makespan = 0;
 };
