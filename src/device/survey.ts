@@ -11,7 +11,7 @@ import { ascendProbes } from "./ascend/probes.ts";
 import type { ChipDevice } from "./driver/chip-device.ts";
 import { findLibrary, type LibraryPlace } from "./driver/library.ts";
 import { versionOf } from "./driver/offline.ts";
-import { runProbe, type Probe, type ProbeReport } from "./driver/probes.ts";
+import { runProbes, type Probe, type ProbeReport } from "./driver/probes.ts";
 import { findCncc } from "./mlu/compiler.ts";
 import { cndrvPlace, cnrtcPlace, cnrtPlace } from "./mlu/ffi.ts";
 import { mluDevices, mluLibrary, openMlu } from "./mlu/mlu-device.ts";
@@ -111,7 +111,7 @@ function survey(vendor: Vendor): ChipSurvey {
 function probe(vendor: Vendor, index: number, onProblem: (text: string) => void): ProbeReport[] {
   try {
     const device = vendor.open(index);
-    const reports = vendor.probes.map((p) => runProbe(device, p));
+    const reports = runProbes(device, vendor.probes);
     for (const { name, outcome, isFine } of reports) if (!isFine) onProblem(`${name}: ${outcome}`);
     device.dispose();
     return reports;

@@ -49,6 +49,8 @@ export abstract class ChipDevice implements Device {
   readonly cores: Cores;
   private readonly binaries: KernelBinaries;
   private readonly pool = new Map<number, number[]>();
+  /** All memory that the vendor's library handed out, in use or in the pool. */
+  private readonly owned = new Set<number>();
   private readonly args = new ArgBlock();
   private recording: (() => void)[] | undefined;
 
@@ -82,6 +84,7 @@ export abstract class ChipDevice implements Device {
       address = this.allocate(size);
     }
     if (address === undefined) throw new CapacityError(`alloc: ${size} bytes refused by ${this.properties.name}`);
+    this.owned.add(address);
     return address;
   }
   free(buffer: DeviceBuffer): void {
@@ -95,8 +98,12 @@ export abstract class ChipDevice implements Device {
   }
   private emptyPool(): void {
     this.synchronize();
-    for (const list of this.pool.values()) for (const address of list) this.release(address);
+    for (const list of this.pool.values()) for (const address of list) this.drop(address);
     this.pool.clear();
+  }
+  private drop(address: number): void {
+    this.release(address);
+    this.owned.delete(address);
   }
 
   copyIn(dst: DeviceBuffer, dstOffset: number, src: ArrayBufferView): void {
@@ -137,7 +144,9 @@ export abstract class ChipDevice implements Device {
       verify(program);
       return target.emit(program, SYMBOL, target.chip);
     });
-    const kernels = this.buildSources(emitted.map(({ source, kind }, i) => ({ name: programs[i]!.name, source, kind })));
+    const kernels = this.buildSources(
+      emitted.map(({ source, kind }, i) => ({ name: programs[i]!.name, source, kind })),
+    );
     return programs.map((program, i) => ({ program, kernel: kernels[i]!, workspaceBytesPerBlock: emitted[i]!.workspaceBytesPerBlock })); // prettier-ignore
   }
   /** Kernels in the chip's own language. */
@@ -189,8 +198,11 @@ export abstract class ChipDevice implements Device {
     for (const run of (graph as ChipGraph).steps) run();
   }
 
+  /** Buffers that are still in use go too. */
   dispose(): void {
-    this.emptyPool();
+    this.synchronize();
+    for (const address of this.owned) this.drop(address);
+    this.pool.clear();
     this.close();
     this.args.dispose();
   }

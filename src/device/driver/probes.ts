@@ -1,10 +1,10 @@
 /**
  * Small kernels whose results decide what no public document states. Each says what it decides and what every possible
  * result means; one whose meaning is not fine says that the emitted kernels are wrong on this device.
- * Main functions: `chipProbes` (those of every chip), `runProbe`. A chip's own are in its folder.
+ * Main functions: `chipProbes` (those of every chip), `runProbes`. A chip's own are in its folder.
  */
 import { f16FromBits } from "../../base/f16.ts";
-import { DeviceError } from "../../base/errors.ts";
+import { DeviceError, TesseraError } from "../../base/errors.ts";
 import { kernel } from "../../tile/builder.ts";
 import type { TileProgram } from "../../tile/ir.ts";
 import type { DeviceBuffer } from "../device.ts";
@@ -36,13 +36,29 @@ export interface ProbeReport {
   readonly isFine: boolean;
 }
 
-export function runProbe(device: ChipDevice, probe: Probe): ProbeReport {
+/** In order; their kernels are compiled together, unless one does not compile: then each says so itself. */
+export function runProbes(device: ChipDevice, probes: readonly Probe[]): ProbeReport[] {
+  try {
+    device.build(probes.flatMap(({ source }) => ("program" in source ? [source.program] : [])));
+    device.buildSources(probes.flatMap(({ source }) => ("text" in source ? [source.text] : [])));
+  } catch (error) {
+    if (!(error instanceof TesseraError)) throw error;
+  }
+  return probes.map((probe) => runProbe(device, probe));
+}
+
+function runProbe(device: ChipDevice, probe: Probe): ProbeReport {
   const { name, decides, refusal } = probe;
   try {
     const out = resultOf(device, probe);
     const outcome = probe.outcomes.find(({ holds }) => holds(out));
     if (outcome) return { name, decides, outcome: outcome.says, isFine: outcome.isFine };
-    return { name, decides, outcome: `none of the expected results: ${out.slice(0, 8).join(", ")}, ...`, isFine: false };
+    return {
+      name,
+      decides,
+      outcome: `none of the expected results: ${out.slice(0, 8).join(", ")}, ...`,
+      isFine: false,
+    };
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     const isExpected = refusal !== undefined && error instanceof DeviceError;
@@ -78,7 +94,10 @@ function resultOf(device: ChipDevice, { source, inputs, output }: Probe): Float3
 }
 
 const upTo = (count: number, at: (i: number) => number): Float32Array => Float32Array.from({ length: count }, (_, i) => at(i)); // prettier-ignore
-const equals = (want: readonly number[]) => (out: Float32Array): boolean => want.every((w, i) => Object.is(out[i], w));
+const equals =
+  (want: readonly number[]) =>
+  (out: Float32Array): boolean =>
+    want.every((w, i) => Object.is(out[i], w));
 
 const addOne = kernel("probe_launch", (k) => {
   const [x, y] = [k.view(k.buffer("x0", "f32"), [64]), k.view(k.buffer("y", "f32", "out"), [64])];
@@ -122,7 +141,11 @@ export const chipProbes: readonly Probe[] = [
     output: { count: 64, dtype: "f16" },
     outcomes: [
       { says: "to nearest, ties to even; too large is infinity", holds: equals([1, 1 + 2 ** -9, -1, Infinity]), isFine: true }, // prettier-ignore
-      { says: "to nearest, ties to even; too large is 65504", holds: equals([1, 1 + 2 ** -9, -1, 65504]), isFine: true },
+      {
+        says: "to nearest, ties to even; too large is 65504",
+        holds: equals([1, 1 + 2 ** -9, -1, 65504]),
+        isFine: true,
+      },
       { says: "ties away from zero", holds: equals([1 + 2 ** -10, 1 + 2 ** -9, -1 - 2 ** -10]), isFine: false },
       { says: "towards zero", holds: equals([1, 1 + 2 ** -10, -1]), isFine: false },
     ],

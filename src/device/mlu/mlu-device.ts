@@ -135,7 +135,10 @@ export class MluDevice extends ChipDevice {
     const known = this.modules.get(path);
     if (known !== undefined) return known;
     const module: Out = [0];
-    this.library.checkDriver("cnModuleLoadFatBinary", this.library.drv.cnModuleLoadFatBinary(readFileSync(path), module));
+    this.library.checkDriver(
+      "cnModuleLoadFatBinary",
+      this.library.drv.cnModuleLoadFatBinary(readFileSync(path), module),
+    );
     this.modules.set(path, module[0]);
     return module[0];
   }

@@ -49,7 +49,10 @@ END { flush() }
 `;
 
 /** `sim` is the simulator, e.g. sim:ascend-910b; fast leaves its checks out. */
-export function mockVendors(sims: { ascend: keyof typeof simTargets; mlu: keyof typeof simTargets }, isFast: boolean): MockVendors {
+export function mockVendors(
+  sims: { ascend: keyof typeof simTargets; mlu: keyof typeof simTargets },
+  isFast: boolean,
+): MockVendors {
   const compiler = findCompiler()!;
   const toolchain = new Toolchain(compiler, { folders: [here], header: "vendor.h" });
   const build = (name: string, links: readonly string[] = []): string =>
@@ -88,7 +91,13 @@ export function mockVendors(sims: { ascend: keyof typeof simTargets; mlu: keyof 
   };
   // Which chip is compiled for shows in the source.
   const branch = (sim: keyof typeof simTargets): string => `  ${compile(sim)}`;
-  script(join(root, "compile"), [`if grep -q kernel_operator.h "$1"; then`, branch(sims.ascend), "else", branch(sims.mlu), "fi"]);
+  script(join(root, "compile"), [
+    `if grep -q kernel_operator.h "$1"; then`,
+    branch(sims.ascend),
+    "else",
+    branch(sims.mlu),
+    "fi",
+  ]);
   const offline = (name: string, option: string, link: string): void =>
     script(join(bin, name), [
       `[ "$1" = --version ] && { echo "mock ${name} 1.0"; exit 0; }`,
