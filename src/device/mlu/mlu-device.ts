@@ -23,13 +23,16 @@ export interface MluLibrary {
   readonly version: string;
 }
 
+/** CNRT hands on what the driver says of a kernel, in the driver's codes; where both have a name, its own counts. */
+const runtimeErrors = { ...cnErrors, ...cnrtErrors };
+
 let opened: MluLibrary | undefined;
 
 export function mluLibrary(): MluLibrary {
   if (opened) return opened;
   const rt = requireLibrary(cnrtPlace, cnrt);
   const drv = requireLibrary(cndrvPlace, cndrv);
-  const check = checker({ backend: "mlu", success: "cnrtSuccess", names: cnrtErrors, describe: (code) => rt.cnrtGetErrorStr?.(code) }); // prettier-ignore
+  const check = checker({ backend: "mlu", success: "cnrtSuccess", names: runtimeErrors, describe: (code) => rt.cnrtGetErrorStr?.(code) }); // prettier-ignore
   const checkDriver = checker({ backend: "mlu", success: "CN_SUCCESS", names: cnErrors });
   checkDriver("cnInit", drv.cnInit(0));
   const [major, minor, patch]: [Out, Out, Out] = [[0], [0], [0]];
