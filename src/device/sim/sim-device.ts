@@ -45,6 +45,13 @@ export interface RunOptions extends Partial<SimOptions> {
   readonly workspaceArg?: number;
 }
 
+/** Of device memory, by the copies of one checked launch. */
+export interface SimCounters {
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly scalarReads: number;
+}
+
 const REPORT_BYTES = 2048;
 /** Hidden symbols, since many libraries with the same headers live in one process. */
 const flags = ["-std=gnu++20", "-O1", "-fvisibility=hidden", "-fno-gnu-unique", "-ffp-contract=off", "-lm"];
@@ -59,6 +66,8 @@ export class SimDevice extends HostDevice {
   private readonly memory: CpuDevice;
   private readonly flags: readonly string[];
   private readonly report = new Uint8Array(REPORT_BYTES);
+  /** Of the last launch. */
+  counters: SimCounters = { bytesIn: 0, bytesOut: 0, scalarReads: 0 };
 
   constructor(
     name: string,
@@ -132,9 +141,11 @@ export class SimDevice extends HostDevice {
     const kind = this.target.kinds[kernel.kind];
     if (kind === undefined) throw new DeviceError(`${kernel.name}: expected a kind of ${Object.keys(this.target.kinds).join(", ")}, got "${kernel.kind}"`, { backend: this.properties.name }); // prettier-ignore
     const launch = Float64Array.of(numBlocks, kind, seed, reportRaces ? 1 : 0, autoSync ? 1 : 0, workspaceArg);
-    if (kernel.enter(words, sizes, args.length, launch, this.report, REPORT_BYTES) === 0) return;
+    const failed = kernel.enter(words, sizes, args.length, launch, this.report, REPORT_BYTES) !== 0;
     const text = Buffer.from(this.report.subarray(0, this.report.indexOf(0))).toString("utf8");
-    throw parseReport(text, kernel, this.properties.name);
+    if (failed) throw parseReport(text, kernel, this.properties.name);
+    const [bytesIn = 0, bytesOut = 0, scalarReads = 0] = text.split(" ").map(Number);
+    this.counters = { bytesIn, bytesOut, scalarReads };
   }
 }
 

@@ -24,6 +24,11 @@ struct Launch {
   int workspaceArg = -1;
 };
 inline Launch current;
+/** Bytes that copies of the launch took from and gave to device memory, and what scalar code read; of a checked run. */
+struct Counters {
+  u64 bytesIn = 0, bytesOut = 0, scalarReads = 0;
+};
+inline Counters counters;
 
 /** The number under which stores of the scalar program are kept. */
 constexpr int SCALAR_STORES = MAX_PIPES - 1;

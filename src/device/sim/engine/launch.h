@@ -47,7 +47,7 @@ struct Host {
 
 /**
  * launch: blocks (0: a host function that launches), kind, seed, report races, vendor's automatic synchronisation, argument not yet written (or -1).
- * sizes: bytes behind a pointer argument, -1 for a number. Returns 1 and a report when a rule was broken.
+ * sizes: bytes behind a pointer argument, -1 for a number. Returns 1 and a report when a rule was broken, else 0 and the counters.
  */
 template <class... A>
 int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, int numArgs, const double* launch, char* report, int reportBytes) {
@@ -61,13 +61,18 @@ int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, 
     if (sizes[i] >= 0) regions.push_back({reinterpret_cast<u8*>(std::uintptr_t(words[i])), u64(sizes[i]), i});
   scheduler.report.clear();
   sites.clear();
+  counters = {};
   const auto body = bindWords(kernel, words, std::index_sequence_for<A...>{});
   given = regions;
   // Zero blocks: the function is of the host and launches kernels itself.
   if (current.numBlocks == 0) body();
   else launchCores(body, regions);
+  if (scheduler.report.empty()) {
+    std::snprintf(report, reportBytes, "%llu %llu %llu", (unsigned long long)counters.bytesIn, (unsigned long long)counters.bytesOut, (unsigned long long)counters.scalarReads);
+    return 0;
+  }
   std::snprintf(report, reportBytes, "%s", scheduler.report.c_str());
-  return scheduler.report.empty() ? 0 : 1;
+  return 1;
 }
 }  // namespace sim
 

@@ -230,6 +230,7 @@ u8* globalSpan(Checked& k, const GlobalTensor<T>& t, std::int64_t byteOffset, u6
   u8* p = reinterpret_cast<u8*>(t.base) + byteOffset;
   if constexpr (isFast) return p;
   if (bytes == 0) return p;
+  (kind == sim::reads ? sim::counters.bytesIn : sim::counters.bytesOut) += bytes;
   if (t.region < 0) sim::fail("no-memory", k.at, "device memory", sim::format("%s: the global tensor does not point into an argument of the kernel", k.op));
   sim::Memory& m = *deviceMemory[std::size_t(t.region)];
   const std::int64_t start = p - m.data;
@@ -256,6 +257,7 @@ T GlobalTensor<T>::GetValue(u64 i, sim::At at) const {
   scalarSync();
   Checked k{"GlobalTensor::GetValue", at};
   const u8* p = globalSpan(k, *this, std::int64_t(i * sizeof(T)), sizeof(T), sim::reads);
+  sim::counters.bytesIn -= sizeof(T), sim::counters.scalarReads++;
   sim::Memory& m = *deviceMemory[std::size_t(region)];
   T x{};
   issueOn(PIPE_S, k, [&] {

@@ -287,7 +287,9 @@ extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), c
   m.core = nullptr;
   fibres.clear();
   m.cores.clear();
-  snprintf(out, out_bytes, "%s", m.first_report.c_str());
+  const Counters& c = m.counters;
+  if (m.num_reports == 0) snprintf(out, out_bytes, "%lld %lld 0", (long long)c.bytes_in, (long long)c.bytes_out);
+  else snprintf(out, out_bytes, "%s", m.first_report.c_str());
   return m.num_reports > 0;
 }
 /// Bytes in, out and moved on the chip, elements of vector ops, multiply-adds of the last launch.
