@@ -1,16 +1,18 @@
 /** `tessera chips profile`: what a step of a model costs on cards of a chip by the cost model, kernel by kernel. */
 import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { ArgsDef } from "citty";
 import { FormatError, RequestError } from "../base/errors.ts";
+import { writeWhole } from "../base/files.ts";
 import { makeConfig, presets, type PresetName, type V4Config } from "../model/config.ts";
 import { released, releasedNames } from "../model/released.ts";
 import { stepCost, type StepCost } from "../model/step-cost.ts";
 import { parseStored, type Storage } from "../model/storage.ts";
-import { productNames, products } from "../tile/chips/chips.ts";
+import { productNames, products, type ProductName } from "../tile/chips/chips.ts";
 import { assumptions } from "../tile/cost-table.ts";
-import type { Range } from "../tile/range.ts";
+import { rangeOf, type Range } from "../tile/range.ts";
 import { command, integerOf, oneOf, packageDir } from "./common.ts";
+import { rooflineSvg } from "./roofline-svg.ts";
 
 /** Most bytes over the floor, and launches a layer, that fused and captured kernels should need. */
 const TARGET = { bytes: 1.15, launches: 12 };
@@ -22,6 +24,7 @@ const profileArgs = {
   batch: { type: "string", description: "Sequences", default: "1" },
   context: { type: "string", description: "Tokens before this step, or of the prompt", default: "8192" },
   phase: { type: "string", description: "decode or prefill", default: "decode" },
+  svg: { type: "string", description: "Write the roofline of the kernels to this file as well" },
   json: { type: "boolean", description: "One JSON object on stdout", default: false },
 } as const satisfies ArgsDef;
 
@@ -55,9 +58,24 @@ export const profileCommand = command(
     if (context >= config.max_position_embeddings) throw new RequestError(`--context: expected less than ${config.max_position_embeddings}, the longest of this model, got ${context}`, "context"); // prettier-ignore
     const shape = phase === "decode" ? { batch, tokens: 1, context } : { batch, tokens: context, context: 0 };
     const cost = stepCost({ config, storage, chip: products[product], cards, shape });
+    if (args.svg !== undefined) writeWhole(resolve(args.svg), rooflineOf(args.model, product, phase, cost));
     process.stdout.write(args.json ? `${JSON.stringify({ chip: product, model: args.model, phase, ...cost, assumptions })}\n` : text(args.model, product, phase, cost)); // prettier-ignore
   },
 );
+
+/** Kernels without products have no place in the picture of the matrix unit. */
+function rooflineOf(model: string, product: ProductName, phase: string, c: StepCost): string {
+  const { rates } = products[product];
+  const [memory, peak] = [rangeOf(rates.memoryBytesPerSecond)!, rangeOf(rates.opsPerSecond.f16)!];
+  const points = c.kernels.flatMap(({ name, ops, bytes, seconds }) => (ops > 0 && bytes > 0 ? [{ name, intensity: ops / bytes, opsPerSecond: ops / seconds.high }] : [])); // prettier-ignore
+  return rooflineSvg({
+    title: `${rates.product}: ${phase} of ${basename(model)}, batch ${c.shape.batch}, one of ${c.cards} cards`,
+    note: `Predicted, not measured; bf16 products${mark(memory)}. Red: what memory and the matrix unit allow.`,
+    bytesPerSecond: memory.low,
+    peak: peak.low,
+    points,
+  });
+}
 
 function text(model: string, chip: string, phase: string, c: StepCost): string {
   const per = c.kernels.map((k) => [k.name, figure(k.launches), ms(k.seconds) + mark(k.seconds), gb(k.bytes), k.limit]);
