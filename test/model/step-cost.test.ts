@@ -23,7 +23,8 @@ test("V4-Flash's floor is that of the published accounting", () => {
     assert.ok(Math.abs((dense + experts) / 1e9 / gb - 1) < 0.03, `${format}: expected about ${gb} GB, got ${(dense + experts) / 1e9}`); // prettier-ignore
   }
   const { distinctExperts } = floorOf(flash.config, flash.storage, { ...shape, batch: 64 }, "native");
-  assert.equal(Math.round(distinctExperts), 199);
+  // 256 (1 - (250 / 256)^64)
+  assert.equal(distinctExperts.toFixed(1), "199.9");
 });
 
 test("keys read grow with the context", () => {
@@ -46,7 +47,7 @@ test("a decode step of the nano model: every launch is priced, MLU590 stays a ru
   // It cannot move less than it must.
   assert.ok(one.bytes >= one.ownFloor.dense, `expected at least ${one.ownFloor.dense} bytes, got ${one.bytes}`);
   const names = one.kernels.map((k) => k.name);
-  for (const name of ["sparse_attention", "grouped_matmul", "moe_router", "matmul head"]) assert.ok(names.includes(name), `expected ${name} among ${names.join(", ")}`); // prettier-ignore
+  for (const name of ["sparse_attention", "grouped_matmul ffn.experts.w1", "moe_router", "matmul head"]) assert.ok(names.includes(name), `expected ${name} among ${names.join(", ")}`); // prettier-ignore
   const two = stepCost({ config, storage: plain, chip: products["mlu-590"], cards: 2, shape });
   assert.deepEqual([two.tensor, two.seconds.isRumoured], [2, true]);
   assert.ok(two.seconds.high > two.seconds.low);
