@@ -18,6 +18,8 @@ export interface Roofline {
 
 const [WIDTH, HEIGHT] = [960, 600];
 const plot = { left: 90, right: 930, top: 70, bottom: 530 };
+/** Width of a letter of a label. */
+const LETTER = 6.2;
 const FONT = 'font-family="Helvetica, Arial, sans-serif"';
 const escaped = (s: string): string => s.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 const powers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -62,13 +64,17 @@ export function rooflineSvg({ title, note, bytesPerSecond, peak, points }: Roofl
       'font-size="12" text-anchor="end" fill="#b3261e"',
     ),
   );
-  out.push(text([plot.left + 8, Math.max(plot.top + 14, y(low * bytesPerSecond) - 12)], `${(bytesPerSecond / 1e12).toFixed(2)} TB/s`, 'font-size="12" fill="#b3261e"')); // prettier-ignore
+  // Above the slope, near the knee.
+  const near = 10 ** (0.2 * x0 + 0.8 * Math.log10(knee));
+  out.push(text([x(near) - 8, y(near * bytesPerSecond) - 6], `${(bytesPerSecond / 1e12).toFixed(2)} TB/s`, 'font-size="12" text-anchor="end" fill="#b3261e"')); // prettier-ignore
   out.push(...labels(points, x, y).flatMap(({ point, at }) => {
     const [px, py] = [x(point.intensity), y(point.opsPerSecond)];
-    const isFar = Math.hypot(at[0] - px, at[1] - py) > 16;
+    // A line to the nearer end of the label.
+    const end = at[0] < px ? at[0] + point.name.length * LETTER + 2 : at[0] - 2;
+    const isFar = Math.abs(at[1] - 4 - py) > 8;
     return [
       `<circle cx="${n(px)}" cy="${n(py)}" r="4" fill="#1a5fb4"/>`,
-      ...(isFar ? [`<path d="M${n(px)} ${n(py)}L${n(at[0] - 2)} ${n(at[1] - 4)}" stroke="#9ab4d6"/>`] : []),
+      ...(isFar ? [`<path d="M${n(px)} ${n(py)}L${n(end)} ${n(at[1] - 4)}" stroke="#9ab4d6"/>`] : []),
       text(at, point.name, 'font-size="11" fill="#123"'),
     ];
   })); // prettier-ignore
@@ -82,7 +88,7 @@ function labels(points: readonly RooflinePoint[], x: (v: number) => number, y: (
     b[0]! >= plot.left && b[2]! <= plot.right && b[1]! >= plot.top && b[3]! <= plot.bottom &&
     taken.every((t) => b[2]! < t[0] || b[0]! > t[2] || b[3]! < t[1] || b[1]! > t[3]); // prettier-ignore
   return points.map((point) => {
-    const [px, py, width] = [x(point.intensity), y(point.opsPerSecond), point.name.length * 6.2];
+    const [px, py, width] = [x(point.intensity), y(point.opsPerSecond), point.name.length * LETTER];
     for (let ring = 0; ring < 40; ring++)
       for (const dy of ring === 0 ? [4] : [4 + 13 * ring, 4 - 13 * ring])
         for (const dx of [8, -8 - width]) {

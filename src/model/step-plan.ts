@@ -130,9 +130,9 @@ function run(model: V4, state: V4State, { batch, tokens }: StepShape): DeviceEve
       state,
       onLayer: (i) => void (i === 0 ? out[0]!.push(...take()) : out.push(take())),
       // Which experts, a device without numbers cannot say; the sort of rows needs to know.
-      onRouting: (i, { indices }) => {
+      onRouting: (_layer, { indices }) => {
         const at = device.events.length;
-        indices.copyFrom(drawExperts(indices.shape, model.config.n_routed_experts, i));
+        indices.copyFrom(drawExperts(indices.shape, model.config.n_routed_experts));
         device.events.length = at;
       },
     }),
@@ -144,9 +144,9 @@ function run(model: V4, state: V4State, { batch, tokens }: StepShape): DeviceEve
   return [...layers, [...before!, ...take()]];
 }
 
-/** k distinct experts for each row, uniformly. */
-function drawExperts([rows, k]: readonly number[], experts: number, seed: number): Int32Array {
-  const random = new Prng(seed);
+/** k distinct experts for each row, uniformly; the same draw in every layer. */
+function drawExperts([rows, k]: readonly number[], experts: number): Int32Array {
+  const random = new Prng(1);
   const out = new Int32Array(rows! * k!);
   for (let r = 0; r < rows!; r++) {
     const chosen = new Set<number>();
