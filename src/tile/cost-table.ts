@@ -21,6 +21,7 @@ export const assumptions = {
     source: "assumed: latency of one all-reduce or all-to-all over a handful of cards",
   },
   issueCycles: { value: 30, source: "assumed: scalar unit, one instruction of a copy, vector or matrix unit" },
+  scalarReadCycles: { value: 10, source: "assumed: one element through the scalar unit, its line in the data cache" },
   syncCycles: { value: 20, source: "assumed: one flag or barrier between two pipes" },
   linkBytesPerSecond: { value: 200e9, source: "910B and MLU590: no published rate; MLU370-X8's. Marked as a rumour" },
   mluClockHz: { value: 1.3e9, source: "MLU590's clock is unknown; that of MLU370-X8" },

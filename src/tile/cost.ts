@@ -73,7 +73,11 @@ export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?:
     "core's copies": copies,
     "matrix unit": matrix,
     "vector unit": perCycle(t.vectorBytes / rates.vectorBytes),
-    instructions: perCycle(t.instructions * assumptions.issueCycles.value + t.syncs * assumptions.syncCycles.value),
+    instructions: perCycle(
+      t.instructions * assumptions.issueCycles.value +
+        t.scalarReads * assumptions.scalarReadCycles.value +
+        t.syncs * assumptions.syncCycles.value,
+    ),
     launch: exactly(assumptions.launchSeconds.value),
   };
   const { "matrix unit": m, "vector unit": v, instructions, launch: overhead } = parts;

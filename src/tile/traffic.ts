@@ -33,7 +33,7 @@ export interface Traffic {
   readonly workspaceWritten: number;
   /** Into and out of each on-chip memory. */
   readonly local: Readonly<Partial<Record<Space, number>>>;
-  /** Integers that the scalar unit reads from device memory. */
+  /** Single elements that the scalar unit reads from device memory. */
   readonly scalarReads: number;
   /** Bytes of vector instructions: one such instruction handles the chip's vector width of them a cycle. */
   readonly vectorBytes: number;
@@ -259,7 +259,9 @@ class Walker {
     else if (op.kind === "gather") {
       const rows = this.rowsInside(op.rows, op.view);
       const cols = this.inside({ ...op.view, shape: [op.view.shape[1]!] }, [op.col], [tile.shape[1]!]);
-      out.push(this.moves(op.view, (at) => rows(at) * cols(at), false));
+      // Ascend reads single elements one by one on the scalar unit.
+      if (homes.split && tile.shape[1] === 1) out.push((at, t) => void (t.scalarReads += rows(at) * cols(at)));
+      else out.push(this.moves(op.view, (at) => rows(at) * cols(at), false));
     } else if (op.kind === "dot") out.push(this.dot(tile, op));
     else out.push(...this.vector(tile));
     if (homes.split) out.push(...this.handover(tile));
