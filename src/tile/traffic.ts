@@ -351,8 +351,9 @@ export function trafficOf(low: Lowering, launch: Launch): Traffic {
   }
   const total = weights.reduce((s, w) => s + w, 0);
   const busiest = (cores: number): number => {
-    if (total === 0) return 1;
     const each = new Float64Array(Math.max(1, Math.min(cores, weights.length)));
+    // Programs that find nothing to do are idle alike.
+    if (total === 0) return 1 / each.length;
     weights.forEach((w, pid) => (each[pid % each.length]! += w));
     return Math.max(...each) / total;
   };
