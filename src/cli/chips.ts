@@ -7,6 +7,7 @@ import { chips } from "../tile/chips/chips.ts";
 import type { ChipName } from "../tile/chips/types.ts";
 import { printProgram } from "../tile/print.ts";
 import { doctorCommand } from "./chips-doctor.ts";
+import { profileCommand } from "./chips-profile.ts";
 import { command, oneOf } from "./common.ts";
 
 const chipNames = Object.keys(chips) as ChipName[];
@@ -37,5 +38,5 @@ const emitCommand = command(
 
 export const chipsCommand = defineCommand({
   meta: { name: "chips", description: "What kernels become on the chips of the tables" },
-  subCommands: { emit: emitCommand, doctor: doctorCommand },
+  subCommands: { emit: emitCommand, doctor: doctorCommand, profile: profileCommand },
 });
