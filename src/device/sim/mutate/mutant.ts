@@ -86,7 +86,7 @@ function render(source: string, from: number, to: number, places: readonly Place
     const plain = render(source, start, end, inner);
     const isStatement = source[end - 1] === ";";
     const chosen = options.reduce(
-      (rest, { id, text }) => (isStatement ? `if (mutant == ${id}) { ${text || ";"} } else { ${rest} }` : `(mutant == ${id} ? (${text}) : (${rest}))`), // prettier-ignore
+      (rest, { id, text }) => (isStatement ? `if (mutant == ${id} && ::sim::reached()) { ${text || ";"} } else { ${rest} }` : `(mutant == ${id} && ::sim::reached() ? (${text}) : (${rest}))`), // prettier-ignore
       plain,
     );
     out += source.slice(at, start) + chosen;
