@@ -19,6 +19,10 @@ export const mutationKinds = [
   "one core missing or extra",
   "bf16 arithmetic",
   "row-major copy to WRAM",
+  "count one longer or shorter",
+  "two cores in one line",
+  "copy in the wrong direction",
+  "scalar read of WRAM",
   "m = 1",
 ] as const;
 export type MutationKind = (typeof mutationKinds)[number];

@@ -2,6 +2,8 @@
 // Entry points for the host are at the end: bang_run, bang_counters.
 #include "machine.h"
 #include <algorithm>
+#include <csetjmp>
+#include <csignal>
 #include <ucontext.h>
 
 extern "C" {
@@ -189,6 +191,29 @@ bool fits_chip() {
   return m.num_reports == 0;
 }
 
+/// A plain load or store of scalar code at no mapped address: what a core would trap on ends the launch with a report.
+sigjmp_buf trap;
+void on_fault(int, siginfo_t* info, void*) {
+  report("bounds", "scalar code", 0, "expected an address of the chip, got " + name_of(info->si_addr));
+  siglongjmp(trap, 1);
+}
+template <class F>
+void guarded(F run) {
+  static std::vector<char> stack(64 << 10);
+  const stack_t own{stack.data(), 0, stack.size()};
+  stack_t old_stack;
+  struct sigaction action{}, old_segv, old_bus;
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaltstack(&own, &old_stack);
+  sigaction(SIGSEGV, &action, &old_segv);
+  sigaction(SIGBUS, &action, &old_bus);
+  if (sigsetjmp(trap, 1) == 0) run();
+  sigaction(SIGSEGV, &old_segv, nullptr);
+  sigaction(SIGBUS, &old_bus, nullptr);
+  sigaltstack(&old_stack, nullptr);
+}
+
 /// Jobs in any order.
 void run_all() {
   auto& m = machine;
@@ -282,7 +307,7 @@ extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), c
   if (fits_chip()) {
     entry = call;
     words = args;
-    run_all();
+    guarded(run_all);
   }
   m.core = nullptr;
   fibres.clear();
