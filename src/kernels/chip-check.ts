@@ -178,7 +178,11 @@ function isRefused(device: SimDevice, { emitted, kernel }: Job, mutant: Mutant):
     ]);
     return false;
   } catch (error) {
-    if (error instanceof CompileError && /no instruction for this element type/.test(error.message)) return true;
+    if (
+      error instanceof CompileError &&
+      /no instruction for this element type|no matching function for call to .__bang_/.test(error.message)
+    )
+      return true;
     throw error;
   }
 }

@@ -1,9 +1,14 @@
-/** What the mutators of BANG C find in a text, of our emitter and of others. */
+/**
+ * The mutation matrix of emitted BANG C. Without a compiler: what the mutators find in a text, of our emitter and of
+ * others. With one: a share of the matrix that has every kernel with every kind; `tessera chips check` runs it whole.
+ */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { findCompiler } from "../../src/device/cpu/toolchain.ts";
 import { mluMutants } from "../../src/device/sim/mutate/mlu.ts";
 import { applyMutant, mutationKinds, type MutationKind } from "../../src/device/sim/mutate/mutant.ts";
+import { runMatrix } from "../../src/kernels/chip-check.ts";
 import { chips } from "../../src/tile/chips/chips.ts";
 
 const chip = chips["mlu-370"];
@@ -51,3 +56,11 @@ test("asynchronous copies and every form of waiting, in kernels that others wrot
   assert.ok(calls.length > 3);
   assert.equal(changes(source, "drop one synchronisation").length, calls.length);
 });
+
+test("mlu-370: mutants of emitted kernels do not pass", { skip: findCompiler() ? false : "sim:mlu: no C++ compiler" }, async (t) => {
+  const { table, rules, survivors, failed, kernels } = await runMatrix("mlu-370", { perKernel: 1, sample: 1 });
+  for (const [kind, row] of Object.entries(table)) if (row.tried > 0) t.diagnostic(`${kind}: ${JSON.stringify(row)}`);
+  t.diagnostic(`${kernels.length} kernels; ${JSON.stringify(rules)}`);
+  assert.deepEqual(failed, []);
+  assert.deepEqual(survivors, []);
+}); // prettier-ignore

@@ -12,6 +12,7 @@ int taskDim, taskDimX, taskDimY, taskDimZ, taskId, taskIdX, taskIdY, taskIdZ, cl
 
 namespace bang {
 Machine machine;
+uint32_t unknown_word = 0xffc1ffc1;
 namespace {
 using Entry = void (*)(const double*);
 constexpr int cores_per_cluster = 4;
@@ -53,7 +54,7 @@ void set_ids(const Core& core) {
 
 void swap_in(Core& core) {
   memcpy(machine.nram.base, core.nram.data(), machine.nram.size);
-  memcpy(machine.wram.base, core.wram.data(), machine.wram.size);
+  if (!machine.is_checked()) memcpy(machine.wram.base, core.wram.data(), machine.wram.size);
   if (machine.resident_cluster != core.cluster && machine.sram.size > 0) {
     if (machine.resident_cluster >= 0)
       memcpy(machine.clusters[machine.resident_cluster].sram.data(), machine.sram.base, machine.sram.size);
@@ -65,10 +66,12 @@ void swap_in(Core& core) {
 }
 void swap_out(Core& core) {
   memcpy(core.nram.data(), machine.nram.base, machine.nram.size);
-  memcpy(core.wram.data(), machine.wram.base, machine.wram.size);
+  if (!machine.is_checked()) memcpy(core.wram.data(), machine.wram.base, machine.wram.size);
 }
 
 void prepare(Core& core) {
+  core.wram.resize(machine.wram.size);
+  if (machine.is_checked()) fill_unknown(machine.wram.base, machine.wram.size);
   core.nram_known.assign(machine.nram.size, 0);
   core.wram_known.assign(machine.wram.size, 0);
   core.compute_read.assign(machine.nram.size / 4 + 1, 0);
@@ -113,7 +116,6 @@ void run_job(int first_task) {
     prepare(c);
     c.clock[i] = 1;
     c.nram.resize(m.nram.size);
-    c.wram.resize(m.wram.size);
     fill_unknown(c.nram.data(), m.nram.size);
     fill_unknown(c.wram.data(), m.wram.size);
     Fibre& f = fibres[i];
@@ -285,12 +287,14 @@ void yield_now() { swapcontext(&fibres[machine.core - machine.cores.data()].cont
 using namespace bang;
 
 /// sizes: bytes behind a pointer argument, -1 for a number. launch: tasks, clusters of a job (0: Block), seed, report races
-/// (unused), relaxed. Returns 1 and a report when a rule was broken.
+/// (unused), relaxed, (unused), poison. Returns 1 and a report when a rule was broken.
 extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), const double* args, const double* sizes,
                         int num_args, const double* launch, int arch, int is_checked, char* out, int out_bytes) {
   auto& m = machine;
   m.config = {arch, (int)launch[0], (int)launch[1], (uint32_t)launch[2], is_checked != 0, launch[4] != 0};
   m.random = (uint64_t)launch[2] * 2654435761u + 12345;
+  // Bytes of the poison in turn with others, so that a written zero is told from memory that nothing wrote.
+  unknown_word = 0x00c100c1u | (uint32_t)launch[6] * 0x01000100u;
   m.first_report.clear();
   m.num_reports = 0;
   m.counters = Counters();
