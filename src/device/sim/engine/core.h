@@ -22,6 +22,10 @@ struct Launch {
   bool autoSync = false;
   /** Index of the argument that no one has written yet, or -1. */
   int workspaceArg = -1;
+  /** What unwritten memory is filled with. */
+  u8 poison = 0xff;
+  /** Check the order of accesses by paths as well, see audit.h. */
+  bool isAudited = false;
 };
 inline Launch current;
 

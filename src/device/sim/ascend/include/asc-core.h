@@ -84,8 +84,8 @@ struct Core : sim::PipedCore {
   }
   static void poison(sim::Memory& m) {
     if (!m.data || isFast) return;
-    // NaN in every floating type.
-    std::memset(m.data, 0xff, m.sizeBytes);
+    // 0xff is NaN in every floating type.
+    std::memset(m.data, sim::current.poison, m.sizeBytes);
     std::memset(m.taint, sim::unwritten, m.sizeBytes);
     m.cells.clear();
   }
@@ -160,7 +160,7 @@ inline void sim::launchCores(const std::function<void()>& body, const std::vecto
     auto m = std::make_unique<Memory>();
     m->name = format("argument %d", r.argument), m->data = r.base, m->sizeBytes = r.sizeBytes;
     m->mustBeWritten = r.argument == current.workspaceArg;
-    if (m->mustBeWritten && !isFast) std::memset(r.base, 0xff, r.sizeBytes);
+    if (m->mustBeWritten && !isFast) std::memset(r.base, current.poison, r.sizeBytes);
     deviceMemory.push_back(std::move(m));
   }
   const int perBlock = kind == mixKernel ? 3 : kind == mixKernel11 ? 2 : 1;
