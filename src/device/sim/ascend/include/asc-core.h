@@ -39,6 +39,8 @@ struct Sent {
   std::vector<u32> far;
   int pipe;
   u64 index;
+  /** In the audit's graph. */
+  u32 node;
 };
 struct Line {
   u8 data[64];
@@ -163,6 +165,7 @@ inline void sim::launchCores(const std::function<void()>& body, const std::vecto
     deviceMemory.push_back(std::move(m));
   }
   const int perBlock = kind == mixKernel ? 3 : kind == mixKernel11 ? 2 : 1;
+  audit.begin(current.isAudited);
   numCores = std::size_t(numBlocks) * perBlock;
   while (cores.size() < numCores) cores.push_back(std::make_unique<Core>());
   for (std::size_t i = 0; i < numCores; i++) {
@@ -177,4 +180,5 @@ inline void sim::launchCores(const std::function<void()>& body, const std::vecto
   }
   scheduler.run(current.seed);
   if (scheduler.report.empty() && !isFast) checkCrossFlagsAtExit();
+  if (scheduler.report.empty()) audit.check();
 }
