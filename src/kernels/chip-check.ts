@@ -188,6 +188,7 @@ const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 
 export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Promise<MatrixResult> {
   const device = openRecorder(`sim:${name}`);
+  device.isInference = true;
   const jobs = jobsOf(device, chipCases.map((c) => planCase(c, device.target)), options); // prettier-ignore
   const table = Object.fromEntries(mutationKinds.map((kind) => [kind, emptyRow()])) as Record<MutationKind, Row>;
   const rules: Record<string, number> = {};

@@ -154,6 +154,12 @@ struct PipedCore {
       if (n > known.own[p]) known.own[p] = n;
     }
   }
+  /** The scalar program knows that every operation is complete. */
+  bool isSettled() const {
+    for (int p = 1; p < numPipes; p++)
+      if (pipes[p].issued > pipes[0].known.own[p]) return false;
+    return true;
+  }
   /** A snapshot of one pipe in terms that every core understands. */
   std::vector<u32> tell(int pipe, int numCores) {
     const Clock c = snapshot(pipe);

@@ -136,6 +136,8 @@ inline void checkExit(Core& c) {
   for (int e = 0; e < int(HardEvent::MAX); e++)
     for (int i = 0; i < 8; i++)
       if (c.flags[e][i].isSet) sim::fail("flag-left-over", c.flags[e][i].at, sim::format("event id %d", i), "a flag is set and never waited for: the next kernel starts with it");
+  // Kernels with addresses of their own (no TPipe, which does it) hand the core over with a barrier of all pipes.
+  if (!c.isSettled() && !c.tpipe && c.roots.size() > 1) sim::fail("final-barrier", c.running, "", "the kernel ends while its pipes may work: PipeBarrier<PIPE_ALL> is missing at its end");
   for (auto& [line, l] : c.cache)
     if (l.dirty) sim::fail("dcache-not-flushed", l.at, "device memory", "a scalar write stays in the core's data cache: DataCacheCleanAndInvalid is missing");
 }
