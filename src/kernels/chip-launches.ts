@@ -80,7 +80,7 @@ function inferenceOf({ launches }: Planned): Planned["launches"] {
   return end < 0 ? launches : launches.slice(0, end);
 }
 
-/** Of each kernel of inference at most `perKernel` programs, the longest text first, then the shortest, each in the case that repeats most. */
+/** Of each kernel of inference at most `perKernel` programs: grids of several turns first, then the longest text, and the shortest. */
 export function chooseCases(planned: readonly Planned[], perKernel: number): Map<string, { planned: Planned; index: number }[]> {
   const byKernel = new Map<string, Map<string, { planned: Planned; index: number; turns: number }>>();
   for (const p of planned)
@@ -93,7 +93,7 @@ export function chooseCases(planned: readonly Planned[], perKernel: number): Map
       if (!known || turns > known.turns) texts.set(source, { planned: p, index, turns });
     });
   return new Map([...byKernel].map(([kernel, texts]) => {
-    const sorted = [...texts].toSorted(([a], [b]) => b.length - a.length).map(([, launch]) => launch);
+    const sorted = [...texts].toSorted(([a, x], [b, y]) => Number(y.turns > 1) - Number(x.turns > 1) || b.length - a.length).map(([, launch]) => launch);
     const ends = sorted.length > 1 ? [sorted[0]!, sorted.at(-1)!, ...sorted.slice(1, -1)] : sorted;
     return [kernel, ends.slice(0, perKernel)];
   }));
