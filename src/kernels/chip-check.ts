@@ -15,7 +15,8 @@ import {
   type MutationKind,
 } from "../device/sim/mutate/mutant.ts";
 import type { RunOptions, SimDevice, SimKernel } from "../device/sim/sim-device.ts";
-import { simTargets, type EmittedKernel } from "../device/sim/targets.ts";
+import type { EmittedKernel } from "../device/chip-targets.ts";
+import { simTargets } from "../device/sim/targets.ts";
 import { SimulationError } from "../device/sim/violation.ts";
 import type { BufferArg, LaunchArg } from "../device/device.ts";
 import type { ChipName } from "../tile/chips/types.ts";
@@ -136,7 +137,7 @@ class Bench {
       { numBlocks: limit, seed: 2 },
     ];
   }
-  judge(id: number): { outcome: Outcome; rule: string } {
+  judge(id: number, kind: MutationKind): { outcome: Outcome; rule: string } {
     try {
       let isReached = false;
       for (const plan of this.plans) {
@@ -144,8 +145,12 @@ class Bench {
         isReached ||= run.isReached;
         if (run.result === "wrong") return { outcome: "wrong", rule: "wrong answer" };
       }
-      if (!isReached) return { outcome: "unreached", rule: "" };
-      return this.isEquivalent(id) ? { outcome: "equivalent", rule: "" } : { outcome: "survived", rule: "" };
+      // With one program there is nothing to share among cores.
+      const isShare = kind === "one core missing or extra";
+      if (!isReached || (isShare && this.numPrograms === 1)) return { outcome: "unreached", rule: "" };
+      return !isShare && this.isEquivalent(id)
+        ? { outcome: "equivalent", rule: "" }
+        : { outcome: "survived", rule: "" };
     } catch (error) {
       if (error instanceof SimulationError) return { outcome: "rejected", rule: error.rule };
       throw error;
@@ -192,6 +197,7 @@ const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 
 export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Promise<MatrixResult> {
   const device = openRecorder(`sim:${name}`);
+  device.isInference = true;
   const jobs = jobsOf(device, chipCases.map((c) => planCase(c, device.target)), options); // prettier-ignore
   const table = Object.fromEntries(mutationKinds.map((kind) => [kind, emptyRow()])) as Record<MutationKind, Row>;
   const rules: Record<string, number> = {};
@@ -213,7 +219,7 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
             outcome: isRefused(device, job, m) ? ("rejected" as const) : ("survived" as const),
             rule: "does not compile",
           }
-        : bench.judge(together.indexOf(m) + 1);
+        : bench.judge(together.indexOf(m) + 1, m.kind);
       table[m.kind][outcome]++;
       if (outcome !== "unreached") table[m.kind].tried++;
       if (outcome === "rejected" || outcome === "wrong") rules[rule] = (rules[rule] ?? 0) + 1;

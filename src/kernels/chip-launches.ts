@@ -74,12 +74,17 @@ export function planCase({ name, c }: NamedCase, { chip, emit }: SimTarget): Pla
   return { name, c, launches: device.launches, sources };
 }
 
-/** Of each kernel of inference at most `perKernel` programs, the longest text first, then the shortest, each in the case that repeats most. */
+/** What a case launches before the first kernel of training, which nothing here runs. */
+function inferenceOf({ launches }: Planned): Planned["launches"] {
+  const end = launches.findIndex(({ program }) => trainingKernels.has(program.name));
+  return end < 0 ? launches : launches.slice(0, end);
+}
+
+/** Of each kernel of inference at most `perKernel` programs: grids of several turns first, then the longest text, and the shortest. */
 export function chooseCases(planned: readonly Planned[], perKernel: number): Map<string, { planned: Planned; index: number }[]> {
   const byKernel = new Map<string, Map<string, { planned: Planned; index: number; turns: number }>>();
   for (const p of planned)
-    p.launches.forEach(({ program, grid }, index) => {
-      if (trainingKernels.has(program.name)) return;
+    inferenceOf(p).forEach(({ program, grid }, index) => {
       const texts = byKernel.get(program.name) ?? new Map<string, { planned: Planned; index: number; turns: number }>();
       byKernel.set(program.name, texts);
       const source = p.sources.get(program)!;
@@ -88,7 +93,7 @@ export function chooseCases(planned: readonly Planned[], perKernel: number): Map
       if (!known || turns > known.turns) texts.set(source, { planned: p, index, turns });
     });
   return new Map([...byKernel].map(([kernel, texts]) => {
-    const sorted = [...texts].toSorted(([a], [b]) => b.length - a.length).map(([, launch]) => launch);
+    const sorted = [...texts].toSorted(([a, x], [b, y]) => Number(y.turns > 1) - Number(x.turns > 1) || b.length - a.length).map(([, launch]) => launch);
     const ends = sorted.length > 1 ? [sorted[0]!, sorted.at(-1)!, ...sorted.slice(1, -1)] : sorted;
     return [kernel, ends.slice(0, perKernel)];
   }));
@@ -97,6 +102,15 @@ export function chooseCases(planned: readonly Planned[], perKernel: number): Map
 /** A simulator that keeps what its launches read and wrote. */
 export class LaunchRecorder extends SimDevice {
   readonly launches: Omit<RecordedLaunch, "tolerance">[] = [];
+  /** Leaves out the kernels of training. */
+  isInference = false;
+  private isLeftOut({ name }: TileProgram): boolean {
+    return this.isInference && trainingKernels.has(name);
+  }
+  override build(programs: readonly TileProgram[]): ReturnType<SimDevice["build"]> {
+    const built = super.build(programs.filter((p) => !this.isLeftOut(p)));
+    return programs.map((program) => (this.isLeftOut(program) ? { program, bind: () => () => {} } : built.shift()!));
+  }
   override alloc(sizeBytes: number): DeviceBuffer {
     const buffer = super.alloc(sizeBytes);
     this.copyIn(buffer, 0, new Uint8Array(sizeBytes).fill(STALE));
@@ -104,6 +118,7 @@ export class LaunchRecorder extends SimDevice {
   }
   override launch(executable: Executable, grid: readonly number[], args: Readonly<Record<string, LaunchArg>>): void {
     const { program } = executable;
+    if (this.isLeftOut(program)) return;
     const buffers: DeviceBuffer[] = [];
     const types: DType[] = [];
     const values = program.params.map((p) => {
