@@ -15,6 +15,7 @@ import * as t from "../tensor/ops.ts";
 import { noGrad } from "../tensor/tape.ts";
 import { Parameter, type Tensor } from "../tensor/tensor.ts";
 import { Block } from "./block.ts";
+import type { Choose } from "./choose.ts";
 import type { V4Config } from "./config.ts";
 import { DSparkStage, DSPARK_STAGES } from "./dspark.ts";
 import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
@@ -43,6 +44,8 @@ export interface ForwardOptions {
   readonly taps?: readonly number[] | undefined;
   /** Sees each layer's routing, for load balancing. */
   readonly onRouting?: (layerIdx: number, routing: Routing) => void;
+  /** Chooses for a layer, for verification. */
+  readonly choose?: (layerIdx: number) => Choose;
 }
 
 export interface ForwardOutput {
@@ -151,7 +154,7 @@ export class V4 extends Module {
   }
 
   private run(ids: Tensor, options: ForwardOptions): ForwardOutput {
-    const { state, checkpoint = false, taps = [], onRouting } = options;
+    const { state, checkpoint = false, taps = [], onRouting, choose } = options;
     const { hidden_size: d, hc_mult: n } = this.config;
     const [batch, tokens] = ids.shape as [number, number];
     const rows = batch * tokens;
@@ -167,6 +170,7 @@ export class V4 extends Module {
           ids: host,
           state: state?.layers[i],
           onRouting: onRouting && ((routing) => onRouting(i, routing)),
+          choose: choose?.(i),
         });
       if (state) {
         // Without gradients nothing of a layer is needed but its streams.
