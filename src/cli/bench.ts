@@ -1,12 +1,15 @@
-/** `tessera bench gemm | train | tokenizer | speculation | context | layer`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
+/** `tessera bench gemm | train | tokenizer | speculation | context | layer | quantization`: speed beside peers, measured in one run; the benchmarks themselves lie in bench/. */
+import { resolve } from "node:path";
 import { defineCommand, type ArgsDef } from "citty";
 import { benchContext, type ContextReport } from "../../bench/context.ts";
 import { benchGemm, type GemmRate, type GemmReport, type GemmRow } from "../../bench/gemm.ts";
 import { benchLayers, type LayerRow } from "../../bench/layer.ts";
 import { oneDnnHint } from "../../bench/onednn.ts";
+import { benchQuantization, type QuantizationRow } from "../../bench/quantization.ts";
 import { benchSpeculation } from "../../bench/speculation.ts";
 import { benchTrain, trainConfigs, type TrainConfigName, type TrainReport } from "../../bench/train.ts";
 import { RequestError } from "../base/errors.ts";
+import { openDevice } from "../device/open.ts";
 import { MAX_DRAFT } from "../model/state.ts";
 import { command, integerOf, modelArgs, numberOf, openModel } from "./common.ts";
 
@@ -187,6 +190,28 @@ const layerCommand = command(
   },
 );
 
+const printQuantization = (r: QuantizationRow): void => line(`${r.format.padEnd(6)} file ${(r.fileBytes / 1e6).toFixed(2)} MB, in memory ${(r.memoryBytes / 1e6).toFixed(2)} MB; bits per byte ${Object.entries(r.bitsPerByte).map(([name, bits]) => `${name} ${bits.toFixed(4)}`).join(", ")}; likeliest token as bf16's ${(r.greedyAgreement * 100).toFixed(1)} % of ${r.greedyTokens}; sums ${r.sums.toFixed(3)}`); // prettier-ignore
+
+const quantizationCommand = command(
+  { name: "quantization", description: "What int8 and int4 weights cost a model: bits per byte, greedy tokens, sums" },
+  {
+    ...shared,
+    model: modelArgs.model,
+    device: { type: "string", description: "cpu, js or sim:...; by default the fastest that works here" },
+    count: { type: "string", description: "Prompts per measure", default: "24" },
+    shared: { type: "string", description: "Folder of extra text", default: "../shared/data" },
+  },
+  async (args) => {
+    const report = await benchQuantization(resolve(args.model), openDevice(args.device), {
+      sharedDir: args.shared,
+      count: integerOf("count", args.count, [1, 10_000])!,
+      ...(!args.json && { onRow: printQuantization }),
+    });
+    if (args.json) line(JSON.stringify(report));
+    else for (const what of report.skipped) line(`left out  ${what}`);
+  },
+);
+
 export const benchCommand = defineCommand({
   meta: { name: "bench", description: "Speed beside other libraries, and as a share of this machine's measured peak" },
   subCommands: {
@@ -196,5 +221,6 @@ export const benchCommand = defineCommand({
     speculation: speculationCommand,
     context: contextCommand,
     layer: layerCommand,
+    quantization: quantizationCommand,
   },
 });

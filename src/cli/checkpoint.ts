@@ -37,6 +37,8 @@ export const inspectCommand = command(
     if (found.findings.length > 0) process.exitCode = 1;
     if (json) return line(JSON.stringify(found));
     printTotals(found.path, found);
+    const forms = Object.entries(found.forms).map(([form, n]) => `${form} ${grouped(n)}`);
+    if (forms.length > 0) line(`weights: ${forms.join(", ")}`);
     line(found.layout ? `layout: ${found.layout}` : "no config beside it: names and shapes are not checked");
     for (const { kind, tensor, expected, found: got } of found.findings.slice(0, MAX_SHOWN)) line(`${kind}  ${tensor}: expected ${expected}, found ${got}`); // prettier-ignore
     if (found.findings.length > MAX_SHOWN) line(`and ${found.findings.length - MAX_SHOWN} more (--json lists all)`);
@@ -67,17 +69,18 @@ export const exportCommand = command(
   { name: "export", description: "A model folder in the official or transformers layout, or as GGUF" },
   {
     model: modelArgs.model,
-    layout: { type: "string", required: true, description: layouts.join(", ") },
+    layout: { type: "string", description: layouts.join(", "), default: "official" },
     dtype: { type: "string", description: `Of matrices: ${exportDTypes.join(", ")}`, default: "keep" },
     ...outArgs,
   },
   async (args) => {
     const layout = oneOf("layout", args.layout, layouts);
+    const before = inspectPath(resolve(args.model)).sizeBytes;
     const dtype = oneOf("dtype", args.dtype, exportDTypes);
     using source = openCheckpoint(resolve(args.model));
     const made = exportCheckpoint(source, args.out, { layout, dtype, maxShardBytes: shardBytes(args["shard-gb"]) });
     if (args.json) return line(JSON.stringify({ layout, ...made }));
-    line(`${grouped(made.numTensors)} tensors, ${grouped(made.sizeBytes)} bytes into ${args.out}`);
+    line(`${grouped(made.numTensors)} tensors, ${grouped(made.sizeBytes)} bytes into ${args.out}, ${((made.sizeBytes / before) * 100).toFixed(0)} % of ${grouped(before)}`); // prettier-ignore
     if (made.note !== undefined) line(made.note);
     if (made.left.length > 0) line(`${made.left.length} tensors that ${layout} has no place for went into a file of their own; see README.md there`); // prettier-ignore
   },

@@ -75,18 +75,20 @@ function step({ parts }: LocalLlm, state: V4State, tokens: number): void {
 /** A prompt and tokens whose guesses stand or do not, over all numbers of guesses, where the network has a drafter. */
 function drafts({ parts: { model, vocabulary } }: LocalLlm): void {
   for (let limit = 1; limit <= MAX_DRAFTS; limit++) {
-    const guesses = draftsFor(model, limit);
-    if (guesses === undefined) return;
-    const decoder = new Decoder(model, grammarOf(vocabulary), guesses);
-    const range = { start: 0, end: vocabulary.visual.startId };
-    const choose = (): { id: number; chance: number } => ({ id: 0, chance: 1 });
-    for (let n = 0; n < PREFILL_CHUNK; n++) decoder.push(0);
-    // Ids 0 are the guesses; any other takes them back.
-    for (const id of [...Array.from({ length: 2 * limit + 2 }, () => 0), 1, 1, 0, 1]) {
-      decoder.logits(range, choose);
-      decoder.push(id);
+    for (const prompt of [...FIRST_CHUNKS, 2 * PREFILL_CHUNK, 2 * PREFILL_CHUNK + 60]) {
+      const guesses = draftsFor(model, limit);
+      if (guesses === undefined) return;
+      const decoder = new Decoder(model, grammarOf(vocabulary), guesses);
+      const range = { start: 0, end: vocabulary.visual.startId };
+      const choose = (): { id: number; chance: number } => ({ id: 0, chance: 1 });
+      for (let n = 0; n < prompt; n++) decoder.push(0);
+      // Ids 0 are the guesses; any other takes them back.
+      for (const id of [...Array.from({ length: 2 * limit + 2 }, () => 0), 1, 1, 0, 1]) {
+        decoder.logits(range, choose);
+        decoder.push(id);
+      }
+      decoder.dispose();
     }
-    decoder.dispose();
   }
 }
 

@@ -10,7 +10,8 @@ import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
 import { writeWhole } from "../base/files.ts";
 import type { Device } from "../device/device.ts";
-import { parseConfig, type V4Config } from "../model/config.ts";
+import type { V4Config } from "../model/config.ts";
+import { parseStored } from "../model/storage.ts";
 import { V4 } from "../model/v4.ts";
 import { VisualTokenizer, type VisualTokenizerConfig } from "../model/visual-tokenizer.ts";
 import { loadOfficial, saveOfficial, type WeightFormat } from "../model/weights.ts";
@@ -57,14 +58,14 @@ export interface LoadOptions {
 export function loadLlm(dir: string, device: Device, options: LoadOptions = {}): LocalLlm {
   const path = (file: keyof typeof FILES): string => join(dir, FILES[file]);
   const json = readJson(path("config"));
-  const config = parseConfig(json, path("config"));
+  const { config, storage } = parseStored(json, path("config"));
   const own = parseOwn(json, path("config"));
   const tokenizer = Tokenizer.load(path("tokenizer"));
   const visualConfig = visualConfigOf(own);
   const vocabulary = vocabularyOf(own, tokenizer);
   checkAgreement(config, vocabulary, tokenizer, { config: path("config"), tokenizer: path("tokenizer") });
   const { weights = "read", ...activations } = options;
-  const model = new V4(device, config, { init: "zeros", ...activations });
+  const model = new V4(device, config, { init: "zeros", integers: storage.integers, ...activations });
   const visual = new VisualTokenizer(device, visualConfig);
   if (weights === "read") {
     loadOfficial(path("model"), model);

@@ -10,12 +10,14 @@ import { cases as hadamard } from "./hadamard.ts";
 import { cases as hcProject } from "./hc-project.ts";
 import { cases as hyperConnection } from "./hyper-connection-backward.ts";
 import { cases as indexer } from "./indexer.ts";
+import { cases as intMatmul } from "./int-matmul.ts";
 import { cases as layout } from "./layout.ts";
 import { cases as matmul } from "./matmul.ts";
 import { cases as moe } from "./moe.ts";
 import { cases as norm } from "./norm.ts";
 import { cases as optim } from "./optim.ts";
 import { cases as quantize } from "./quantize.ts";
+import { cases as quantizeRows } from "./quantize-rows.ts";
 import { cases as reduce } from "./reduce.ts";
 import { cases as rope } from "./rope.ts";
 import { cases as slotAttention } from "./slot-attention.ts";
@@ -35,12 +37,14 @@ export const allCases: readonly OpCases[] = [
   hcProject,
   hyperConnection,
   indexer,
+  intMatmul,
   layout,
   matmul,
   moe,
   norm,
   optim,
   quantize,
+  quantizeRows,
   reduce,
   rope,
   slotAttention,

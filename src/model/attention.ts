@@ -13,20 +13,20 @@ import type { Choose } from "./choose.ts";
 import { Compressor } from "./compressor.ts";
 import { CSA_RATIO, type V4Config } from "./config.ts";
 import { Indexer } from "./indexer.ts";
-import type { Init } from "./init.ts";
+import type { Init, Projection } from "./init.ts";
 import { fp8Linear, fp8Weight, headNorm, narrowInput, storedKeys } from "./numerics.ts";
 import type { RopeTables } from "./rope.ts";
 import type { LayerState } from "./state.ts";
 
 export class Attention extends Module {
-  readonly wq_a: Linear;
+  readonly wq_a: Projection;
   readonly q_norm: RMSNorm;
-  readonly wq_b: Linear;
-  readonly wkv: Linear;
+  readonly wq_b: Projection;
+  readonly wkv: Projection;
   readonly kv_norm: RMSNorm;
   /** Block-diagonal: [g * o_lora_rank, H*D/g]. */
   readonly wo_a: Linear;
-  readonly wo_b: Linear;
+  readonly wo_b: Projection;
   /** [H] */
   readonly attn_sink: Parameter;
   readonly compressor: Compressor | undefined;
@@ -42,13 +42,13 @@ export class Attention extends Module {
     this.freqs = ratio > 0 ? rope.compress : rope.main;
     const { hidden_size: d, num_attention_heads: heads, head_dim, q_lora_rank, o_groups, o_lora_rank } = config;
     const eps = { eps: config.rms_norm_eps };
-    this.wq_a = init.linear(d, q_lora_rank);
+    this.wq_a = init.projection(d, q_lora_rank);
     this.q_norm = new RMSNorm(init.device, q_lora_rank, eps);
-    this.wq_b = init.linear(q_lora_rank, heads * head_dim);
-    this.wkv = init.linear(d, head_dim);
+    this.wq_b = init.projection(q_lora_rank, heads * head_dim);
+    this.wkv = init.projection(d, head_dim);
     this.kv_norm = new RMSNorm(init.device, head_dim, eps);
     this.wo_a = init.linear((heads * head_dim) / o_groups, o_groups * o_lora_rank);
-    this.wo_b = init.linear(o_groups * o_lora_rank, d, { isResidualOut: true });
+    this.wo_b = init.projection(o_groups * o_lora_rank, d, { isResidualOut: true });
     this.attn_sink = new Parameter(zeros(init.device, [heads]));
     this.compressor =
       ratio > 0

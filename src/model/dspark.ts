@@ -16,7 +16,7 @@ import { Tensor, type Parameter } from "../tensor/tensor.ts";
 import { Block } from "./block.ts";
 import type { V4Config } from "./config.ts";
 import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
-import type { Init } from "./init.ts";
+import type { Init, Projection } from "./init.ts";
 import type { RopeTables } from "./rope.ts";
 import type { V4 } from "./v4.ts";
 
@@ -44,7 +44,7 @@ class ConfidenceHead extends Module {
 
 export class DSparkStage extends Block {
   /** Of the first stage: the network's features [.., taps*D] -> [.., D]. */
-  readonly main_proj: Linear | undefined;
+  readonly main_proj: Projection | undefined;
   readonly main_norm: RMSNorm | undefined;
   /** Of the last stage. */
   readonly norm: RMSNorm | undefined;
@@ -58,7 +58,7 @@ export class DSparkStage extends Block {
     super(init, config, { ratio: 0, isHash: false }, rope);
     const { hidden_size: d, rms_norm_eps: eps } = config;
     if (stage === 0) {
-      this.main_proj = init.linear(config.dspark_target_layer_ids!.length * d, d);
+      this.main_proj = init.projection(config.dspark_target_layer_ids!.length * d, d);
       this.main_norm = new RMSNorm(init.device, d, { eps });
     }
     if (stage < DSPARK_STAGES - 1) return;

@@ -17,6 +17,7 @@ import { ggufIndexDim, widenedIndex } from "./gguf-index.ts";
 import { ggufPlacement, toGgufMetadata, toMxfp4 } from "./gguf-layout.ts";
 import { ggufTokenizer } from "./gguf-tokenizer.ts";
 import { EXTRA, problemsOf, readJson, strangersOf, type Checkpoint, type Json, type Layout } from "./open-checkpoint.ts"; // prettier-ignore
+import { intConfig, intMixes, staysWide, type IntMix } from "./int-format.ts";
 import { FP8_BLOCK, weightsOf, type Weight } from "./storage.ts";
 import { encoded, fitsBf16, formOf, notFinite, type Form } from "./stored.ts";
 import { expertStackShape, toTransformersConfig, transformersPlacement } from "./transformers-layout.ts";
@@ -49,16 +50,19 @@ function finite(t: RawTensor, path: string): RawTensor {
   return { ...t, chunks };
 }
 
-export const exportDTypes = ["keep", "f32", "bf16", "fp8", "fp4"] as const;
-/** `fp8` and `fp4` are the released mixes: e4m3 matrices, and experts in e4m3 or e2m1. */
+export const exportDTypes = ["keep", "f32", "bf16", "fp8", "fp4", "w8a8", "w4a8"] as const;
+/** `fp8` and `fp4` are the released mixes: e4m3 matrices, and experts in e4m3 or e2m1; the last two are of int-format.ts. */
 export type ExportDType = (typeof exportDTypes)[number];
 
-function formFor(role: Weight["role"], from: Form, dtype: ExportDType): Form {
+const isMix = (dtype: ExportDType): dtype is IntMix => Object.hasOwn(intMixes, dtype);
+
+function formFor({ name, role }: Weight, from: Form, dtype: ExportDType): Form {
   if (role === "ids") return "ids";
   if (role === "wide") return "f32";
   if (dtype === "keep") return from;
   if (dtype === "f32" || dtype === "bf16") return dtype;
   if (role === "half") return "bf16";
+  if (isMix(dtype)) return staysWide(name) ? "bf16" : intMixes[dtype][role];
   return role === "expert" ? dtype : "fp8";
 }
 
@@ -83,8 +87,10 @@ export interface Exported {
 export function exportCheckpoint(source: Checkpoint, out: string, options: ExportOptions): Exported {
   const { layout, dtype = "keep", maxShardBytes } = options;
   const { set, config } = source;
-  const tensors = checked(source).map((w) => encoded(set, w, formFor(w.role, formOf(set, w.name), dtype)).map((t) => finite(t, source.path))); // prettier-ignore
-  const json = { ...plainConfig(source.json), ...storageFields(tensors.flat()) };
+  const tensors = checked(source).map((w) => encoded(set, w, formFor(w, formOf(set, w.name), dtype)).map((t) => finite(t, source.path))); // prettier-ignore
+  const isInt = tensors.flat().some((t) => t.name.endsWith(".weight_scale"));
+  if (isInt && layout !== "official") throw new RequestError(`export: expected the official layout for integer weights, got ${layout} (--dtype bf16 widens them)`, "layout"); // prettier-ignore
+  const json = { ...plainConfig(source.json), ...storageFields(tensors.flat()), ...(isInt && { quantization_config: isMix(dtype) ? intConfig(dtype) : source.json["quantization_config"] }) }; // prettier-ignore
   return intoNewFolder(out, (dir) => {
     const write = { official: writeOfficial, transformers: writeTransformers, gguf: writeGgufFolder }[layout];
     const { left, files, numTensors, sizeBytes, note } = write(dir, tensors, json, source, maxShardBytes);
@@ -174,7 +180,7 @@ function plainConfig(json: Json): Json {
 
 function storageFields(tensors: readonly RawTensor[]): Json {
   const has = (fileDType: string): boolean => tensors.some((t) => t.fileDType === fileDType);
-  const experts = has("I8") ? "fp4" : tensors.some((t) => t.fileDType === "F8_E4M3" && t.name.includes(".ffn.experts.")) ? "fp8" : undefined; // prettier-ignore
+  const experts = has("I8") && has("F8_E8M0") ? "fp4" : tensors.some((t) => t.fileDType === "F8_E4M3" && t.name.includes(".ffn.experts.")) ? "fp8" : undefined; // prettier-ignore
   const isWide = tensors.some((t) => t.name === "embed.weight" && t.fileDType === "F32");
   return {
     torch_dtype: isWide ? "float32" : "bfloat16",

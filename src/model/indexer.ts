@@ -13,7 +13,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { Compressor } from "./compressor.ts";
 import type { Choose } from "./choose.ts";
 import { CSA_RATIO, type V4Config } from "./config.ts";
-import type { Init } from "./init.ts";
+import type { Init, Projection } from "./init.ts";
 import { fp8Linear, indexVectors } from "./numerics.ts";
 import type { CompressorState } from "./state.ts";
 
@@ -27,7 +27,7 @@ export type EntryChoice = { readonly mask: Tensor } | { readonly chosen: Tensor 
 const MAX_SCORES = 2 ** 23;
 
 export class Indexer extends Module {
-  readonly wq_b: Linear;
+  readonly wq_b: Projection;
   readonly weights_proj: Linear;
   readonly compressor: Compressor;
   private readonly config: V4Config;
@@ -35,7 +35,7 @@ export class Indexer extends Module {
   constructor(init: Init, config: V4Config) {
     super();
     this.config = config;
-    this.wq_b = init.linear(config.q_lora_rank, config.index_n_heads * config.index_head_dim);
+    this.wq_b = init.projection(config.q_lora_rank, config.index_n_heads * config.index_head_dim);
     this.weights_proj = init.linear(config.hidden_size, config.index_n_heads);
     this.compressor = new Compressor(init, config, CSA_RATIO, config.index_head_dim, (keys) =>
       indexVectors(keys, config.numerics),

@@ -4,21 +4,34 @@
  * `zeros` is for networks about to be loaded.
  */
 import type { Device } from "../device/device.ts";
+import { IntLinear } from "../nn/int-linear.ts";
 import { Linear } from "../nn/layers.ts";
 import { Parameter, randn, zeros } from "../tensor/tensor.ts";
 
+import type { IntStorage } from "./int-format.ts";
+
 export const INIT_STD = 0.02;
+
+/** A layer that files may hold in integers. */
+export type Projection = Linear | IntLinear;
 
 export class Init {
   readonly device: Device;
   private readonly kind: "normal" | "zeros";
   private readonly residualStd: number;
   private next: number;
+  private readonly integers: IntStorage | undefined;
 
   constructor(
     device: Device,
-    options: { readonly seed: number; readonly kind: "normal" | "zeros"; readonly numLayers: number },
+    options: {
+      readonly seed: number;
+      readonly kind: "normal" | "zeros";
+      readonly numLayers: number;
+      readonly integers?: IntStorage | undefined;
+    },
   ) {
+    this.integers = options.integers;
     this.device = device;
     this.kind = options.kind;
     this.next = options.seed * 100_000;
@@ -36,6 +49,16 @@ export class Init {
     const std = options.std ?? (options.isResidualOut ? this.residualStd : INIT_STD);
     return new Parameter(this.kind === "zeros" ? zeros(this.device, shape) : randn(this.device, shape, { seed, std }));
   }
+  /** One that the files' role `linear` is about (storage.ts), but for wo_a. */
+  projection(inDim: number, outDim: number, options: { readonly isResidualOut?: boolean } = {}): Projection {
+    return this.integers?.linear ? new IntLinear(this.device, inDim, outDim) : this.linear(inDim, outDim, options);
+  }
+  /** A matrix for each routed expert [E, out, in]. */
+  experts(numExperts: number, inDim: number, outDim: number, options: { readonly isResidualOut?: boolean } = {}): Parameter | IntLinear {
+    const { expert, group } = this.integers ?? {};
+    if (!expert) return this.matrix([numExperts, outDim, inDim], options);
+    return new IntLinear(this.device, inDim, outDim, { experts: numExperts, ...(expert === "int4" && { group: group! }) });
+  } // prettier-ignore
   linear(inDim: number, outDim: number, options: { readonly isResidualOut?: boolean } = {}): Linear {
     const std = options.isResidualOut ? this.residualStd : INIT_STD;
     return new Linear(this.device, inDim, outDim, { seed: this.seed(), std, init: this.kind });

@@ -9,7 +9,8 @@ import { bytesOf } from "../nn/safetensors.ts";
 import { openTensors, type StoredTensor } from "../nn/tensor-set.ts";
 import { ggufOf, openCheckpoint, problemsOf, strangersOf, type Checkpoint, type Layout } from "./open-checkpoint.ts";
 import { released, type ReleasedName } from "./released.ts";
-import { inventoryOf, parseStored, type TensorSpec } from "./storage.ts";
+import { inventoryOf, parseStored, weightsOf, type TensorSpec } from "./storage.ts";
+import { formOf, problemOf } from "./stored.ts";
 
 export interface Totals {
   readonly numTensors: number;
@@ -52,6 +53,8 @@ export interface Inspected extends Totals {
   /** Undefined where no config says what the tensors are. */
   readonly layout: Layout | undefined;
   readonly findings: readonly Finding[];
+  /** Weights by how they are held, "role form"; without a config none. */
+  readonly forms: Readonly<Record<string, number>>;
   /** As in the files. */
   readonly tensors: readonly TensorSpec[];
 }
@@ -60,9 +63,19 @@ export function inspectPath(path: string): Inspected {
   const raw = rawTensors(path);
   const totals = totalsOf(raw.tensors, raw.sizeOf);
   const tensors = raw.tensors.map(({ name, fileDType, shape }) => ({ name, fileDType, shape }));
-  if (!raw.hasConfig) return { path, layout: undefined, ...totals, findings: [], tensors };
+  if (!raw.hasConfig) return { path, layout: undefined, ...totals, findings: [], forms: {}, tensors };
   using checkpoint = openCheckpoint(path);
-  return { path, layout: checkpoint.layout, ...totals, findings: findingsOf(checkpoint), tensors };
+  return { path, layout: checkpoint.layout, ...totals, findings: findingsOf(checkpoint), forms: formsOf(checkpoint), tensors }; // prettier-ignore
+}
+
+function formsOf({ set, config, drafter }: Checkpoint): Record<string, number> {
+  const forms: Record<string, number> = {};
+  for (const weight of weightsOf(config, drafter)) {
+    if (problemOf(set, { ...weight, isIds: weight.role === "ids" })) continue;
+    const key = `${weight.role} ${formOf(set, weight.name)}`;
+    forms[key] = (forms[key] ?? 0) + 1;
+  }
+  return forms;
 }
 
 function rawTensors(path: string): { tensors: StoredTensor[]; sizeOf: (t: TensorSpec) => number; hasConfig: boolean } {

@@ -5,14 +5,14 @@
  * Source: DeepSeek-V4 report section 2.1; bias update speed 0.001 as in its training recipe.
  */
 import { Prng } from "../base/prng.ts";
-import type { Linear } from "../nn/layers.ts";
+import { IntLinear } from "../nn/int-linear.ts";
 import { Module } from "../nn/module.ts";
 import * as t from "../tensor/ops.ts";
 import type { Routing } from "../tensor/ops-moe.ts";
 import { Parameter, Tensor, zeros } from "../tensor/tensor.ts";
 import type { Choose } from "./choose.ts";
 import type { V4Config } from "./config.ts";
-import type { Init } from "./init.ts";
+import type { Init, Projection } from "./init.ts";
 import { fp8Linear, narrowInput } from "./numerics.ts";
 
 /** The router's weights; scores are f32. */
@@ -75,30 +75,30 @@ function balancedTable(v: number, e: number, k: number, seed: number): Int32Arra
 
 /** All routed experts of a layer as stacked matrices; the official files have one tensor per expert. */
 export class Experts extends Module {
-  readonly w1: Parameter;
-  readonly w2: Parameter;
-  readonly w3: Parameter;
+  readonly w1: Parameter | IntLinear;
+  readonly w2: Parameter | IntLinear;
+  readonly w3: Parameter | IntLinear;
   constructor(init: Init, config: V4Config) {
     super();
     const { n_routed_experts: e, moe_intermediate_size: i, hidden_size: d } = config;
-    this.w1 = init.matrix([e, i, d]);
-    this.w2 = init.matrix([e, d, i], { isResidualOut: true });
-    this.w3 = init.matrix([e, i, d]);
+    this.w1 = init.experts(e, d, i);
+    this.w2 = init.experts(e, i, d, { isResidualOut: true });
+    this.w3 = init.experts(e, d, i);
   }
 }
 
 export class SharedExpert extends Module {
-  readonly w1: Linear;
-  readonly w2: Linear;
-  readonly w3: Linear;
+  readonly w1: Projection;
+  readonly w2: Projection;
+  readonly w3: Projection;
   private readonly config: V4Config;
   constructor(init: Init, config: V4Config) {
     super();
     const { moe_intermediate_size: i, hidden_size: d } = config;
     this.config = config;
-    this.w1 = init.linear(d, i);
-    this.w2 = init.linear(i, d, { isResidualOut: true });
-    this.w3 = init.linear(d, i);
+    this.w1 = init.projection(d, i);
+    this.w2 = init.projection(i, d, { isResidualOut: true });
+    this.w3 = init.projection(d, i);
   }
   /** x as products take it. */
   forward(x: Tensor): Tensor {
@@ -126,16 +126,18 @@ export class Moe extends Module {
   forward(x: Tensor, ids: Int32Array, onRouting?: (routing: Routing) => void, choose?: Choose): Tensor {
     const routing = this.gate.forward(x, ids, choose);
     onRouting?.(routing);
-    const { w1, w2, w3 } = this.experts;
     const { swiglu_limit: limit, numerics } = this.config;
     const input = narrowInput(x, numerics);
-    const routed = t.moeExperts(input, w1, w3, w2, routing, {
-      limit,
-      weightFormat: numerics.expertFp4 ? "fp4" : undefined,
-      narrowInput: numerics.actFp8,
-      wideSum: numerics.moeSumF32,
-    });
+    const routed = this.routed(input, routing, limit);
     return t.cast(t.add(routed, this.shared_experts.forward(input)), x.dtype);
+  }
+
+  private routed(x: Tensor, routing: Routing, limit: number): Tensor {
+    const { w1, w2, w3 } = this.experts;
+    const { expertFp4, actFp8: narrowInput, moeSumF32: wideSum } = this.config.numerics;
+    if (w1 instanceof Parameter && w2 instanceof Parameter && w3 instanceof Parameter)
+      return t.moeExperts(x, w1, w3, w2, routing, { limit, weightFormat: expertFp4 ? "fp4" : undefined, narrowInput, wideSum }); // prettier-ignore
+    return t.moeExpertsInt(x, { w1, w2, w3 } as Record<"w1" | "w2" | "w3", IntLinear>, routing, { limit, wideSum });
   }
 }
 

@@ -5,19 +5,19 @@
  * makes it a module for any depth.
  * Main function: `predict`. Source: DeepSeek-V4 preview checkpoints, mtp.0.
  */
-import { RMSNorm, type Linear } from "../nn/layers.ts";
+import { RMSNorm } from "../nn/layers.ts";
 import * as t from "../tensor/ops.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
 import { Block, type BlockContext } from "./block.ts";
 import type { V4Config } from "./config.ts";
 import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
-import type { Init } from "./init.ts";
+import type { Init, Projection } from "./init.ts";
 import { fp8Linear, narrowInput } from "./numerics.ts";
 import type { RopeTables } from "./rope.ts";
 
 export class MtpModule extends Block {
-  readonly e_proj: Linear;
-  readonly h_proj: Linear;
+  readonly e_proj: Projection;
+  readonly h_proj: Projection;
   readonly enorm: RMSNorm;
   readonly hnorm: RMSNorm;
   readonly norm: RMSNorm;
@@ -29,8 +29,8 @@ export class MtpModule extends Block {
     super(init, config, { ratio: 0, isHash: false }, rope);
     const d = config.hidden_size;
     const eps = { eps: config.rms_norm_eps };
-    this.e_proj = init.linear(d, d);
-    this.h_proj = init.linear(d, d);
+    this.e_proj = init.projection(d, d);
+    this.h_proj = init.projection(d, d);
     this.enorm = new RMSNorm(init.device, d, eps);
     this.hnorm = new RMSNorm(init.device, d, eps);
     this.norm = new RMSNorm(init.device, d, eps);
@@ -41,7 +41,8 @@ export class MtpModule extends Block {
   predict(streams: Tensor, next: Tensor, context: BlockContext): { readonly streams: Tensor; readonly hidden: Tensor } {
     const [rows, n, d] = streams.shape as [number, number, number];
     const { numerics } = this.config;
-    const project = (from: Tensor, layer: Linear): Tensor => fp8Linear(narrowInput(from, numerics), layer, numerics);
+    const project = (from: Tensor, layer: Projection): Tensor =>
+      fp8Linear(narrowInput(from, numerics), layer, numerics);
     const e = t.reshape(project(this.enorm.forward(next), this.e_proj), [rows, 1, d]);
     const x = t.add(project(this.hnorm.forward(streams), this.h_proj), t.expand(e, [rows, n, d]));
     const out = this.run(x, context);

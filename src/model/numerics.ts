@@ -5,6 +5,7 @@
  * Source: DeepSeek-V4 spec sections 2.0 to 2.9. Everything here assumes bf16 activations where it says bf16.
  */
 import { z } from "zod";
+import { IntLinear } from "../nn/int-linear.ts";
 import type { Linear } from "../nn/layers.ts";
 import * as t from "../tensor/ops.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -53,9 +54,11 @@ export type NumericsInput = z.input<typeof numericsSchema>;
 export const narrowInput = (x: Tensor, { actFp8 }: Numerics): Tensor =>
   actFp8 ? t.quantize(x, { format: "e4m3", block: 128 }) : x;
 
-/** x, which `narrowInput` has been through, times a weight that official checkpoints hold in FP8. */
-export const fp8Linear = (x: Tensor, layer: Linear, { weightFp8 }: Numerics): Tensor =>
-  t.linear(x, layer.weight, layer.bias, weightFp8 ? { weightFormat: "fp8" } : {});
+/** x, which `narrowInput` has been through, times a weight that official checkpoints hold in FP8, others in int8. */
+export const fp8Linear = (x: Tensor, layer: Linear | IntLinear, { weightFp8 }: Numerics): Tensor =>
+  layer instanceof IntLinear
+    ? layer.forward(x)
+    : t.linear(x, layer.weight, layer.bias, weightFp8 ? { weightFormat: "fp8" } : {});
 
 /** The weight alone, for products of another form. */
 export const fp8Weight = (layer: Linear, { weightFp8 }: Numerics): Tensor =>

@@ -11,8 +11,8 @@ import { takenApart } from "./assembly.ts";
 import type { V4Config } from "./config.ts";
 import { narrowedIndex } from "./gguf-index.ts";
 import { configFromGguf, ggufPlacement, storedIndexDim, unpackedMxfp4 } from "./gguf-layout.ts";
-import { parseStored, scaleName, weightsOf, type Drafter } from "./storage.ts";
-import { problemOf, type Problem } from "./stored.ts";
+import { parseStored, weightsOf, type Drafter } from "./storage.ts";
+import { partNames, problemOf, type Problem } from "./stored.ts";
 import { fromTransformersConfig, transformersPlacement } from "./transformers-layout.ts";
 
 export const layouts = ["official", "transformers", "gguf"] as const;
@@ -82,7 +82,7 @@ function closingOnError<T>(set: TensorSet, work: () => T): T {
 const checkpoint = (path: string, layout: Layout, json: Json, config: V4Config, drafter: Drafter, set: TensorSet): Checkpoint => ({ path, layout, json, config, drafter, set, [Symbol.dispose]: () => set.close() }); // prettier-ignore
 
 /** Names of all tensors that may hold the network: each weight's, and its scale's. */
-const officialNames = (config: V4Config, drafter: Drafter): string[] => weightsOf(config, drafter).flatMap(({ name, role }) => (role === "linear" || role === "expert" ? [name, scaleName(name)] : [name])); // prettier-ignore
+const officialNames = (config: V4Config, drafter: Drafter): string[] => weightsOf(config, drafter).flatMap(({ name, role }) => (role === "linear" || role === "expert" ? partNames(name) : [name])); // prettier-ignore
 
 /** transformers and llama.cpp leave drafters out: then the config says so too. */
 function withoutAbsentDrafter(path: string, layout: Layout, json: Json, file: string, set: TensorSet): Checkpoint {

@@ -8,6 +8,7 @@
 import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
 import { CSA_RATIO, parseConfig, type V4Config } from "./config.ts";
+import { intConfigSchema, intScaleName, packedName, parseIntConfig, shapeName, staysWide, type IntForm, type IntStorage } from "./int-format.ts"; // prettier-ignore
 
 /** One e8m0 scale per 128 x 128 block of e4m3, and per 32 numbers of a row of e2m1. */
 export const FP8_BLOCK = 128;
@@ -19,11 +20,14 @@ const count = z.number().int().positive();
 const storageSchema = z.object({
   expert_dtype: z.enum(["fp4", "fp8", "bf16", "f32"]).optional(),
   quantization_config: z
-    .object({
-      quant_method: z.literal("fp8"),
-      scale_fmt: z.literal("ue8m0").optional(),
-      weight_block_size: z.tuple([z.literal(FP8_BLOCK), z.literal(FP8_BLOCK)]).optional(),
-    })
+    .discriminatedUnion("quant_method", [
+      z.object({
+        quant_method: z.literal("fp8"),
+        scale_fmt: z.literal("ue8m0").optional(),
+        weight_block_size: z.tuple([z.literal(FP8_BLOCK), z.literal(FP8_BLOCK)]).optional(),
+      }),
+      intConfigSchema,
+    ])
     .nullish(),
   torch_dtype: z.enum(["bfloat16", "float32"]).optional(),
   dspark_block_size: count.optional(),
@@ -38,8 +42,10 @@ export type Drafter =
   | { readonly kind: "dspark"; readonly numStages: number; readonly markovRank: number; readonly numTargets: number };
 
 export interface Storage {
-  readonly linear: "fp8" | "bf16" | "f32";
-  readonly expert: "fp4" | "fp8" | "bf16" | "f32";
+  readonly linear: "fp8" | "bf16" | "f32" | "int8";
+  readonly expert: "fp4" | "fp8" | "bf16" | "f32" | IntForm;
+  /** Of matrices in integers. */
+  readonly integers?: IntStorage;
   readonly drafter: Drafter;
 }
 
@@ -54,7 +60,9 @@ export function parseStored(json: unknown, file: string): { readonly config: V4C
   }
   const { expert_dtype, quantization_config, torch_dtype, dspark_markov_rank, dspark_target_layer_ids } = parsed.data;
   const plain = torch_dtype === "float32" ? "f32" : "bf16";
-  const linear = quantization_config ? "fp8" : plain;
+  const integers = quantization_config?.quant_method === "compressed-tensors" ? parseIntConfig(quantization_config) : undefined; // prettier-ignore
+  if (typeof integers === "string") throw new FormatError(`config: ${file}: field "quantization_config.config_groups": expected ${integers}`, { file, key: "quantization_config" }); // prettier-ignore
+  const linear = integers ? (integers.linear ?? plain) : quantization_config ? "fp8" : plain;
   // num_nextn_predict_layers says 1 in DSpark checkpoints too: their own fields and the schedule's tail tell.
   const isDspark = dspark_markov_rank !== undefined && dspark_target_layer_ids !== undefined;
   const drafter: Drafter = isDspark
@@ -65,7 +73,8 @@ export function parseStored(json: unknown, file: string): { readonly config: V4C
         numTargets: dspark_target_layer_ids.length,
       }
     : { kind: config.num_nextn_predict_layers > 0 ? "mtp" : "none" };
-  return { config, storage: { linear, expert: expert_dtype ?? linear, drafter } };
+  const expert = expert_dtype ?? (integers ? (integers.expert ?? plain) : linear);
+  return { config, storage: { linear, expert, drafter, ...(integers && { integers }) } };
 }
 
 /** `wide` stays f32 and `half` bf16 in every official file; `linear` and `expert` may be quantised; `ids` are integers. */
@@ -207,7 +216,8 @@ const plainDTypes = { f32: "F32", bf16: "BF16" } as const;
 
 /** The tensors that hold one weight: its values, or its codes and their scales. */
 export function storedAs({ name, shape, role }: Weight, storage: Storage): TensorSpec[] {
-  const kind = role === "linear" || role === "expert" ? storage[role] : role;
+  const wanted = role === "linear" || role === "expert" ? storage[role] : role;
+  const kind = wanted === "int8" && staysWide(name) ? "bf16" : wanted;
   const [rows, cols] = shape as [number, number];
   switch (kind) {
     case "ids":
@@ -225,6 +235,17 @@ export function storedAs({ name, shape, role }: Weight, storage: Storage): Tenso
       return [
         { name, fileDType: "I8", shape: [rows, cols / 2] },
         { name: scaleName(name), fileDType: "F8_E8M0", shape: [rows, cols / FP4_BLOCK] },
+      ];
+    case "int8":
+      return [
+        { name, fileDType: "I8", shape },
+        { name: intScaleName(name), fileDType: "F32", shape: [rows, 1] },
+      ];
+    case "int4":
+      return [
+        { name: packedName(name), fileDType: "I32", shape: [rows, cols / 8] },
+        { name: intScaleName(name), fileDType: "F32", shape: [rows, cols / storage.integers!.group] },
+        { name: shapeName(name), fileDType: "I64", shape: [2] },
       ];
     default:
       return [{ name, fileDType: plainDTypes[kind], shape }];

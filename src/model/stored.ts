@@ -11,9 +11,10 @@ import { decodeE2m1, E2M1_MAX, encodeE2m1 } from "../base/fp4.ts";
 import { E4M3_MAX, e4m3ToF32, fromE8m0, pow2Ceil, toE4m3 } from "../base/fp8.ts";
 import { asBytes, bytesOf, type RawTensor } from "../nn/safetensors.ts";
 import type { StoredTensor, TensorSet } from "../nn/tensor-set.ts";
+import { INT4_GROUP, intScaleName, packedName, packWords, quantizeInt, shapeName, unpackWords, type IntForm } from "./int-format.ts"; // prettier-ignore
 import { FP4_BLOCK, FP8_BLOCK, scaleName, type Weight } from "./storage.ts";
 
-export type Form = "f32" | "bf16" | "fp8" | "fp4" | "ids";
+export type Form = "f32" | "bf16" | "fp8" | "fp4" | "ids" | IntForm;
 
 /** What a reader takes for a weight: its name in the file, its shape as numbers, whether it holds integers. */
 export type Wanted = Pick<Weight, "name" | "shape"> & { readonly isIds: boolean };
@@ -27,7 +28,46 @@ const formOfDType: Readonly<Record<string, Form>> = {
 const valueDTypes = "F32, BF16, F8_E4M3 with scales or I8 (two e2m1) with scales";
 
 /** The form of a tensor that fits; call `problemOf` first. */
-export const formOf = (set: TensorSet, name: string): Form => formOfDType[set.tensors.get(name)!.fileDType]!;
+export const formOf = (set: TensorSet, name: string): Form => intFormOf(set, name) ?? formOfDType[set.tensors.get(name)!.fileDType]!; // prettier-ignore
+
+/** Integer weights are known by the names beside them. */
+function intFormOf({ tensors }: TensorSet, name: string): IntForm | undefined {
+  if (tensors.has(packedName(name))) return "int4";
+  return tensors.get(name)?.fileDType === "I8" && tensors.has(intScaleName(name)) ? "int8" : undefined;
+}
+
+/** The tensors that may hold parts of a weight. */
+export const partNames = (name: string): string[] => [name, scaleName(name), intScaleName(name), packedName(name), shapeName(name)]; // prettier-ignore
+
+/** Codes [N,K], -127..127 or -8..7, of a weight in integers, and its scales [N,G]. Call `problemOf` first. */
+export function readInt(set: TensorSet, { name, shape }: Pick<Wanted, "name" | "shape">, begin = 0, end = shape[0]!): { codes: Int8Array; scale: Float32Array; group: number } {
+  const [, cols] = shape as [number, number];
+  const scaleKey = intScaleName(name);
+  const across = set.tensors.get(scaleKey)!.shape[1]!;
+  const scale = floatsOf(set.readBytes(scaleKey, begin * across * 4, end * across * 4));
+  const group = cols / across;
+  const bad = scale.findIndex((v) => !(v > 0 && Number.isFinite(v)));
+  if (bad >= 0) throw new FormatError(`${set.path}: tensor "${scaleKey}": expected positive numbers, found ${scale[bad]} at element ${bad + begin * across}`, { file: set.path, key: scaleKey }); // prettier-ignore
+  if (!set.tensors.has(packedName(name))) return { codes: new Int8Array(set.readBytes(name, begin * cols, end * cols)), scale, group };
+  const bytes = set.readBytes(packedName(name), (begin * cols) / 2, (end * cols) / 2);
+  return { codes: unpackWords(new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)), scale, group };
+} // prettier-ignore
+
+function intProblem({ tensors }: TensorSet, { name, shape }: Wanted, form: IntForm): Problem | undefined {
+  const key = form === "int4" ? packedName(name) : name;
+  const codes = tensors.get(key)!;
+  const [rows, cols] = shape as [number, number];
+  const width = form === "int4" ? cols / 8 : cols;
+  const dtype = form === "int4" ? "I32" : "I8";
+  if (shape.length !== 2 || !same(codes.shape, [rows, width]) || codes.fileDType !== dtype) return { key, expected: `${dtype} [${rows},${width}]`, found: text(codes), kind: "shape" }; // prettier-ignore
+  const scale = tensors.get(intScaleName(name));
+  const across = form === "int8" ? 1 : (scale?.shape[1] ?? 0);
+  const isWhole = form === "int8" || (across > 0 && cols % across === 0 && (cols / across) % 64 === 0);
+  if (scale === undefined || scale.fileDType !== "F32" || !same(scale.shape, [rows, across]) || !isWhole)
+    return { key: intScaleName(name), expected: form === "int8" ? `F32 [${rows},1]` : `F32 [${rows}, ${cols} / group], groups in steps of 64`, found: scale ? text(scale) : "none", kind: "scale" }; // prettier-ignore
+  if (form === "int4" && !tensors.has(shapeName(name))) return { key: shapeName(name), expected: "[2]", found: "none", kind: "missing" }; // prettier-ignore
+  return undefined;
+}
 
 export interface Problem {
   /** The tensor at fault. */
@@ -39,6 +79,8 @@ export interface Problem {
 
 /** Why the tensors of the set do not hold this weight; undefined when they do. */
 export function problemOf(set: TensorSet, { name, shape, isIds }: Wanted): Problem | undefined {
+  const int = isIds ? undefined : intFormOf(set, name);
+  if (int) return intProblem(set, { name, shape, isIds }, int);
   const found = set.tensors.get(name);
   if (found === undefined) return { key: name, expected: `[${shape}]`, found: "none", kind: "missing" };
   const form = formOfDType[found.fileDType];
@@ -70,6 +112,10 @@ export function readRows(
 ): Float32Array {
   // prettier-ignore
   const form = formOf(set, name);
+  if (form === "int8" || form === "int4") {
+    const { codes, scale, group } = readInt(set, { name, shape }, begin, end);
+    return Float32Array.from(codes, (code, i) => code * scale[Math.floor(i / group)]!);
+  }
   const { fileDType, shape: storedShape } = set.tensors.get(name)!;
   const rowBytes = (itemBytes: number): number => storedShape.slice(1).reduce((p, n) => p * n, itemBytes);
   const bytesOfRows = (itemBytes: number): Uint8Array => set.readBytes(name, begin * rowBytes(itemBytes), end * rowBytes(itemBytes)); // prettier-ignore
@@ -215,7 +261,8 @@ export function encoded(set: TensorSet, weight: Pick<Weight, "name" | "shape">, 
   const from = formOf(set, name);
   const scale = scaleName(name);
   if (form === "ids") return [{ name, fileDType: "I64", shape, chunks: () => [asI64(readIds(set, name))] }];
-  if (from === form) return (form === "fp8" || form === "fp4" ? [name, scale] : [name]).map((n) => verbatim(set, n)); // prettier-ignore
+  if (from === form) return partNames(name).filter((n) => set.tensors.has(n)).map((n) => verbatim(set, n)); // prettier-ignore
+  if (form === "int8" || form === "int4") return asIntegers(set, weight, form);
   if (form === "f32") return [{ name, fileDType: "F32", shape, chunks: pieces(set, weight, asBytes) }];
   if (form === "bf16") return [{ name, fileDType: "BF16", shape, chunks: pieces(set, weight, (x) => asBytes(f32ToBf16(x))) }]; // prettier-ignore
   const scaleTensor = (chunks: () => Uint8Array[]): RawTensor => ({ name: scale, fileDType: "F8_E8M0", shape: scaleShape(form, shape), chunks }); // prettier-ignore
@@ -232,6 +279,21 @@ export function encoded(set: TensorSet, weight: Pick<Weight, "name" | "shape">, 
     return { codes, scale: Uint8Array.from(floats, toE8m0) };
   };
   return [{ name, fileDType: "F8_E4M3", shape, chunks: () => [made().codes] }, scaleTensor(() => [made().scale])];
+}
+
+function asIntegers(set: TensorSet, weight: Pick<Weight, "name" | "shape">, form: IntForm): RawTensor[] {
+  const { name, shape } = weight;
+  const [rows, cols] = shape as [number, number];
+  const group = form === "int4" ? INT4_GROUP : cols;
+  if (cols % group !== 0) throw new FormatError(`${set.path}: tensor "${name}": expected rows in whole groups of ${group} numbers for int4, found [${shape}]`, { file: set.path, key: name }); // prettier-ignore
+  const made = (): ReturnType<typeof quantizeInt> => quantizeInt(readRows(set, weight), cols, form, group);
+  const scale = { name: intScaleName(name), fileDType: "F32", shape: [rows, cols / group], chunks: () => [asBytes(made().scale)] }; // prettier-ignore
+  if (form === "int8") return [{ name, fileDType: "I8", shape, chunks: () => [asBytes(made().codes)] }, scale];
+  return [
+    { name: packedName(name), fileDType: "I32", shape: [rows, cols / 8], chunks: () => [asBytes(packWords(made().codes))] }, // prettier-ignore
+    scale,
+    { name: shapeName(name), fileDType: "I64", shape: [2], chunks: () => [asI64(Int32Array.of(rows, cols))] },
+  ];
 }
 
 /** Bytes that are copied at a time. */

@@ -20,6 +20,7 @@ import type { V4Config } from "./config.ts";
 import { DSparkStage, DSPARK_STAGES } from "./dspark.ts";
 import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
 import { Init, INIT_STD } from "./init.ts";
+import type { IntStorage } from "./int-format.ts";
 import { MtpModule } from "./mtp.ts";
 import { ropeTables } from "./rope.ts";
 import { V4State, type StateOptions } from "./state.ts";
@@ -31,6 +32,8 @@ export interface V4Options {
   readonly init?: "normal" | "zeros";
   /** Of activations. */
   readonly dtype?: Extract<DType, "f32" | "bf16">;
+  /** Matrices that stay integers, for weights about to be loaded; inference only. */
+  readonly integers?: IntStorage | undefined;
 }
 
 export interface ForwardOptions {
@@ -46,6 +49,8 @@ export interface ForwardOptions {
   readonly onRouting?: (layerIdx: number, routing: Routing) => void;
   /** Chooses for a layer, for verification. */
   readonly choose?: (layerIdx: number) => Choose;
+  /** Called before each layer, and after the last one with the number of layers. */
+  readonly onLayer?: (layerIdx: number) => void;
 }
 
 export interface ForwardOutput {
@@ -78,8 +83,10 @@ export class V4 extends Module {
     this.config = config;
     this.dtype = options.dtype ?? "f32";
     const { vocab_size, hidden_size, num_hidden_layers, num_hash_layers, rms_norm_eps } = config;
-    const kind = options.init ?? "normal";
-    const init = new Init(device, { seed: options.seed ?? 0, kind, numLayers: num_hidden_layers });
+    const { init: kind = "normal", integers } = options;
+    if (integers && (config.numerics.actFp8 || config.numerics.weightFp8 || config.numerics.expertFp4))
+      throw new ShapeError("v4: expected numerics without actFp8, weightFp8 and expertFp4 for integer weights");
+    const init = new Init(device, { seed: options.seed ?? 0, kind, numLayers: num_hidden_layers, integers });
     const rope = ropeTables(device, config);
     this.embed = new Embedding(device, vocab_size, hidden_size, { seed: init.seed(), std: INIT_STD, init: kind });
     this.embed_visual = config.visual ? new VisualEmbedding(init, config.visual, hidden_size) : undefined;
@@ -159,7 +166,7 @@ export class V4 extends Module {
   }
 
   private run(ids: Tensor, options: ForwardOptions): ForwardOutput {
-    const { state, checkpoint = false, taps = [], onRouting, choose } = options;
+    const { state, checkpoint = false, taps = [], onRouting, onLayer, choose } = options;
     const { hidden_size: d, hc_mult: n } = this.config;
     const [batch, tokens] = ids.shape as [number, number];
     const rows = batch * tokens;
@@ -168,6 +175,7 @@ export class V4 extends Module {
     let streams = t.expand(x, [rows, n, d]);
     const tapped = new Map<number, Tensor>();
     this.layers.forEach((layer, i) => {
+      onLayer?.(i);
       const step = (s: Tensor): Tensor =>
         layer.run(s, {
           batch,
@@ -184,6 +192,7 @@ export class V4 extends Module {
       } else streams = checkpoint ? t.checkpoint(step, [streams]) : step(streams);
       if (taps.includes(i)) tapped.set(i, t.reshape(t.mean(streams, 1), [batch, tokens, d]));
     });
+    onLayer?.(this.layers.length);
     const head = { fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale };
     const hidden = this.norm.forward(hcCollapse(streams, head, this.config));
     const beside = taps.length > 0 ? t.concat(taps.map((i) => tapped.get(i)!), -1) : undefined; // prettier-ignore

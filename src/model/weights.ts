@@ -7,12 +7,13 @@
 import { f32ToBf16 } from "../base/bf16.ts";
 import type { TypedArray } from "../base/dtype.ts";
 import { FormatError } from "../base/errors.ts";
-import type { HostTensor, Module } from "../nn/module.ts";
+import { Module, type HostTensor } from "../nn/module.ts";
 import { writeSafetensors, type TensorSource } from "../nn/safetensors.ts";
 import { openTensors, type TensorSet } from "../nn/tensor-set.ts";
 import type { Parameter } from "../tensor/tensor.ts";
-import { scaleName } from "./storage.ts";
-import { problemOf, readIds, readRows } from "./stored.ts";
+import { packInt4 } from "../kernels/int-matmul.ts";
+import { IntLinear } from "../nn/int-linear.ts";
+import { formOf, partNames, problemOf, readIds, readInt, readRows } from "./stored.ts";
 
 const stacked = /^(.*\.ffn\.experts)\.(w[123])$/;
 
@@ -45,15 +46,19 @@ export function fillFrom(
   const { ignore = () => false } = options;
   const used = new Set<string>();
   const state = new Map<string, HostTensor>();
+  const need = (name: string, shape: readonly number[], isIds: boolean): void => {
+    const problem = problemOf(set, { name, shape, isIds });
+    if (problem) fail(problem.key, `expected ${problem.expected}, found ${problem.found}`);
+    for (const part of partNames(name)) used.add(part);
+  };
+  const integers = intLayersOf(module);
+  for (const [base, layer] of integers)
+    for (const [key, tensor] of intState(set, base, layer, need)) state.set(key, tensor);
   for (const [name, p] of module.namedParameters()) {
+    if (integers.has(name.slice(0, name.lastIndexOf(".")))) continue;
     const parts = officialNames(name, p.shape);
     const shape = stacked.test(name) ? p.shape.slice(1) : p.shape;
-    for (const part of parts) {
-      const problem = problemOf(set, { name: part, shape, isIds: p.dtype === "i32" });
-      if (problem) fail(problem.key, `expected ${problem.expected}, found ${problem.found}`);
-      used.add(part);
-      used.add(scaleName(part));
-    }
+    for (const part of parts) need(part, shape, p.dtype === "i32");
     const data = (): TypedArray => joined(parts.map((part) => readFinite(set, part, shape, p)));
     state.set(name, { dtype: p.dtype, shape: p.shape, data });
   }
@@ -61,6 +66,48 @@ export function fillFrom(
     if (!used.has(name) && !ignore(name)) fail(name, "expected no such tensor for this config");
   module.loadStateDict(state);
 }
+
+/** Layers that hold integers, by name. */
+function intLayersOf(module: Module): Map<string, IntLinear> {
+  const out = new Map<string, IntLinear>();
+  const visit = (value: unknown, name: string): void => {
+    if (value instanceof IntLinear) out.set(name, value);
+    else if (value instanceof Module)
+      for (const [key, child] of Object.entries(value)) visit(child, name === "" ? key : `${name}.${key}`); // prettier-ignore
+    else if (Array.isArray(value)) value.forEach((child, i) => visit(child, `${name}.${i}`));
+  };
+  visit(module, "");
+  return out;
+}
+
+/** Codes and scales of a layer as its kernel takes them: scales by group, int4 packed by halves of groups. */
+function intState(set: TensorSet, base: string, layer: IntLinear, need: (name: string, shape: readonly number[], isIds: boolean) => void): [string, HostTensor][] {
+  const { weight, weight_scale, group, inDim } = layer;
+  const isStack = weight.ndim === 3;
+  const n = weight.shape[weight.ndim - 2]!;
+  const parts = isStack ? officialNames(base, weight.shape) : [`${base}.weight`];
+  const form = group === undefined ? "int8" : "int4";
+  for (const part of parts) {
+    need(part, [n, inDim], false);
+    const found = formOf(set, part);
+    if (found !== form) throw new FormatError(`${set.path}: tensor "${part}": expected ${form} by the config, found ${found}`, { file: set.path, key: part });
+  }
+  const read = (part: string): ReturnType<typeof readInt> => {
+    const made = readInt(set, { name: part, shape: [n, inDim] });
+    if (group !== undefined && made.group !== group) throw new FormatError(`${set.path}: tensor "${part}": expected groups of ${group} by the config, found ${made.group}`, { file: set.path, key: part });
+    return made;
+  };
+  const codesOf = (part: string): Int8Array => (group === undefined ? read(part).codes : packInt4(read(part).codes, inDim, group));
+  const scalesOf = (part: string): Float32Array => {
+    const { scale } = read(part);
+    const groups = scale.length / n;
+    return Float32Array.from(scale, (_, i) => scale[(i % n) * groups + Math.floor(i / n)]!);
+  };
+  return [
+    [`${base}.weight`, { dtype: "i8", shape: weight.shape, data: () => joined(parts.map(codesOf)) }],
+    [`${base}.weight_scale`, { dtype: "f32", shape: weight_scale.shape, data: () => joined(parts.map(scalesOf)) }],
+  ];
+} // prettier-ignore
 
 /** One tensor of the file as f32 or i32. */
 function readFinite(set: TensorSet, name: string, shape: readonly number[], p: Parameter): Float32Array | Int32Array {
@@ -72,11 +119,11 @@ function readFinite(set: TensorSet, name: string, shape: readonly number[], p: P
   return out;
 }
 
-function joined(parts: readonly (Float32Array | Int32Array)[]): TypedArray {
+function joined(parts: readonly (Float32Array | Int32Array | Int8Array)[]): TypedArray {
   if (parts.length === 1) return parts[0]!;
   const first = parts[0]!;
   const size = parts.reduce((n, x) => n + x.length, 0);
-  const out = first instanceof Int32Array ? new Int32Array(size) : new Float32Array(size);
+  const out = first instanceof Int32Array ? new Int32Array(size) : first instanceof Int8Array ? new Int8Array(size) : new Float32Array(size); // prettier-ignore
   let at = 0;
   for (const x of parts) {
     out.set(x, at);
@@ -99,6 +146,8 @@ export interface SaveOptions {
 
 /** Writes the parameters under their official names, atomically. Returns those names. */
 export function saveOfficial(path: string, module: Module, options: SaveOptions): string[] {
+  const [integers] = intLayersOf(module).keys();
+  if (integers !== undefined) throw new FormatError(`${path}: "${integers}": expected weights to train, got integers (export writes them from wide ones)`, { file: path, key: integers }); // prettier-ignore
   const sources: TensorSource[] = [];
   for (const [name, p] of module.namedParameters()) {
     if (options.only?.(name) === false) continue;

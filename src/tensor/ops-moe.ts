@@ -4,7 +4,7 @@
  * Main functions: `moeRouter`, `moeExperts`. Backward runs the same plan in reverse.
  */
 import { ShapeError } from "../base/errors.ts";
-import { combineRows, gatherRows, moePlan, moeRouter as moeRouterKernel } from "../kernels/moe.ts";
+import { combineRows, gatherRows, moePlan, moeRouter as moeRouterKernel, type MoePlan } from "../kernels/moe.ts";
 import { groupedMatmul, groupedMatmulGradW } from "../kernels/grouped-matmul.ts";
 import { swiglu as swigluKernel, swigluBackward } from "../kernels/swiglu.ts";
 import type { NdArray } from "../kernels/nd-array.ts";
@@ -43,6 +43,18 @@ export function moeRouter(logits: Tensor, options: MoeRouterOptions): Routing {
   return { weights, indices };
 }
 
+const own = (a: NdArray): NdArray => wrap(a).data;
+
+/** Rows of x [R,D] once for each of their experts, sorted by expert: xs [R*k,D], their weights, where experts begin. */
+export function sortedByExpert(x: Tensor, { weights, indices }: Routing, experts: number): { plan: MoePlan; offsets: NdArray; xs: NdArray; rowScale: NdArray } {
+  const { device } = x;
+  const plan = moePlan(device, indices.data, experts);
+  for (const a of [plan.order, plan.slots, plan.inverse, plan.offsets]) track(a);
+  const xs = own(gatherRows(device, x.data, plan.order));
+  const rowScale = own(gatherRows(device, { ...weights.data, shape: [weights.size, 1] }, plan.slots));
+  return { plan, offsets: plan.offsets, xs, rowScale };
+} // prettier-ignore
+
 export interface MoeExpertsOptions {
   readonly limit: number;
   /** Weights take the values of this format. */
@@ -65,7 +77,7 @@ export function moeExperts(
   routing: Routing,
   options: MoeExpertsOptions,
 ): Tensor {
-  const { weights, indices } = routing;
+  const { weights } = routing;
   const [e, i, d] = w1.shape as [number, number, number];
   const rows = x.shape[0]!;
   if (x.ndim !== 2 || x.shape[1] !== d || weights.shape[0] !== rows || w2.shape[1] !== d || w2.shape[2] !== i)
@@ -77,12 +89,7 @@ export function moeExperts(
   const c1 = compute(w1, x.dtype, weightFormat).data;
   const c3 = compute(w3, x.dtype, weightFormat).data;
   const c2 = compute(w2, x.dtype, weightFormat).data;
-  const own = (a: NdArray): NdArray => wrap(a).data;
-  const plan = moePlan(device, indices.data, e);
-  const { offsets } = plan;
-  for (const a of [plan.order, plan.slots, plan.inverse, offsets]) track(a);
-  const xs = own(gatherRows(device, x.data, plan.order)); // [R*k, D], sorted by expert
-  const rowScale = own(gatherRows(device, { ...weights.data, shape: [weights.size, 1] }, plan.slots));
+  const { plan, offsets, xs, rowScale } = sortedByExpert(x, routing, e);
   const a = own(groupedMatmul(device, xs, c1, offsets));
   const b = own(groupedMatmul(device, xs, c3, offsets));
   const gate = own(swigluKernel(device, a, b, { limit, rowScale }));

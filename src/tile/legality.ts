@@ -256,8 +256,9 @@ class Legaliser {
   }
 
   private dot(tile: TileValue, op: Extract<TileOp, { kind: "dot" }>, out: Stmt[]): void {
-    const { dtypes } = this.chip.arch.matrix;
+    const { dtypes, intSums } = this.chip.arch.matrix;
     const own = this.tiles.get(op.a)!.dtype;
+    if (tile.dtype === "i32" && intSums === "f32") this.assumptions.add(`dot of ${own} in f32: sums below 2^24`);
     if (dtypes.includes(own)) return void this.define(tile, out);
     const to = this.chip.arch.widen[own]
       .map((w) => w.to)

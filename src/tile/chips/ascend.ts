@@ -148,6 +148,7 @@ export const ascend2201: Arch<AscendSpace> = {
     n: 16,
     kBytes: 32,
     transposeSquare: { 1: 32, 2: 16, 4: 16 },
+    intSums: "i32",
     accumulates: true,
     maxDim: 4095,
     // Between cube and vector cores only through device memory.

@@ -130,6 +130,7 @@ export const mlu372: Arch<MluSpace> = {
     n: 64,
     kBytes: 128,
     transposeSquare: undefined,
+    intSums: "f32",
     accumulates: false,
     // No public limit.
     maxDim: Number.POSITIVE_INFINITY,

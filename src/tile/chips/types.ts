@@ -92,6 +92,8 @@ export interface MatrixTable {
   readonly kBytes: number;
   /** Loads that transpose work on squares of this many elements, by element size in bytes; undefined: the vector unit transposes first. */
   readonly transposeSquare: Readonly<Record<1 | 2 | 4, number>> | undefined;
+  /** What integer products are added up in; f32 holds sums below 2^24 exactly. */
+  readonly intSums: "i32" | "f32";
   /** A product can be added to one that is already in the product memory. */
   readonly accumulates: boolean;
   /** Largest m, n and k of one instruction. */

@@ -72,7 +72,7 @@ const cppTarget: CLikeTarget = {
     const args = [at(c), ldc, at(a), ...a.strides, at(b), ...b.strides, ...size];
     return dtype === "f32" || dtype === "bf16"
       ? `ts_dot_${dtype}(${[...args, `scratch + ${work}`].join(", ")});`
-      : `ts_dot_plain(${args.join(", ")});`;
+      : `ts_dot_${dtype === "i8" ? "i8" : "plain"}(${args.join(", ")});`;
   },
 };
 

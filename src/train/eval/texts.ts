@@ -94,22 +94,44 @@ function scoredOf({ tokenizer, vocabulary }: LlmParts, text: EvalText): Scored {
 /** Inputs are filled up to a multiple of this: element-wise kernels are made per shape, so lengths should be few. */
 const LENGTH_STEP = 64;
 
-/** Teacher-forced. What fills the input up comes after the text, so the text cannot see it. */
-function costOf(parts: LlmParts, text: EvalText): { readonly nats: number; readonly bytes: number } {
+/** Teacher-forced text logits [1,L,V], and how the ids are scored. What fills the input up comes after the text, so the text cannot see it. */
+function logitsOf(parts: LlmParts, text: EvalText): Scored & { readonly logits: Tensor; readonly length: number } {
   const { model, vocabulary } = parts;
-  const { ids, from, bytes } = scoredOf(parts, text);
+  const scored = scoredOf(parts, text);
+  const { ids } = scored;
   const length = Math.ceil((ids.length - 1) / LENGTH_STEP) * LENGTH_STEP;
   const end = vocabulary.id("<｜end▁of▁sentence｜>");
   const input = Array.from({ length }, (_, i) => (i < ids.length - 1 ? ids[i]! : end));
-  const ignored = -100;
+  const read = Tensor.from(model.device, Int32Array.from(input), [1, length]);
+  const { hidden } = model.forward(read, { visual: sideInputs(vocabulary, input) });
+  return { ...scored, length, logits: model.logits(hidden, { start: 0, end: vocabulary.visual.startId }) };
+}
+
+function costOf(parts: LlmParts, text: EvalText): { readonly nats: number; readonly bytes: number } {
   using _scope = t.tensorScope();
-  const nats = t.noGrad(() => {
-    const read = Tensor.from(model.device, Int32Array.from(input), [1, input.length]);
-    const { hidden } = model.forward(read, { visual: sideInputs(vocabulary, input) });
-    const logits = model.logits(hidden, { start: 0, end: vocabulary.visual.startId });
-    const targets = Int32Array.from(input, (_, i) => (i + 1 < from ? ignored : (ids[i + 1] ?? ignored)));
-    const wanted = Tensor.from(model.device, targets, [1, input.length]);
-    return t.sum(t.crossEntropy(logits, wanted, { reduction: "none", ignoreIndex: ignored })).item();
+  return t.noGrad(() => {
+    const { ids, from, bytes, logits, length } = logitsOf(parts, text);
+    const ignored = -100;
+    const targets = Int32Array.from({ length }, (_, i) => (i + 1 < from ? ignored : (ids[i + 1] ?? ignored)));
+    const wanted = Tensor.from(parts.model.device, targets, [1, length]);
+    const nats = t.sum(t.crossEntropy(logits, wanted, { reduction: "none", ignoreIndex: ignored })).item();
+    return { nats, bytes };
   });
-  return { nats, bytes };
+}
+
+/** The likeliest next id after every scored position of a text: what greedy choice would write there. */
+export function greedyIds(parts: LlmParts, text: EvalText): number[] {
+  using _scope = t.tensorScope();
+  return t.noGrad(() => {
+    const { ids, from, logits } = logitsOf(parts, text);
+    const all = logits.toArray() as Float32Array;
+    const width = logits.shape.at(-1)!;
+    const bestAt = (row: number): number => {
+      const row0 = row * width;
+      let best = 0;
+      for (let i = 1; i < width; i++) if (all[row0 + i]! > all[row0 + best]!) best = i;
+      return best;
+    };
+    return Array.from({ length: ids.length - from }, (_, i) => bestAt(from - 1 + i));
+  });
 }

@@ -248,6 +248,31 @@ static void ts_dot_plain(TC* c, i64 ldc, const TA* a, i64 am, i64 ak, const TB* 
       for (i64 j = 0; j < n; j++) c[i * ldc + j] += (TC)a[i * am + p * ak] * (TC)b[p * bk + j * bn];
 }
 
+// int8 products with i32 sums. Rows of both operands that are contiguous along k are taken four columns at a time, in
+// loops that compilers turn into multiply-add of pairs.
+static void ts_dot_i8(i32* c, i64 ldc, const i8* a, i64 am, i64 ak, const i8* b, i64 bk, i64 bn, i64 m, i64 n, i64 k) {
+  if (k > 1 && (ak != 1 || bk != 1)) return ts_dot_plain(c, ldc, a, am, ak, b, bk, bn, m, n, k);
+  for (i64 i = 0; i < m; i++) {
+    const i8* x = a + i * am;
+    i64 j = 0;
+    for (; j + 4 <= n; j += 4) {
+      const i8 *b0 = b + j * bn, *b1 = b0 + bn, *b2 = b1 + bn, *b3 = b2 + bn;
+      i32 s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+      for (i64 p = 0; p < k; p++) {
+        const short v = x[p];
+        s0 += v * (short)b0[p], s1 += v * (short)b1[p], s2 += v * (short)b2[p], s3 += v * (short)b3[p];
+      }
+      i32* to = c + i * ldc + j;
+      to[0] += s0, to[1] += s1, to[2] += s2, to[3] += s3;
+    }
+    for (; j < n; j++) {
+      i32 s = 0;
+      for (i64 p = 0; p < k; p++) s += (short)x[p] * (short)b[j * bn + p];
+      c[i * ldc + j] += s;
+    }
+  }
+}
+
 // ---- integer division of tiles: floors; by zero gives 0 ----
 TS_INLINE i32 ts_idiv(i32 a, i32 b) { return b == 0 ? 0 : (i32)ts_floordiv(a, b); }
 TS_INLINE i32 ts_imod(i32 a, i32 b) { return b == 0 ? 0 : (i32)ts_floormod(a, b); }

@@ -1,0 +1,237 @@
+/**
+ * Products of int8 activations with integer weights that stay integers in memory, the scales in the epilogue:
+ *   int8  y[r,n] = (sum_k q[r,k] w[n,k]) * ws[n] * xs[r]                 sums in i32, one scale per output channel
+ *   int4  y[r,n] = sum_g (sum_{k in g} q[r,k] w[n,k]) * ws[g,n] * xs[r]  sums of a group in i32, groups in f32
+ * Rows may be sorted by expert: rows offsets[e]..offsets[e+1] then meet w[e].
+ * shapes   q i8 [R,K], xs f32 [R], w i8 [E,N,K] or packed [E,N,Kp/2], ws f32 [E,G,N] (G = 1 for int8) -> y [R,N]
+ * packing  of a group's numbers, byte j holds number j in its low and number j + group/2 in its high half: 16 high + low + 8.
+ *          So both halves are products of plain slices, and floor(byte / 16) takes them apart on units without shifts.
+ *          K is filled up to whole groups with zeros.
+ * source   chips spec A.1 and B.5 (s8.s8 -> s32, exact), E.2; twin intMatmulRef
+ */
+import type { DType } from "../base/dtype.ts";
+import { ShapeError } from "../base/errors.ts";
+import { randomBits } from "../base/prng.ts";
+import type { Device } from "../device/device.ts";
+import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import type { View } from "../tile/ir.ts";
+import type { KernelCase, OpCases } from "./case.ts";
+import { fitted } from "./fit.ts";
+import { ceilDiv, run, specialize } from "./launch.ts";
+import { smallestTiles, tilesFor } from "./matmul.ts";
+import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
+import type { QuantizedRows } from "./quantize-rows.ts";
+
+/** Integer weights on a device. */
+export interface IntWeights {
+  /** i8 [N,K] or [E,N,K]; packed [.., Kp/2] if `group` is given. */
+  readonly codes: NdArray;
+  /** f32 [N], [E,N] or, in groups, [G,N], [E,G,N]. */
+  readonly scale: NdArray;
+  /** Numbers along K that share a scale; absent: int8, one per output channel. */
+  readonly group?: number | undefined;
+}
+
+/** w in plain numbers [N,K], scale [G,N]; exact sums. */
+export function intMatmulRef(
+  q: ArrayLike<number>,
+  xs: ArrayLike<number>,
+  w: ArrayLike<number>,
+  scale: ArrayLike<number>,
+  { rows, n, depth, group = depth }: { rows: number; n: number; depth: number; group?: number },
+): Float32Array {
+  return Float32Array.from({ length: rows * n }, (_, at) => {
+    const [r, j] = [Math.floor(at / n), at % n];
+    let total = 0;
+    for (let g = 0; g * group < depth; g++) {
+      let sum = 0;
+      for (let k = g * group; k < Math.min(depth, (g + 1) * group); k++) sum += q[r * depth + k]! * w[j * depth + k]!;
+      total += sum * scale[g * n + j]!;
+    }
+    return total * xs[r]!;
+  });
+}
+
+/** Bytes of a row of `depth` numbers in groups. */
+export const packedWidth = (depth: number, group: number): number => (ceilDiv(depth, group) * group) / 2;
+
+/** Numbers -8..7 [rows, depth] -> bytes [rows, packedWidth]. */
+export function packInt4(values: ArrayLike<number>, depth: number, group: number): Int8Array {
+  const [rows, half, width] = [values.length / depth, group / 2, packedWidth(depth, group)];
+  const out = new Int8Array(rows * width);
+  for (let r = 0; r < rows; r++)
+    for (let i = 0; i < width; i++) {
+      const k = Math.floor(i / half) * group + (i % half);
+      const at = (c: number): number => (c < depth ? values[r * depth + c]! : 0);
+      out[r * width + i] = 16 * at(k + half) + at(k) + 8;
+    }
+  return out;
+}
+
+interface IntStatic {
+  readonly out: DType;
+  /** 0: int8. */
+  readonly group: number;
+  readonly isGrouped: boolean;
+  readonly m: number;
+  readonly n: number;
+  /** Depth of one product; half a group of int4. */
+  readonly k: number;
+}
+
+const intKernel = specialize((p: IntStatic) =>
+  kernel(p.group > 0 ? "int4_matmul" : "int8_matmul", (k) => {
+    const [total, n, depth] = [k.index("rows"), k.index("n"), k.index("k")];
+    const [x, xs, w, ws] = [k.buffer("q", "i8"), k.buffer("xs", "f32"), k.buffer("w", "i8"), k.buffer("ws", "f32")];
+    const y = k.buffer("y", p.out, "out");
+    const [e, i0, j0] = [k.programId(2), k.programId(1).mul(p.m), k.programId(0).mul(p.n)];
+    const groups = p.group > 0 ? depth.add(p.group - 1).div(p.group) : undefined;
+    const width = groups ? groups.mul(p.group / 2) : depth;
+    const product = (first: typeof e | 0, rows: typeof e): void => {
+      const at = (each: typeof e | number): typeof e | number => (first === 0 ? 0 : first.mul(each));
+      const left = k.view(x, [rows, depth], { offset: at(depth) });
+      const right = k.view(w, [n, width], { offset: e.mul(n).mul(width) });
+      const scales = k.view(ws, [groups ?? 1, n], { offset: e.mul(groups ?? 1).mul(n) });
+      const rowScale = k.load(k.view(xs, [rows, 1], { offset: at(1) }), [i0, 0], [p.m, 1]);
+      const sum = p.group > 0 ? int4Sum(k, p, { left, right, scales, i0, j0, width }) : int8Sum(k, p, { left, right, scales, i0, j0, width }); // prettier-ignore
+      k.store(k.view(y, [rows, n], { offset: at(n) }), [i0, j0], sum.mul(rowScale).cast(p.out));
+    };
+    if (!p.isGrouped) return product(0, total);
+    const offsets = k.view(k.buffer("offsets", "i32"), [k.index("experts").add(1)]);
+    const [first, end] = [k.read(offsets, [e]), k.read(offsets, [e.add(1)])];
+    k.when(i0.lt(end.sub(first)), () => product(first, end.sub(first)));
+  }),
+);
+
+type At = ReturnType<KernelBuilder["programId"]>;
+interface Operands {
+  readonly left: View;
+  readonly right: View;
+  readonly scales: View;
+  readonly i0: At;
+  readonly j0: At;
+  readonly width: At;
+}
+
+function int8Sum(k: KernelBuilder, p: IntStatic, { left, right, scales, i0, j0, width }: Operands): Tile {
+  const [sum] = k.loop({ end: width, step: p.k }, [k.full([p.m, p.n], 0, "i32")], (c, [acc]) => [
+    k.dot(k.load(left, [i0, c], [p.m, p.k]), k.load(right, [j0, c], [p.n, p.k]), { acc: acc!, transB: true }),
+  ]);
+  return sum!.cast("f32").mul(k.load(scales, [0, j0], [1, p.n]));
+}
+
+/** One group a turn; numbers past the depth are zeros on both sides. */
+function int4Sum(k: KernelBuilder, p: IntStatic, { left, right, scales, i0, j0, width }: Operands): Tile {
+  const half = p.k;
+  const [sum] = k.loop({ end: width, step: half }, [k.full([p.m, p.n], 0)], (c, [acc]) => {
+    const packed = k.load(right, [j0, c], [p.n, half]).cast("f32");
+    const high = packed.mul(1 / 16).floor();
+    const low = packed.sub(high.mul(16)).sub(8);
+    const from = c.mul(2);
+    const first = k.dot(k.load(left, [i0, from], [p.m, half]), low.cast("i8"), { transB: true });
+    const both = k.dot(k.load(left, [i0, from.add(half)], [p.m, half]), high.cast("i8"), { transB: true, acc: first });
+    return [acc!.add(both.cast("f32").mul(k.load(scales, [c.div(half), j0], [1, p.n])))];
+  });
+  return sum!;
+}
+
+/** Tile sides that may shrink; the depth of int4 is that of its groups. */
+const smallestOf = (group: number): Partial<typeof smallestTiles> => (group > 0 ? { n: smallestTiles.n, m: smallestTiles.m } : smallestTiles); // prettier-ignore
+
+/** q, xs of `quantizeRows`; with `offsets` i32 [E+1] rows are sorted by expert. y [..,N] in `out`. */
+export function intMatmul(
+  device: Device,
+  { q, scale: xs }: QuantizedRows,
+  { codes, scale, group = 0 }: IntWeights,
+  { out, offsets }: { readonly out: DType; readonly offsets?: NdArray },
+): NdArray {
+  const depth = q.shape[q.shape.length - 1]!;
+  const rows = sizeOf(q.shape) / depth;
+  const experts = offsets ? offsets.shape[0]! - 1 : 1;
+  const n = codes.shape[codes.shape.length - 2]!;
+  const width = group > 0 ? packedWidth(depth, group) : depth;
+  const numScales = experts * n * (group > 0 ? ceilDiv(depth, group) : 1);
+  const fits = codes.shape[codes.shape.length - 1] === width && sizeOf(codes.shape) === experts * n * width;
+  if (!fits || q.dtype !== "i8" || codes.dtype !== "i8" || sizeOf(scale.shape) !== numScales)
+    throw new ShapeError(
+      `intMatmul: expected i8 rows [R,K], ${experts} times i8 weights [N,${width}] and ${numScales} scales, got ${q.dtype} [${q.shape}], ${codes.dtype} [${codes.shape}], [${scale.shape}]`,
+    );
+  const y = empty(device, [...q.shape.slice(0, -1), n], out);
+  const m = offsets ? Math.max(1, Math.min(rows, ceilDiv(2 * rows, experts))) : rows;
+  const tiles = tilesFor(device, "f32", { m, n, depth, batch: experts });
+  const start: IntStatic = { out, group, isGrouped: offsets !== undefined, ...tiles, ...(group > 0 && { k: group / 2 }) }; // prettier-ignore
+  const { program, p } = fitted(device.properties.chip, intKernel, start, smallestOf(group));
+  const args = { q, xs, w: codes, ws: scale, y, rows, n, k: depth, ...(offsets && { offsets, experts }) };
+  run(device, program, [ceilDiv(n, p.n), ceilDiv(rows, p.m), experts], args);
+  return y;
+}
+
+const ints = (n: number, most: number, stream: number): Int8Array =>
+  Int8Array.from({ length: n }, (_, i) => (randomBits(stream, i) % (2 * most + 1)) - most);
+const scalesOf = (n: number): Float32Array => Float32Array.from({ length: n }, (_, i) => 0.01 + (i % 7) * 0.003);
+
+function caseOf(rows: number, n: number, depth: number, { group, ends, out = "f32" }: { group?: number; ends?: readonly number[]; out?: "f32" | "bf16" } = {}): KernelCase {
+  const experts = ends ? ends.length : 1;
+  const groups = group ? ceilDiv(depth, group) : 1;
+  const [q, w] = [ints(rows * depth, 127, 21), ints(experts * n * depth, group ? 7 : 127, 22)];
+  const [xs, ws] = [scalesOf(rows), scalesOf(experts * groups * n)];
+  return {
+    name: `${group ? `int4 in groups of ${group}` : "int8"} ${rows}x${n}x${depth}${ends ? ` of ${experts} experts` : ""}${out === "bf16" ? " to bf16" : ""}`,
+    run: (device) => [
+      intMatmul(
+        device,
+        { q: fromHost(device, q, [rows, depth], "i8"), scale: fromHost(device, xs, [rows], "f32") },
+        {
+          codes: group
+            ? fromHost(device, packInt4(w, depth, group), [experts, n, packedWidth(depth, group)], "i8")
+            : fromHost(device, w, [experts, n, depth], "i8"),
+          scale: fromHost(device, ws, [experts, groups, n], "f32"),
+          group,
+        },
+        { out, ...(ends && { offsets: fromHost(device, Int32Array.of(0, ...ends), [experts + 1], "i32") }) },
+      ),
+    ],
+    expected: () => {
+      const parts = (ends ?? [rows]).map((end, e) => {
+        const begin = e === 0 ? 0 : ends![e - 1]!;
+        return intMatmulRef(
+          q.subarray(begin * depth, end * depth),
+          xs.subarray(begin, end),
+          w.subarray(e * n * depth, (e + 1) * n * depth),
+          ws.subarray(e * groups * n, (e + 1) * groups * n),
+          { rows: end - begin, n, depth, ...(group && { group }) },
+        );
+      });
+      return [Float32Array.from(parts.flatMap((part) => [...part]))];
+    },
+    tolerance: {
+      rtol: out === "bf16" ? 2 ** -8 : 2 ** -22,
+      atol: group ? groups * 7 * 127 * group * 0.03 * 0.03 * 2 ** -23 : 0,
+      why: "sums of int8 are exact; the scales round twice in f32, sums over groups once each, bf16 once to 2^-9",
+    },
+  };
+} // prettier-ignore
+
+const example: IntStatic = { out: "bf16", group: 0, isGrouped: false, m: 96, n: 128, k: 256 };
+const groupedExample = { ...example, isGrouped: true, m: 24, n: 64 };
+
+export const cases: OpCases = {
+  op: "intMatmul",
+  cases: [
+    caseOf(1, 70, 40),
+    caseOf(3, 33, 300, { out: "bf16" }),
+    caseOf(37, 100, 192),
+    caseOf(30, 20, 45, { ends: [5, 5, 26, 30] }),
+    caseOf(1, 70, 128, { group: 128 }),
+    caseOf(19, 40, 300, { group: 64, out: "bf16" }),
+    caseOf(30, 20, 192, { group: 128, ends: [5, 5, 26, 30] }),
+  ],
+  programs: (chip) =>
+    [
+      example,
+      { ...example, m: 1, n: 64 },
+      groupedExample,
+      { ...example, group: 128, k: 64 },
+      { ...groupedExample, group: 128, k: 64 },
+    ].map((p) => fitted(chip, intKernel, p, smallestOf(p.group)).program),
+};

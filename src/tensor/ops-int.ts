@@ -1,0 +1,50 @@
+/**
+ * Products with weights that stay integers: the input is rounded to int8 per row, the product is of integers, scales come
+ * last. For inference only: there is no gradient. Main functions: `intLinear`, `moeExpertsInt`.
+ */
+import { TesseraError } from "../base/errors.ts";
+import { intMatmul } from "../kernels/int-matmul.ts";
+import { combineRows } from "../kernels/moe.ts";
+import type { NdArray } from "../kernels/nd-array.ts";
+import { quantizeRows, type QuantizedRows } from "../kernels/quantize-rows.ts";
+import { swiglu as swigluKernel } from "../kernels/swiglu.ts";
+import { cast } from "./ops-elementwise.ts";
+import { sortedByExpert, type Routing } from "./ops-moe.ts";
+import { track } from "./scope.ts";
+import { needsGrad } from "./tape.ts";
+import { wrap, type Tensor } from "./tensor.ts";
+
+/** See kernels/int-matmul.ts; of experts with a leading axis E. */
+export interface IntWeight {
+  readonly weight: Tensor;
+  readonly weight_scale: Tensor;
+  readonly group: number | undefined;
+}
+
+function rounded(x: Tensor): QuantizedRows {
+  if (needsGrad(x)) throw new TesseraError("autograd", "intLinear: expected no gradients, integer weights are for inference only"); // prettier-ignore
+  const rows = quantizeRows(x.device, x.data);
+  track(rows.q);
+  track(rows.scale);
+  return rows;
+}
+const held = ({ weight, weight_scale, group }: IntWeight) => ({ codes: weight.data, scale: weight_scale.data, group });
+
+/** x [..,K] -> [..,N] in the dtype of x. */
+export const intLinear = (x: Tensor, w: IntWeight): Tensor => wrap(intMatmul(x.device, rounded(x), held(w), { out: x.dtype as "f32" })); // prettier-ignore
+
+/** `moeExperts` with integer weights: x [R,D] -> [R,D]. */
+export function moeExpertsInt(
+  x: Tensor,
+  { w1, w2, w3 }: { readonly w1: IntWeight; readonly w2: IntWeight; readonly w3: IntWeight },
+  routing: Routing,
+  { limit, wideSum = false }: { readonly limit: number; readonly wideSum?: boolean },
+): Tensor {
+  const { device, dtype } = x;
+  const { xs, rowScale, offsets, plan } = sortedByExpert(x, routing, w1.weight.shape[0]!);
+  const product = (rows: QuantizedRows, w: IntWeight): NdArray => wrap(intMatmul(device, rows, held(w), { out: dtype, offsets })).data; // prettier-ignore
+  const input = rounded(wrap(xs));
+  const gate = wrap(swigluKernel(device, product(input, w1), product(input, w3), { limit, rowScale }));
+  const y = wrap(product(rounded(gate), w2));
+  return wrap(combineRows(device, (wideSum ? cast(y, "f32") : y).data, plan));
+}
