@@ -9,7 +9,7 @@ import { openCpu } from "../../src/device/cpu/cpu-device.ts";
 import { openDevice } from "../../src/device/open.ts";
 import { openJs } from "../../src/device/js/js-device.ts";
 import { kernel } from "../../src/tile/builder.ts";
-import { greedy } from "./greedy.ts";
+import { greedy } from "../../src/engine/tiny-network.ts";
 
 const empty = mkdtempSync(join(tmpdir(), "tessera-no-compiler-"));
 after(() => rmSync(empty, { recursive: true, force: true }));
