@@ -9,6 +9,7 @@ import { RMSNorm, type Linear } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
 import * as t from "../tensor/ops.ts";
 import { Parameter, zeros, type Tensor } from "../tensor/tensor.ts";
+import type { Choose } from "./choose.ts";
 import { Compressor } from "./compressor.ts";
 import { CSA_RATIO, type V4Config } from "./config.ts";
 import { Indexer } from "./indexer.ts";
@@ -59,7 +60,7 @@ export class Attention extends Module {
   }
 
   /** x [B,T,D] at positions start.. -> [B,T,D]. */
-  forward(x: Tensor, start: number, state?: LayerState): Tensor {
+  forward(x: Tensor, start: number, state?: LayerState, choose?: Choose): Tensor {
     const { head_dim: dim, sliding_window: window, numerics } = this.config;
     const { freqs } = this;
     const input = narrowInput(x, numerics);
@@ -68,7 +69,7 @@ export class Attention extends Module {
     const rows = this.storedKeys(input, start);
     state?.pushKeys(rows);
     const ckv = this.compressor?.forward(x, freqs, start, state?.compressor);
-    const choice = this.indexer?.forward(x, qr, freqs, start, state?.indexer);
+    const choice = this.indexer?.forward(x, qr, freqs, start, state?.indexer, choose);
     const o = t.sparseAttention({
       q,
       kv: state?.window.all ?? rows,
