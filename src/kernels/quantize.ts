@@ -86,6 +86,15 @@ function floorPow2(k: KernelBuilder, y: Tile, lowest: number, doublings: readonl
   return [power, inverse];
 }
 
+/** The power of two at which a block whose largest element is `largest` fits `format`, and its inverse. */
+export function blockScale(k: KernelBuilder, format: NarrowFormat, largest: Tile): [scale: Tile, inverse: Tile] {
+  const { max, least } = formats[format];
+  const wanted = largest.max(least).mul(Math.fround(1 / max));
+  const [below, inverseBelow] = floorPow2(k, wanted, 2 ** -126, ALL_DOUBLINGS);
+  const isBelow = below.lt(wanted);
+  return [k.select(isBelow, below.mul(2), below), k.select(isBelow, inverseBelow.mul(0.5), inverseBelow)];
+}
+
 interface QuantizeStatic {
   readonly format: NarrowFormat;
   readonly dtype: DType;
@@ -96,7 +105,7 @@ interface QuantizeStatic {
 
 const quantizeKernel = specialize((p: QuantizeStatic) =>
   kernel("quantize", (k) => {
-    const { max, least, lowest, doublings, mantissaBits } = formats[p.format];
+    const { max, lowest, doublings, mantissaBits } = formats[p.format];
     const [rows, cols, width] = [k.index("rows"), k.index("cols"), k.index("width")];
     const [x, y] = [k.buffer("x", p.dtype), k.buffer("y", p.dtype, "out")];
     const strides = { strides: [cols, 1] };
@@ -108,11 +117,7 @@ const quantizeKernel = specialize((p: QuantizeStatic) =>
       const v = k.load(from!, [r0, c], box).cast("f32");
       let largest = v.abs().maxOver(1);
       if (p.square) largest = largest.maxOver(0);
-      const wanted = largest.max(least).mul(Math.fround(1 / max));
-      const [below, inverseBelow] = floorPow2(k, wanted, 2 ** -126, ALL_DOUBLINGS);
-      const isBelow = below.lt(wanted);
-      const scale = k.select(isBelow, below.mul(2), below);
-      const inverse = k.select(isBelow, inverseBelow.mul(0.5), inverseBelow);
+      const [scale, inverse] = blockScale(k, p.format, largest);
       const small = v.mul(inverse).min(max).max(-max);
       const [binade, inverseBinade] = floorPow2(k, small.abs(), lowest, doublings);
       const steps = small.mul(inverseBinade.mul(2 ** mantissaBits)).round();
