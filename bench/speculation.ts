@@ -1,89 +1,93 @@
 /**
- * What speculation does to generation: tokens a second with and without, and how many guesses stand. Random weights agree
- * with their drafter hardly more than by chance, so beside them the network drafts for itself: every guess stands, which
- * shows what the machinery costs and what verifying several tokens in one call gives.
+ * What drafts do to a model folder's text: tokens a second with and without, and how many guesses stand, for kinds of
+ * answers that differ in how well they can be guessed. Both are measured in turns within one run; the tokens are compared.
  * Main function: `benchSpeculation`.
  */
-import { drafterFor, SelfDrafter, type Drafter } from "../src/engine/drafters.ts";
-import { speculate, type SpeculationCounts } from "../src/engine/speculate.ts";
-import type { Device } from "../src/device/device.ts";
-import { makeConfig } from "../src/model/config.ts";
-import { V4 } from "../src/model/v4.ts";
+import { assert } from "../src/base/errors.ts";
+import { paramsFor } from "../src/engine/defaults.ts";
+import type { LocalLlm } from "../src/engine/llm.ts";
+import type { Usage } from "../src/engine/types.ts";
 
 export interface SpeculationRow {
-  readonly drafter: "none" | "mtp" | "dspark" | "self";
-  readonly draftLength: number;
+  readonly kind: string;
+  readonly sampling: "greedy" | "sampled";
+  /** Most guesses a call. */
+  readonly drafts: number;
   readonly tokensPerS: number;
-  /** By the wall clock, over no drafter of the same network. */
+  /** Median over rounds of the time without drafts over that with. */
   readonly speedUp: number;
-  /** Guesses that stand, of all; and calls of the network a token. */
+  /** Guesses that stand, of all. */
   readonly acceptance: number;
-  readonly callsPerToken: number;
+  /** Of the answers' tokens, those that were guessed. */
+  readonly guessed: number;
 }
 
-const VOCAB = 8192;
-const shape = { vocab_size: VOCAB, max_position_embeddings: 512, num_nextn_predict_layers: 1 } as const;
-const networks = {
-  mtp: shape,
-  dspark: { ...shape, dspark_block_size: 5, dspark_noise_token_id: VOCAB - 1, dspark_markov_rank: 64, dspark_target_layer_ids: [3, 4, 5] }, // prettier-ignore
-};
-
 export interface SpeculationReport {
-  readonly weights: "random, nano";
+  readonly model: string;
   readonly tokens: number;
   readonly rows: readonly SpeculationRow[];
 }
 
-export function benchSpeculation(
-  device: Device,
-  options: { readonly tokens: number; readonly rounds: number },
-): SpeculationReport {
-  // prettier-ignore
-  const prompt = Array.from({ length: 40 }, (_, i) => (i * 37 + 11) % VOCAB);
+const kinds: Readonly<Record<string, { readonly thinking: boolean; readonly prompts: readonly string[] }>> = {
+  sums: { thinking: true, prompts: ["What is 47 + 85?", "What is 912 - 348?", "What is 305 + 96?", "Tom has 12 apples and buys 9 more. How many apples does he have?"] }, // prettier-ignore
+  stories: { thinking: false, prompts: ["Tell me a story.", "Tell me a story about a dog.", "Tell me a story about a girl."] }, // prettier-ignore
+  words: { thinking: false, prompts: ["What is butter?", "What is a river?", "Hello!", "What is music?"] },
+};
+
+export async function benchSpeculation(
+  llm: LocalLlm,
+  options: { readonly tokens: number; readonly rounds: number; readonly limits: readonly number[] },
+): Promise<SpeculationReport> {
   const rows: SpeculationRow[] = [];
-  const measure = (
-    model: V4,
-    make: () => Drafter | undefined,
-    draftLength: number,
-  ): { s: number; counts: SpeculationCounts; tokens: number } => {
-    // prettier-ignore
-    let best: { s: number; counts: SpeculationCounts; tokens: number } | undefined;
-    // The first turn builds kernels.
-    for (let i = 0; i <= options.rounds; i++) {
-      const drafter = make();
-      const params = { maxTokens: options.tokens, temperature: 0, topP: 1, topK: 0, seed: 0 };
-      const run = speculate(model, drafter, { prompt, params, draftLength });
-      run.next();
-      const startedMs = performance.now();
-      let tokens = 0;
-      let next = run.next();
-      for (; !next.done; next = run.next()) tokens++;
-      drafter?.dispose();
-      const s = (performance.now() - startedMs) / 1000;
-      if (i > 0 && (best === undefined || s < best.s)) best = { s, counts: next.value, tokens };
+  for (const [kind, { thinking, prompts }] of Object.entries(kinds))
+    for (const sampling of ["greedy", "sampled"] as const) {
+      const runs = new Map<number, { ms: number[]; usages: Usage[] }>();
+      const answer = async (drafts: number): Promise<{ text: string; usages: Usage[] }> => {
+        let text = "";
+        const usages: Usage[] = [];
+        for (const [i, content] of prompts.entries()) {
+          const params = paramsFor("text", { seed: i, maxTokens: options.tokens, ...(sampling === "greedy" && { temperature: 0 }) }); // prettier-ignore
+          for await (const delta of llm.generate({
+            messages: [{ role: "user", content }],
+            modality: "text",
+            thinking,
+            params,
+            drafts,
+          }))
+            // prettier-ignore
+            if (delta.kind === "content" || delta.kind === "reasoning") text += delta.text;
+            else if (delta.kind === "done") usages.push(delta.usage);
+        }
+        return { text, usages };
+      };
+      let plain: string | undefined;
+      // The first turn builds kernels.
+      for (let round = 0; round <= options.rounds; round++)
+        for (const drafts of [0, ...options.limits]) {
+          const startedMs = performance.now();
+          const { text, usages } = await answer(drafts);
+          const ms = performance.now() - startedMs;
+          assert(text === (plain ??= text), `${kind}: drafts changed the answer: "${text}" instead of "${plain}"`);
+          const run = runs.get(drafts) ?? { ms: [], usages };
+          runs.set(drafts, run);
+          if (round > 0) run.ms.push(ms);
+        }
+      for (const [drafts, { ms, usages }] of runs) {
+        const total = (of: (u: Usage) => number): number => usages.reduce((n, u) => n + of(u), 0);
+        const tokens = total((u) => u.completionTokens);
+        const accepted = total((u) => u.acceptedDrafts);
+        rows.push({
+          kind,
+          sampling,
+          drafts,
+          tokensPerS: (1000 * tokens) / median(ms),
+          speedUp: median(runs.get(0)!.ms.map((base, i) => base / ms[i]!)),
+          acceptance: accepted / Math.max(1, accepted + total((u) => u.rejectedDrafts)),
+          guessed: accepted / tokens,
+        });
+      }
     }
-    return best!;
-  };
-  for (const [name, own] of Object.entries(networks)) {
-    const model = new V4(device, makeConfig("nano", own), { seed: 1 });
-    const plain = measure(model, () => undefined, 0);
-    const add = (drafter: SpeculationRow["drafter"], draftLength: number, got: typeof plain): void =>
-      void rows.push({
-        drafter,
-        draftLength,
-        tokensPerS: got.tokens / got.s,
-        speedUp: plain.s / plain.tokens / (got.s / got.tokens),
-        acceptance: got.counts.drafted > 0 ? got.counts.accepted / got.counts.drafted : 0,
-        callsPerToken: got.counts.rounds / got.tokens,
-      });
-    add("none", 0, plain);
-    for (const draftLength of [1, 4]) add(name as "mtp" | "dspark", draftLength, measure(model, () => drafterFor(model), draftLength)); // prettier-ignore
-    if (name === "mtp")
-      add(
-        "self",
-        4,
-        measure(model, () => new SelfDrafter(model, prompt), 4),
-      );
-  }
-  return { weights: "random, nano", tokens: options.tokens, rows };
+  return { model: llm.info.id, tokens: options.tokens, rows };
 }
+
+const median = (xs: readonly number[]): number => xs.toSorted((a, b) => a - b)[Math.floor(xs.length / 2)]!;

@@ -10,7 +10,8 @@ import { benchSpeculation } from "../../bench/speculation.ts";
 import { benchTrain, trainConfigs, type TrainConfigName, type TrainReport } from "../../bench/train.ts";
 import { RequestError } from "../base/errors.ts";
 import { openDevice } from "../device/open.ts";
-import { command, integerOf, modelArgs, numberOf } from "./common.ts";
+import { MAX_DRAFT } from "../model/state.ts";
+import { command, integerOf, modelArgs, numberOf, openModel } from "./common.ts";
 
 const shared = {
   json: { type: "boolean", description: "One JSON object on stdout instead of a table", default: false },
@@ -124,26 +125,26 @@ const tokenizerCommand = command(
 );
 
 const speculationCommand = command(
-  {
-    name: "speculation",
-    description: "Generation with and without drafts, and how many of them stand (random weights)",
-  },
+  { name: "speculation", description: "A model's text with and without drafts, and how many of them stand" },
   {
     ...shared,
-    device: { type: "string", description: "cpu, js or interpreter; by default the fastest that works here" },
-    tokens: { type: "string", description: "Of an answer", default: "48" },
-    rounds: { type: "string", description: "Turns of each", default: "3" },
+    ...modelArgs,
+    tokens: { type: "string", description: "Most of an answer", default: "96" },
+    rounds: { type: "string", description: "Turns of each", default: "5" },
+    limits: { type: "string", description: "Most guesses a call, comma between", default: "1,2,3,5" },
   },
   async (args) => {
-    const report = benchSpeculation(openDevice(args.device), {
+    const limits = args.limits.split(",").map((x) => integerOf("limits", x, [1, MAX_DRAFT - 1])!);
+    const llm = await openModel(args);
+    if (llm.parts.model.mtp.length === 0) throw new RequestError("--model: expected a model with an MTP module or DSpark stages, got none; `tessera train draft` makes one", "model"); // prettier-ignore
+    const report = await benchSpeculation(llm, {
       tokens: integerOf("tokens", args.tokens, [4, 400])!,
       rounds: integerOf("rounds", args.rounds, [1, 100])!,
+      limits,
     });
     if (args.json) return line(JSON.stringify(report));
-    line(
-      `${report.weights} weights, greedy: tokens/s, times no drafts, guesses that stand, calls of the network a token`,
-    );
-    for (const r of report.rows) line(`${`${r.drafter}, ${r.draftLength}`.padEnd(16)}${r.tokensPerS.toFixed(1).padStart(8)}${r.speedUp.toFixed(2).padStart(7)}${percent(r.acceptance)}${r.callsPerToken.toFixed(2).padStart(7)}`); // prettier-ignore
+    line(`${report.model}: tokens/s, times no drafts, guesses that stand, tokens that were guessed`);
+    for (const r of report.rows) line(`${`${r.kind}, ${r.sampling}, ${r.drafts}`.padEnd(24)}${r.tokensPerS.toFixed(1).padStart(8)}${r.speedUp.toFixed(2).padStart(7)}${percent(r.acceptance)}${percent(r.guessed)}`); // prettier-ignore
   },
 );
 

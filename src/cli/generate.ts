@@ -7,6 +7,7 @@ import { dirname, extname } from "node:path";
 import { RequestError } from "../base/errors.ts";
 import { writeWhole } from "../base/files.ts";
 import { paramsFor } from "../engine/defaults.ts";
+import { MAX_DRAFT } from "../model/state.ts";
 import type { ContentPart, GenerateRequest } from "../engine/types.ts";
 import { command, integerOf, modelArgs, numberOf, openModel, readImage, samplingArgs, oneOf } from "./common.ts";
 import { interruptible, show } from "./output.ts";
@@ -28,6 +29,7 @@ export const generateCommand = command(
       type: "boolean",
       description: "Think step by step first, or --no-thinking; by default as the model likes",
     },
+    drafts: { type: "string", description: "Most guesses ahead a step, where the model has a drafter; 0 is none" },
     out: { type: "string", description: "File of the picture (.png), the clip (.mp4) or the text" },
     json: { type: "boolean", description: "Print one JSON object", default: false },
   },
@@ -42,6 +44,7 @@ export const generateCommand = command(
       seed: integerOf("seed", args.seed, [0, 0xffffffff]),
       guidance: numberOf("guidance", args.guidance, [0, 20]),
     });
+    const drafts = integerOf("drafts", args.drafts, [0, MAX_DRAFT - 1]);
     const content: ContentPart[] = [{ kind: "text", text: args.prompt }];
     if (args.image !== undefined) content.push({ kind: "image", image: await readImage(args.image) });
     const llm = await openModel(args);
@@ -52,6 +55,7 @@ export const generateCommand = command(
           modality,
           thinking: args.thinking ?? "auto",
           params,
+          drafts,
           signal,
         }),
         {

@@ -1,9 +1,10 @@
-/** `tessera train visual | decoder | language | judge | pack`: the runs of train/recipes.ts and train/run-judge.ts. All can be stopped and resumed. */
+/** `tessera train visual | decoder | language | draft | judge | pack`: the runs of train/recipes.ts and train/run-judge.ts. All can be stopped and resumed. */
 import { join } from "node:path";
 import { defineCommand, type ArgsDef } from "citty";
 import { openDevice } from "../device/open.ts";
 import { packRun, runDecoder, runLanguage, runVisual, type RecipeOptions } from "../train/recipes.ts";
 import { mixtures, type MixtureName } from "../train/data/mixture.ts";
+import { runDraft } from "../train/run-draft.ts";
 import { runJudge } from "../train/run-judge.ts";
 import { command, integerOf, numberOf, oneOf, packageDir } from "./common.ts";
 
@@ -62,6 +63,20 @@ export const trainCommand = defineCommand({
         const mixture = oneOf("mixture", a.mixture!, Object.keys(mixtures) as MixtureName[]);
         const peakLr = numberOf("lr", a.lr, [0, 1])!;
         await runLanguage(openDevice(a.device), { ...optionsOf(a), mixture, peakLr });
+      },
+    ),
+    draft: command(
+      { name: "draft", description: "A finished model folder -> the same with an MTP module, which drafts its text" },
+      {
+        ...languageArgs,
+        lr: { ...languageArgs.lr, default: "0.002" },
+        model: { type: "string", description: "Model folder", default: join(packageDir, "assets", "model") },
+      },
+      async (a) => {
+        const mixture = oneOf("mixture", a.mixture!, Object.keys(mixtures) as MixtureName[]);
+        const peakLr = numberOf("lr", a.lr, [0, 1])!;
+        const metrics = await runDraft(openDevice(a.device), { ...optionsOf(a), mixture, peakLr, modelDir: a.model! });
+        if (metrics) process.stdout.write(`${JSON.stringify(metrics)}\n`);
       },
     ),
     decoder: command(

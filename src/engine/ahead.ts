@@ -14,9 +14,11 @@ import { V4State } from "../model/state.ts";
 import { SIDE_WIDTH } from "../model/visual-embedding.ts";
 import * as t from "../tensor/ops.ts";
 import { Tensor, zeros } from "../tensor/tensor.ts";
-import { PREFILL_CHUNK } from "./decoder.ts";
+import { grammarOf } from "./chat-prompt.ts";
+import { Decoder, PREFILL_CHUNK } from "./decoder.ts";
 import { loadLlm } from "./load.ts";
 import type { LocalLlm } from "./llm.ts";
+import { draftsFor, MAX_DRAFTS } from "./speculate.ts";
 
 /** Prompt lengths: one per tile height that products, attention and elementwise kernels choose from. */
 const FIRST_CHUNKS = [1, 2, 3, 6, 12, 30, 40, 60, 100, 200, PREFILL_CHUNK];
@@ -46,6 +48,7 @@ export function plannedPrograms(dir: string, properties: DeviceProperties): Tile
   const state = llm.parts.model.newState();
   step(llm, state, PREFILL_CHUNK);
   V4State.stack([state, state]).pick(0);
+  drafts(llm);
   pictures(llm);
   return device.programs;
 }
@@ -66,6 +69,26 @@ function step({ parts }: LocalLlm, state: V4State, tokens: number): void {
       { start: startId, end: startId + numCodes },
     ])
       t.noGrad(() => model.logits(last, range).toArray());
+  }
+}
+
+/** A prompt and tokens whose guesses stand or do not, over all numbers of guesses, where the network has a drafter. */
+function drafts({ parts: { model, vocabulary } }: LocalLlm): void {
+  for (let limit = 1; limit <= MAX_DRAFTS; limit++) {
+    for (const prompt of [...FIRST_CHUNKS, 2 * PREFILL_CHUNK, 2 * PREFILL_CHUNK + 60]) {
+      const guesses = draftsFor(model, limit);
+      if (guesses === undefined) return;
+      const decoder = new Decoder(model, grammarOf(vocabulary), guesses);
+      const range = { start: 0, end: vocabulary.visual.startId };
+      const choose = (): { id: number; chance: number } => ({ id: 0, chance: 1 });
+      for (let n = 0; n < prompt; n++) decoder.push(0);
+      // Ids 0 are the guesses; any other takes them back.
+      for (const id of [...Array.from({ length: 2 * limit + 2 }, () => 0), 1, 1, 0, 1]) {
+        decoder.logits(range, choose);
+        decoder.push(id);
+      }
+      decoder.dispose();
+    }
   }
 }
 

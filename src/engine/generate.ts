@@ -5,9 +5,11 @@
  * Main function: `generateTokens`, a generator that ends with the reason it stopped.
  */
 import type { V4 } from "../model/v4.ts";
-import { Decoder, type IdRange } from "./decoder.ts";
+import { Decoder } from "./decoder.ts";
+import type { Choose, IdRange } from "./drafters.ts";
 import type { Grammar, Legal, SegmentPlan, VisualKind } from "./modality.ts";
-import { guide, sample } from "./sampler.ts";
+import { draw, guide, type SampleOptions } from "./sampler.ts";
+import type { Drafts } from "./speculate.ts";
 import type { FinishReason, SamplingParams } from "./types.ts";
 
 export interface TokenRequest {
@@ -23,6 +25,8 @@ export interface TokenRequest {
   readonly blank: (ids: readonly number[]) => readonly number[];
   /** Stop after the first whole picture or clip. */
   readonly stopAfterSegment: boolean;
+  /** Guesses text ahead; the tokens are the same without. Disposed of at the end. */
+  readonly drafts?: Drafts | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -38,7 +42,7 @@ export function* generateTokens(
   request: TokenRequest,
 ): Generator<TokenEvent, FinishReason> {
   const { prompt, params, plan, isEnd, blank, signal, stopAfterSegment } = request;
-  const decoder = new Decoder(model, grammar);
+  const decoder = new Decoder(model, grammar, request.drafts);
   try {
     for (const id of prompt) decoder.push(id);
     // The context may end a segment early, never silently: the caller sees "length".
@@ -62,15 +66,23 @@ export function* generateTokens(
 }
 
 function nextId(decoder: Decoder, legal: Legal, grammar: Grammar, request: TokenRequest, counter: number): number {
-  const { params, isTextLegal } = request;
+  const { params, isTextLegal, isEnd } = request;
   if (legal.kind === "forced") return legal.id;
   const range = rangeOf(legal, grammar);
-  const [conditional, unconditional] = decoder.logits(range);
-  const logits = unconditional ? guide(conditional!, unconditional, params.guidance) : conditional!;
-  const options = { temperature: params.temperature, seed: params.seed, counter };
-  if (legal.kind === "code") return sample(logits, { ...options, topP: 1, topK: params.topK }, range.start);
+  const { temperature, seed, topK } = params;
   const isLegal = legal.kind === "oneOf" ? (id: number): boolean => legal.ids.includes(id) : isTextLegal;
-  return sample(logits, { ...options, topP: params.topP, topK: params.topK, isLegal }, range.start);
+  const options: SampleOptions =
+    legal.kind === "code"
+      ? { temperature, seed, counter, topP: 1, topK }
+      : { temperature, seed, counter, topP: params.topP, topK, isLegal };
+  // A guess is what the sampler would draw at its place; an end or the start of a picture is left to the network.
+  const choose: Choose = (logits, i) => {
+    const found = draw(logits, { ...options, counter: counter + 1 + i }, range.start);
+    return isEnd(found.id) || found.id === grammar.boi || found.id === grammar.bov ? undefined : found;
+  };
+  const [conditional, unconditional] = decoder.logits(range, legal.kind === "text" ? choose : undefined);
+  const logits = unconditional ? guide(conditional!, unconditional, params.guidance) : conditional!;
+  return draw(logits, options, range.start).id;
 }
 
 /** Codes and unused rows come after all text ids, so text needs the head's beginning only. */

@@ -20,6 +20,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import { encodePrompt, firstFrameOf, grammarOf, markersOf, picturesOf, type Markers } from "./chat-prompt.ts";
 import { generateTokens, type TokenEvent } from "./generate.ts";
 import type { Grammar } from "./modality.ts";
+import { draftsFor } from "./speculate.ts";
 import { TextStream } from "./text-stream.ts";
 import type { Delta, FinishReason, GenerateRequest, Llm, ModelInfo, PromptOf, RgbImage } from "./types.ts";
 
@@ -94,6 +95,7 @@ export class LocalLlm implements Llm {
     const room = Math.min(maxTokens, this.info.contextLength - prompt.length);
     const answer = new Answer(this, request, this.thinkingOf(request));
     let used = 0;
+    const drafts = isVisual ? undefined : draftsFor(model, request.drafts);
     const run = generateTokens(model, this.grammar, {
       prompt,
       params: { ...params, maxTokens },
@@ -102,6 +104,7 @@ export class LocalLlm implements Llm {
       isEnd: (id) => id === this.markers.endOfSentence,
       blank: this.markers.blank,
       stopAfterSegment: isVisual,
+      drafts,
       signal,
     });
     let finishReason: FinishReason = "length";
@@ -130,7 +133,13 @@ export class LocalLlm implements Llm {
     yield {
       kind: "done",
       finishReason,
-      usage: { promptTokens: prompt.length, completionTokens: used, reasoningTokens },
+      usage: {
+        promptTokens: prompt.length,
+        completionTokens: used,
+        reasoningTokens,
+        acceptedDrafts: drafts?.counts.accepted ?? 0,
+        rejectedDrafts: drafts ? drafts.counts.drafted - drafts.counts.accepted : 0,
+      },
     };
   }
 

@@ -1,10 +1,10 @@
 /**
- * A model folder: config.json (the hub's fields, and ours under "tessera"), model.safetensors (official names),
- * visual.safetensors, tokenizer.json. The four must agree with each other; what does not is named with its file,
- * field or tensor, what was expected and what was found.
+ * A model folder: config.json (the hub's fields, and ours under "tessera"), model.safetensors (official names; with an MTP
+ * module two shards and their index, the second the module's), visual.safetensors, tokenizer.json. They must agree with
+ * each other; what does not is named with its file, field or tensor, what was expected and what was found.
  * Main functions: `loadLlm`, `saveLlm`.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
@@ -15,6 +15,7 @@ import { parseStored } from "../model/storage.ts";
 import { V4 } from "../model/v4.ts";
 import { VisualTokenizer, type VisualTokenizerConfig } from "../model/visual-tokenizer.ts";
 import { loadOfficial, saveOfficial, type WeightFormat } from "../model/weights.ts";
+import { shardNames, writeIndex } from "../nn/tensor-set.ts";
 import { readChatTexts } from "../processor/chat-texts.ts";
 import { Tokenizer } from "../processor/tokenizer.ts";
 import { makeVocabulary, specialTokens, type Vocabulary } from "../processor/vocabulary.ts";
@@ -91,14 +92,18 @@ export interface SaveOptions {
   readonly visualFormat?: WeightFormat;
 }
 
-/** The four files are made beside the folder and moved in at the end, so a full disk never leaves a mixed model. */
+/** The files are made beside the folder and moved in at the end, so a full disk never leaves a mixed model. */
 export function saveLlm(dir: string, parts: LlmParts, options: SaveOptions): void {
   const staging = `${dir.replace(/[/\\]+$/, "")}.${process.pid}.tmp`;
   mkdirSync(staging, { recursive: true });
   try {
     writeFiles(staging, parts, options);
     mkdirSync(dir, { recursive: true });
-    for (const file of Object.values(FILES)) renameSync(join(staging, file), join(dir, file));
+    const files = readdirSync(staging);
+    for (const file of files) renameSync(join(staging, file), join(dir, file));
+    // The form that the folder had before, one file or shards.
+    for (const file of readdirSync(dir))
+      if (/^model[-.].*safetensors/.test(file) && !files.includes(file)) rmSync(join(dir, file));
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }
@@ -123,9 +128,21 @@ function writeFiles(dir: string, parts: LlmParts, options: SaveOptions): void {
   const head = { architectures: ["DeepseekV4ForCausalLM"], model_type: "deepseek_v4" };
   const json = { ...head, ...parts.model.config, tessera: own };
   writeWhole(join(dir, FILES.config), `${JSON.stringify(json, null, 1)}\n`);
-  saveOfficial(join(dir, FILES.model), parts.model, { format: options.format });
+  saveNetwork(dir, parts.model, options.format);
   saveOfficial(join(dir, FILES.visual), parts.visual, { format: options.visualFormat ?? "bf16" });
   parts.tokenizer.save(join(dir, FILES.tokenizer));
+}
+
+function saveNetwork(dir: string, model: V4, format: WeightFormat): void {
+  if (model.mtp.length === 0) return void saveOfficial(join(dir, FILES.model), model, { format });
+  const isDrafter = (name: string): boolean => name.startsWith("mtp.");
+  const [trunk, drafter] = shardNames(2) as [string, string];
+  const shards = new Map([
+    [trunk, saveOfficial(join(dir, trunk), model, { format, only: (name) => !isDrafter(name) })],
+    [drafter, saveOfficial(join(dir, drafter), model, { format, only: isDrafter })],
+  ]);
+  const total = [...shards.keys()].reduce((n, file) => n + statSync(join(dir, file)).size, 0);
+  writeIndex(dir, shards, total);
 }
 
 function readJson(file: string): unknown {

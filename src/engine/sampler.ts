@@ -1,7 +1,7 @@
 /**
  * From logits to one token id: guidance, legality, temperature, top-k, top-p, and a draw whose randomness is a
  * function of (seed, counter) alone, so the same request gives the same tokens whatever runs beside it.
- * Main functions: `sample`, `distribution`, `guide`.
+ * Main functions: `draw`, `guide`.
  */
 import { assert } from "../base/errors.ts";
 import { uniform } from "../base/prng.ts";
@@ -30,24 +30,26 @@ interface Weighed {
   readonly total: number;
 }
 
-/** `logits[i]` belongs to id `firstId + i`. */
-export function sample(logits: Float32Array, options: SampleOptions, firstId = 0): number {
+/** An id and the probability that it had; `logits[i]` belongs to id `firstId + i`. */
+export function draw(
+  logits: Float32Array,
+  options: SampleOptions,
+  firstId = 0,
+): { readonly id: number; readonly chance: number } {
   const { kept, weights, total } = weigh(logits, options, firstId);
   let left = uniform(options.seed, options.counter) * total;
+  let at = kept[kept.length - 1]!;
   for (const i of kept) {
     left -= weights[i]!;
-    if (left < 0) return firstId + i;
+    if (left >= 0) continue;
+    at = i;
+    break;
   }
-  return firstId + kept[kept.length - 1]!;
+  return { id: firstId + at, chance: weights[at]! / total };
 }
 
-/** The probabilities that `sample` draws by; greedy is one id with probability 1. */
-export function distribution(logits: Float32Array, options: Omit<SampleOptions, "seed" | "counter">): Float64Array {
-  const { kept, weights, total } = weigh(logits, options, 0);
-  const out = new Float64Array(logits.length);
-  for (const i of kept) out[i] = weights[i]! / total;
-  return out;
-}
+export const sample = (logits: Float32Array, options: SampleOptions, firstId = 0): number =>
+  draw(logits, options, firstId).id;
 
 function weigh(logits: Float32Array, options: Omit<SampleOptions, "seed" | "counter">, firstId: number): Weighed {
   const { temperature, topP, topK, isLegal } = options;

@@ -1,146 +1,97 @@
 /**
- * Text generation with drafts: the drafter guesses a few tokens, the network reads them in one call, and those that stand
- * (acceptance.ts) are the answer. Greedy output is that of the network alone; sampled output has its distribution.
- * Main function: `speculate`, a generator of ids that ends with its counts. Plain text only: pictures, guidance and
- * grammars go through generate.ts.
+ * Speculation: a drafter guesses a few tokens, the network reads them in one call, and a guess stands where it is what the
+ * sampler draws from the network's own logits. Guesses are drawn with the sampler's random numbers for their places, so
+ * drafter and network meet as often as their distributions allow with common numbers; the answer has the very tokens it
+ * would have without drafts, sampled or greedy. This class decides how much to guess, and counts.
+ * Main class: `Drafts`. Source of the idea: arXiv:2211.17192; there a guess is accepted by a ratio of probabilities,
+ * which keeps the distribution but not the tokens.
  */
-import { uniform } from "../base/prng.ts";
-import type { V4State } from "../model/state.ts";
+import { assert } from "../base/errors.ts";
 import type { ForwardOutput, V4 } from "../model/v4.ts";
-import * as t from "../tensor/ops.ts";
-import { Tensor } from "../tensor/tensor.ts";
-import { accept, draw, type Draft } from "./acceptance.ts";
-import type { Drafter } from "./drafters.ts";
-import { distribution } from "./sampler.ts";
-import type { SamplingParams } from "./types.ts";
+import { drafterFor, type Drafter, type DraftRequest, type Token } from "./drafters.ts";
 
-export interface SpeculationRequest {
-  readonly prompt: readonly number[];
-  readonly params: Pick<SamplingParams, "maxTokens" | "temperature" | "topP" | "topK" | "seed">;
-  /** Most guesses a round; 0 is generation without drafts. */
-  readonly draftLength: number;
-  readonly isEnd?: (id: number) => boolean;
-}
-
-export interface SpeculationCounts {
-  /** Calls of the network after the prompt. */
-  readonly rounds: number;
+export interface DraftCounts {
+  /** Calls of the network that had guesses in them, and those without. */
+  readonly draftedCalls: number;
+  readonly plainCalls: number;
   readonly drafted: number;
   readonly accepted: number;
 }
 
-/** The network's side: its state, and what it says of a chunk. */
-class Target {
-  private readonly state: V4State;
-  private readonly model: V4;
-  private readonly taps: readonly number[];
+/** Most guesses a call, unless told. */
+export const MAX_DRAFTS = 3;
+/** A guess costs two fifths of a call (bench speculation), so fewer that stand do not pay; then there is a pause of so many calls. */
+const WORTH = 0.45;
+const PAUSE = 32;
+/** Of the running mean, per call. */
+const FORGETTING = 0.1;
 
-  constructor(model: V4, taps: readonly number[], draftLength: number) {
-    this.model = model;
-    this.taps = taps;
-    this.state = model.newState(1, { maxDraft: draftLength + 1 });
+export class Drafts {
+  readonly taps: readonly number[];
+  private readonly drafter: Drafter;
+  private readonly limit: number;
+  /** Of guesses, how many stood. */
+  private rate = 1;
+  private pause = 0;
+  private open = 0;
+  private stood = 0;
+  private count = { draftedCalls: 0, plainCalls: 0, drafted: 0, accepted: 0 };
+
+  constructor(drafter: Drafter, limit = MAX_DRAFTS) {
+    assert(limit > 0, `drafts: expected at least 1 a call, got ${limit}`);
+    this.drafter = drafter;
+    this.taps = drafter.taps;
+    this.limit = limit;
   }
-  get length(): number {
-    return this.state.length;
+  get counts(): DraftCounts {
+    return this.count;
   }
 
-  /** Reads `ids`; the caller's scope owns what comes out. */
-  read(ids: readonly number[]): ForwardOutput {
-    const tensor = Tensor.from(this.model.device, Int32Array.from(ids), [1, ids.length]);
-    return this.model.forward(tensor, { state: this.state, taps: this.taps });
+  read(out: ForwardOutput, sequence: readonly Token[]): void {
+    this.drafter.read(out, sequence);
+  }
+  rollback(length: number): void {
+    this.drafter.rollback(length);
   }
 
-  /** Logits of every row from `start` on. */
-  logits(out: ForwardOutput, start = 0): Float32Array[] {
-    const rows = out.hidden.shape[1]! - start;
-    const all = t.noGrad(() => this.model.logits(t.slice(out.hidden, 1, start))).toArray() as Float32Array;
-    const width = all.length / rows;
-    return Array.from({ length: rows }, (_, i) => all.slice(i * width, (i + 1) * width));
+  /** Guesses for the network's next call; none while drafting does not pay. */
+  next(request: Omit<DraftRequest, "count">): number[] {
+    this.settle();
+    if (this.pause > 0) {
+      if (--this.pause === 0) this.rate = WORTH;
+      this.count.plainCalls++;
+      return [];
+    }
+    const ids = this.drafter.draft({ ...request, count: this.limit });
+    this.open = ids.length;
+    this.count.drafted += ids.length;
+    if (ids.length > 0) this.count.draftedCalls++;
+    else this.count.plainCalls++;
+    return ids;
   }
 
-  /** Reads drafts on trial: `keep(n)` leaves the first n of them in, as if the others had never come. */
-  try(ids: readonly number[]): { readonly out: ForwardOutput; readonly keep: (count: number) => void } {
-    const before = this.state.length;
-    return { out: this.read(ids), keep: (count) => this.state.rollback(before + count) };
+  /** One more guess of the last call stands. */
+  accept(): void {
+    this.stood++;
+    this.count.accepted++;
   }
 
   dispose(): void {
-    this.state.dispose();
+    this.drafter.dispose();
   }
-}
 
-export function* speculate(
-  model: V4,
-  drafter: Drafter | undefined,
-  request: SpeculationRequest,
-): Generator<number, SpeculationCounts> {
-  // prettier-ignore
-  const { prompt, params, draftLength, isEnd = () => false } = request;
-  const { temperature, topP, topK, seed } = params;
-  let counter = 0;
-  const random = (): number => uniform(seed, counter++);
-  const chances = (logits: Float32Array): Float64Array => distribution(logits, { temperature, topP, topK });
-  const choose = (logits: Float32Array): { id: number; from: Float64Array } => {
-    const from = chances(logits);
-    return { id: draw(from, random()), from };
-  };
-  const target = new Target(model, drafter?.taps ?? [], draftLength);
-  let [rounds, drafted, accepted] = [0, 0, 0];
-  try {
-    let next = first(target, drafter, prompt, choose);
-    const room = Math.min(params.maxTokens, model.config.max_position_embeddings - prompt.length);
-    for (let n = 0; n < room;) {
-      // Of the tokens of a round the first is known; the rest of the room is for what stands and what follows it.
-      if (isEnd(next)) break;
-      yield next;
-      if (++n === room) break;
-      const count = Math.min(draftLength, room - n - 1);
-      const draft = drafter && count > 0 ? drafter.draft(count, choose) : { ids: [], from: [] };
-      const found = verify(target, drafter, next, draft, chances, random);
-      rounds++;
-      drafted += draft.ids.length;
-      accepted += found.count;
-      for (const id of draft.ids.slice(0, found.count)) {
-        if (isEnd(id)) return { rounds, drafted, accepted };
-        yield id;
-        n++;
-      }
-      next = found.next;
+  /** What the last call's guesses were worth. */
+  private settle(): void {
+    if (this.open > 0) {
+      this.rate += FORGETTING * (this.stood / this.open - this.rate);
+      if (this.rate < WORTH) this.pause = PAUSE;
     }
-    return { rounds, drafted, accepted };
-  } finally {
-    target.dispose();
+    this.open = this.stood = 0;
   }
 }
 
-/** Reads the prompt; the first token. */
-function first(
-  target: Target,
-  drafter: Drafter | undefined,
-  prompt: readonly number[],
-  choose: (logits: Float32Array) => { id: number },
-): number {
-  // prettier-ignore
-  using _scope = t.tensorScope();
-  const out = target.read(prompt);
-  const { id } = choose(target.logits(out, prompt.length - 1)[0]!);
-  drafter?.observe(out, [...prompt.slice(1), id]);
-  return id;
-}
-
-/** One call of the network over the known token and the drafts behind it. */
-function verify(
-  target: Target,
-  drafter: Drafter | undefined,
-  known: number,
-  draft: Draft,
-  chances: (logits: Float32Array) => Float64Array,
-  random: () => number,
-): { readonly count: number; readonly next: number } {
-  using _scope = t.tensorScope();
-  const { out, keep } = target.try([known, ...draft.ids]);
-  const found = accept(draft, target.logits(out).map(chances), random);
-  keep(1 + found.count);
-  drafter?.observe(out, [...draft.ids.slice(0, found.count), found.next]);
-  return found;
+/** Of the drafter that the network has, if it has one and `limit` is not 0. */
+export function draftsFor(model: V4, limit = MAX_DRAFTS): Drafts | undefined {
+  const drafter = limit > 0 ? drafterFor(model) : undefined;
+  return drafter && new Drafts(drafter, limit);
 }

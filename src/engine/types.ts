@@ -52,6 +52,8 @@ export interface GenerateRequest {
   /** Functions that the answer may call, each as JSON text. */
   readonly tools?: readonly string[];
   readonly params: SamplingParams;
+  /** Most guesses ahead a call of the network, where it has a drafter; 0 is none, absent a default. */
+  readonly drafts?: number | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -59,6 +61,9 @@ export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
   readonly reasoningTokens: number;
+  /** Guesses of a drafter that stood and that did not; both 0 without one. Nothing else of an answer depends on them. */
+  readonly acceptedDrafts: number;
+  readonly rejectedDrafts: number;
 }
 
 export type FinishReason = "stop" | "length" | "abort";

@@ -129,22 +129,27 @@ export class V4 extends Module {
 
   /** The MTP module's hidden states [B,T,D]: row p has seen the token at p+1 and speaks about p+2. */
   mtpHidden(streams: Tensor, nextIds: Tensor, options: Pick<ForwardOptions, "visual"> = {}): Tensor {
-    return this.runMtp(streams, nextIds, options).hidden;
+    return this.mtpForward(streams, nextIds, options).hidden;
   }
 
   /** The same for a chunk that continues `state`; `streams` are the network's, or the module's own for a deeper draft. */
-  mtpStep(streams: Tensor, nextIds: Tensor, state: V4State): { readonly streams: Tensor; readonly hidden: Tensor } {
-    const out = noGrad(() => this.runMtp(streams, nextIds, { state }));
+  mtpStep(
+    streams: Tensor,
+    nextIds: Tensor,
+    state: V4State,
+    visual?: Int32Array,
+  ): { readonly streams: Tensor; readonly hidden: Tensor } {
+    const out = noGrad(() => this.mtpForward(streams, nextIds, { state, visual }));
     state.advance(nextIds.shape[1]!);
     return out;
   }
 
-  private runMtp(
+  /** The module's streams [B*T,n,D] and hidden states [B,T,D]. */
+  mtpForward(
     streams: Tensor,
     nextIds: Tensor,
     options: Pick<ForwardOptions, "visual" | "state">,
-  ): { streams: Tensor; hidden: Tensor } {
-    // prettier-ignore
+  ): { readonly streams: Tensor; readonly hidden: Tensor } {
     const [module] = this.mtp;
     if (!(module instanceof MtpModule)) throw new ShapeError("mtp: expected a network with an MTP module, got none");
     const [batch, tokens] = nextIds.shape as [number, number];

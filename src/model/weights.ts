@@ -139,16 +139,20 @@ const keptWide = /(^|\.)(hc_\w+|attn_sink|ape|bias)$/;
 /** Kept bf16 under fp8: small, or read by row. */
 const keptHalf = /(^|\.)(embed\w*|\w*norm|gate|weights_proj|compressor)\./;
 
-/** Writes all parameters under their official names, atomically. */
-export function saveOfficial(
-  path: string,
-  module: Module,
-  options: { readonly format: WeightFormat; readonly metadata?: Readonly<Record<string, string>> },
-): void {
+export interface SaveOptions {
+  readonly format: WeightFormat;
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Of our parameters; absent: all. */
+  readonly only?: (name: string) => boolean;
+}
+
+/** Writes the parameters under their official names, atomically. Returns those names. */
+export function saveOfficial(path: string, module: Module, options: SaveOptions): string[] {
   const [integers] = intLayersOf(module).keys();
   if (integers !== undefined) throw new FormatError(`${path}: "${integers}": expected weights to train, got integers (export writes them from wide ones)`, { file: path, key: integers }); // prettier-ignore
   const sources: TensorSource[] = [];
   for (const [name, p] of module.namedParameters()) {
+    if (options.only?.(name) === false) continue;
     const parts = officialNames(name, p.shape);
     const shape = stacked.test(name) ? p.shape.slice(1) : p.shape;
     const size = shape.reduce((n, k) => n * k, 1);
@@ -161,6 +165,7 @@ export function saveOfficial(
     });
   }
   writeSafetensors(path, sources, options.metadata ? { metadata: options.metadata } : {});
+  return sources.map((s) => s.name);
 }
 
 function encoded(

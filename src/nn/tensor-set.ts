@@ -110,11 +110,21 @@ export function writeShards(dir: string, tensors: readonly RawTensor[], options:
     writeRaw(join(dir, "model.safetensors"), tensors, { metadata });
     return ["model.safetensors"];
   }
-  const five = (n: number): string => String(n).padStart(5, "0");
-  const names = shards.map((_, i) => `model-${five(i + 1)}-of-${five(shards.length)}.safetensors`);
+  const names = shardNames(shards.length);
   shards.forEach((shard, i) => writeRaw(join(dir, names[i]!), shard, { metadata }));
-  const weight_map = Object.fromEntries(shards.flatMap((shard, i) => shard.map((t) => [t.name, names[i]!])));
   // Last, so that a half-written folder has no index and is not taken for whole.
-  writeWhole(join(dir, `model.safetensors${INDEX}`), `${JSON.stringify({ metadata: { total_size: total }, weight_map }, null, 2)}\n`); // prettier-ignore
-  return [...names, `model.safetensors${INDEX}`];
+  writeIndex(dir, new Map(shards.map((shard, i) => [names[i]!, shard.map((t) => t.name)])), total);
+  return [...names, INDEX_FILE];
+}
+
+export const INDEX_FILE = `model.safetensors${INDEX}`;
+const five = (n: number): string => String(n).padStart(5, "0");
+/** The hub's names of `count` files that are one checkpoint. */
+export const shardNames = (count: number): string[] =>
+  Array.from({ length: count }, (_, i) => `model-${five(i + 1)}-of-${five(count)}.safetensors`);
+
+/** Says which of the folder's files has which tensors; `total_size` in bytes. */
+export function writeIndex(dir: string, shards: ReadonlyMap<string, readonly string[]>, total_size: number): void {
+  const weight_map = Object.fromEntries([...shards].flatMap(([file, names]) => names.map((name) => [name, file])));
+  writeWhole(join(dir, INDEX_FILE), `${JSON.stringify({ metadata: { total_size }, weight_map }, null, 2)}\n`);
 }

@@ -108,7 +108,11 @@ const usageOf = (usage: Usage): object => ({
   prompt_tokens: usage.promptTokens,
   completion_tokens: usage.completionTokens,
   total_tokens: usage.promptTokens + usage.completionTokens,
-  completion_tokens_details: { reasoning_tokens: usage.reasoningTokens },
+  completion_tokens_details: {
+    reasoning_tokens: usage.reasoningTokens,
+    accepted_prediction_tokens: usage.acceptedDrafts,
+    rejected_prediction_tokens: usage.rejectedDrafts,
+  },
 });
 /** An answer that stopped with calls waits for their results. */
 const finishOf = (reason: string, numCalls: number): string =>

@@ -22,7 +22,7 @@ import { writeWhole } from "../base/files.ts";
 import { encodePng, pictureSheet } from "../processor/image.ts";
 import { encodeMp4 } from "../processor/video.ts";
 import { Tokenizer } from "../processor/tokenizer.ts";
-import { vocabularies, type Vocabulary } from "../processor/vocabulary.ts";
+import { vocabularies } from "../processor/vocabulary.ts";
 import { learnChoice, type ChoiceMetrics } from "./choice.ts";
 import { readTables } from "./data/build.ts";
 import { buildCodes, type PoolSizes } from "./data/codes.ts";
@@ -135,9 +135,17 @@ export interface LanguageRecipeOptions extends RecipeOptions {
   readonly peakLr: number;
 }
 
-export async function runLanguage(device: Device, options: LanguageRecipeOptions): Promise<V4> {
-  refuseIfLocked(languageDir(options.runDir));
-  const vocabulary: Vocabulary = vocabularies.mini;
+/** Samples are cut nowhere; longer ones are not made. */
+const maxLength = 352;
+
+export interface LanguageData {
+  readonly tokenizer: Tokenizer;
+  readonly visual: VisualTokenizer;
+  readonly mixture: Mixture;
+}
+
+/** The stream of samples of a run, whose codes are made where they are not there yet. */
+export async function languageData(device: Device, options: RecipeOptions, name: MixtureName): Promise<LanguageData> {
   const tokenizer = await vocabularyOfRun(options);
   const visual = trainedVisual(device, options);
   const pixels = pixelsOf(options);
@@ -146,30 +154,31 @@ export async function runLanguage(device: Device, options: LanguageRecipeOptions
   };
   const codes = buildCodes(options.runDir, visual, pixels, pools, show);
   const tables = await readTables(options.packagesDir, options.sharedDir);
-  const maxLength = 352;
-  const mixture = new Mixture({
-    name: options.mixture,
-    seed: 1,
-    tables,
-    pixels,
-    codes,
-    tokenizer,
-    vocabulary,
-    maxLength,
-  });
-  const parts = { id: "tessera-nano-64", createdUnixS: 0, fps: CLIP_FPS, visual, tokenizer, vocabulary };
+  const mixture = new Mixture({ name, seed: 1, tables, pixels, codes, tokenizer, vocabulary: vocabularies.mini, maxLength }); // prettier-ignore
+  return { tokenizer, visual, mixture };
+}
+
+/** Of every run over the mixture. */
+export const languageBatches = {
+  vocabulary: vocabularies.mini,
+  maxLength,
+  tokensPerStep: 8192,
+  tokensPerMicroBatch: 2048,
+  saveEvery: 50,
+} as const;
+
+export async function runLanguage(device: Device, options: LanguageRecipeOptions): Promise<V4> {
+  refuseIfLocked(languageDir(options.runDir));
+  const { tokenizer, visual, mixture } = await languageData(device, options, options.mixture);
+  const parts = { id: "tessera-nano-64", createdUnixS: 0, fps: CLIP_FPS, visual, tokenizer, vocabulary: vocabularies.mini }; // prettier-ignore
   return trainLanguage(device, {
     ...options,
+    ...languageBatches,
     dir: languageDir(options.runDir),
     start: (own) => options.initFrom && own.unfold(join(options.initFrom, "model.safetensors")),
     config: shippedConfig(),
-    vocabulary,
     sample: mixture.sample,
     seed: 1,
-    tokensPerStep: 8192,
-    tokensPerMicroBatch: 2048,
-    maxLength,
-    saveEvery: 50,
     sampleEvery: 250,
     onSample: (m, step) => writeSamples(new LocalLlm({ ...parts, model: m }), languageDir(options.runDir), step), // prettier-ignore
   });

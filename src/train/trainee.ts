@@ -46,9 +46,12 @@ export class Trainee extends Module {
     return t.add(own, t.matmul(this.hot, this.head_levels));
   }
 
-  /** Takes a finished network's weights, whose head holds all there is; the factored part starts at nothing. */
+  /**
+   * Takes a finished network's weights, whose head holds all there is; the factored part starts at nothing, and a drafter
+   * that spoke for the network as it was is left out.
+   */
   unfold(path: string): void {
-    loadOfficial(path, this.network);
+    loadOfficial(path, this.network, { ignore: (name) => name.startsWith("mtp.") });
     this.head_levels.copyFrom(new Float32Array(this.head_levels.size));
   }
 

@@ -1,23 +1,22 @@
-/** Speculation changes nothing but the number of calls: same greedy tokens, same distribution, same state. */
+/** Speculation changes nothing but the number of calls: the same tokens, greedy or sampled, in text and around pictures. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Prng } from "../../src/base/prng.ts";
-import { accept } from "../../src/engine/acceptance.ts";
 import { drafterFor, MtpDrafter, SelfDrafter, type Drafter } from "../../src/engine/drafters.ts";
-import { distribution } from "../../src/engine/sampler.ts";
-import { speculate, type SpeculationCounts } from "../../src/engine/speculate.ts";
+import { generateTokens, type TokenRequest } from "../../src/engine/generate.ts";
+import { Drafts, type DraftCounts } from "../../src/engine/speculate.ts";
 import { parseConfig } from "../../src/model/config.ts";
 import { V4 } from "../../src/model/v4.ts";
 import { loadOfficial } from "../../src/model/weights.ts";
-import { someIds, tinyConfig } from "../model/tiny.ts";
 import * as t from "../../src/tensor/ops.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
+import { someIds, tinyConfig } from "../model/tiny.ts";
 import { openTestDevice } from "../tensor/device.ts";
+import { END, grammar, NULL, plan } from "./grammar.ts";
 
 const device = openTestDevice();
-const mtp = new V4(device, tinyConfig({ visual: undefined }), { seed: 5 });
+const mtp = new V4(device, tinyConfig(), { seed: 5 });
 for (const [name, p] of mtp.namedParameters())
   if (p.dtype === "f32" && p.ndim >= 2 && !name.includes("hc_"))
     p.copyFrom((p.toArray() as Float32Array).map((x) => x * 8));
@@ -26,132 +25,147 @@ const path = join(import.meta.dirname, "..", "golden", "v4", "dspark");
 const dspark = new V4(device, parseConfig(JSON.parse(readFileSync(`${path}.json`, "utf8")), path), { init: "zeros" });
 loadOfficial(`${path}.safetensors`, dspark, { ignore: (key) => key.startsWith("golden.") });
 
-const greedy = { maxTokens: 25, temperature: 0, topP: 1, topK: 0, seed: 0 };
+const greedy = { maxTokens: 25, temperature: 0, topP: 1, topK: 0, seed: 0, guidance: 2 };
+const base: Omit<TokenRequest, "prompt"> = {
+  params: greedy,
+  plan,
+  isTextLegal: (id) => id < 40,
+  isEnd: () => false,
+  blank: (ids) => ids.map((id) => (id < 40 ? NULL : id)),
+  stopAfterSegment: false,
+};
+const prompt = [...someIds(13, 40)];
+
 function all(
   model: V4,
-  prompt: readonly number[],
+  own: Partial<TokenRequest> = {},
   drafter?: Drafter,
-  own: object = {},
-  draftLength = 3,
-): { ids: number[]; counts: SpeculationCounts } {
-  // prettier-ignore
-  const run = speculate(model, drafter, { prompt, params: { ...greedy, ...own }, draftLength });
-  const ids: number[] = [];
-  for (;;) {
-    const next = run.next();
-    if (!next.done) ids.push(next.value);
-    else {
-      drafter?.dispose();
-      return { ids, counts: next.value };
-    }
-  }
+  limit = 3,
+): { ids: number[]; counts: DraftCounts | undefined } {
+  const drafts = drafter && new Drafts(drafter, limit);
+  const run = generateTokens(model, grammar, { prompt, ...base, ...own, drafts });
+  return { ids: [...run].map((event) => event.id), counts: drafts?.counts };
 }
 
 test("greedy tokens are the network's own, whoever drafts and however much", () => {
-  for (const [model, prompt] of [
-    [mtp, someIds(13, 70)],
-    [dspark, someIds(11, 96)],
-  ] as const) {
-    const plain = all(model, [...prompt]);
-    assert.equal(plain.ids.length, greedy.maxTokens);
-    assert.ok(new Set(plain.ids).size > 3, "an answer that says something");
-    for (const draftLength of [1, 4]) {
-      const drafted = all(model, [...prompt], drafterFor(model), {}, draftLength);
-      assert.deepEqual(drafted.ids, plain.ids, `${draftLength} drafts`);
-      assert.ok(drafted.counts.drafted > drafted.counts.rounds - 3);
+  for (const model of [mtp, dspark]) {
+    const plain = all(model).ids;
+    assert.equal(plain.length, greedy.maxTokens);
+    assert.ok(new Set(plain).size > 3, "an answer that says something");
+    for (const limit of [1, 4]) {
+      const { ids, counts } = all(model, {}, drafterFor(model), limit);
+      assert.deepEqual(ids, plain, `${limit} drafts`);
+      assert.ok(counts!.drafted > 5 && counts!.accepted < counts!.drafted);
     }
   }
 });
 
+/** Which also says that their distribution is the network's, without a test of chance. */
+test("sampled tokens are those of the same seed without drafts", () => {
+  let [drafted, accepted] = [0, 0];
+  for (let seed = 0; seed < 24; seed++) {
+    const params = { ...greedy, maxTokens: 14, temperature: 0.9, topP: 0.95, seed };
+    const { ids, counts } = all(mtp, { params }, new MtpDrafter(mtp), 3);
+    assert.deepEqual(ids, all(mtp, { params }).ids, `seed ${seed}`);
+    drafted += counts!.drafted;
+    accepted += counts!.accepted;
+  }
+  assert.ok(accepted > 0 && accepted < drafted, `some stand and some do not, got ${accepted} of ${drafted}`);
+});
+
+/**
+ * Frequencies of the second token, the first that is guessed, against the network's own probabilities. The chance that one of
+ * `cells` frequencies of `count` draws is further off than the bound is at most 2 * cells * exp(-2 * count * bound^2)
+ * (Hoeffding, union over cells); the bound makes that 1e-9.
+ */
+test("what is drawn with drafts has the network's distribution", () => {
+  const cells = 40;
+  const count = 1200;
+  const bound = Math.sqrt(Math.log((2 * cells) / 1e-9) / (2 * count));
+  const seen = new Float64Array(cells);
+  let accepted = 0;
+  for (let seed = 0; seed < count; seed++) {
+    const params = { ...greedy, maxTokens: 2, temperature: 1, seed };
+    // The first token is the same for all, so that the second has one distribution.
+    let n = 0;
+    const isTextLegal = (id: number): boolean => (n === 0 ? id === 7 : id < 40);
+    const drafts = new Drafts(new MtpDrafter(mtp), 2);
+    const run = generateTokens(mtp, grammar, { prompt: prompt.slice(0, 5), ...base, params, isTextLegal, drafts });
+    for (const { id } of run) if (n++ === 1) seen[id]! += 1 / count;
+    accepted += drafts.counts.accepted;
+  }
+  assert.ok(accepted > 0 && accepted < count, `some stand and some do not, got ${accepted} of ${count}`);
+  using _scope = t.tensorScope();
+  const ids = [...prompt.slice(0, 5), 7];
+  const hidden = t.noGrad(() => mtp.forward(Tensor.from(device, Int32Array.from(ids), [1, ids.length])).hidden);
+  const logits = (t.noGrad(() => mtp.logits(hidden)).toArray() as Float32Array).slice(-70).slice(0, cells);
+  const top = Math.max(...logits);
+  const weights = logits.map((x) => Math.exp(x - top));
+  const total = weights.reduce((a, b) => a + b, 0);
+  weights.forEach((w, i) => assert.ok(Math.abs(seen[i]! - w / total) < bound, `id ${i}: ${seen[i]} of ${w / total}`));
+});
+
 test("a drafter that is always right saves the calls that it should", () => {
-  const prompt = [...someIds(13, 70)];
-  const { ids, counts } = all(mtp, prompt, new SelfDrafter(mtp, prompt));
-  assert.deepEqual(ids, all(mtp, prompt).ids);
-  assert.equal(counts.accepted, counts.drafted);
-  // 25 tokens: the prompt gives one, each round of three drafts four.
-  assert.equal(counts.rounds, 6);
+  const { ids, counts } = all(mtp, {}, new SelfDrafter(mtp));
+  assert.deepEqual(ids, all(mtp).ids);
+  // The prompt gives one token, each of the calls after it four; the last guess of a call may be beyond the end.
+  assert.equal(counts!.draftedCalls, 6);
+  assert.equal(counts!.accepted, counts!.drafted);
+});
+
+test("drafting stops for a while where guesses do not stand", () => {
+  const wrong: Drafter = { taps: [], read() {}, rollback() {}, draft: ({ count }) => Array.from({ length: count }, () => 39), dispose() {} }; // prettier-ignore
+  const params = { ...greedy, maxTokens: 60 };
+  const { ids, counts } = all(mtp, { params }, wrong);
+  assert.deepEqual(ids, all(mtp, { params }).ids);
+  assert.ok(counts!.plainCalls >= 32, `expected a pause, got ${JSON.stringify(counts)}`);
+});
+
+test("an end among the guesses ends the answer", () => {
+  const plain = all(mtp).ids;
+  const at = plain.findIndex((id, i) => i >= 5 && plain.indexOf(id) === i);
+  const isEnd = (id: number): boolean => id === plain[at];
+  assert.deepEqual(all(mtp, { isEnd }, new SelfDrafter(mtp)).ids, plain.slice(0, at));
+});
+
+test("pictures read and written between drafted text", () => {
+  const pads = Array.from({ length: (4 - ((prompt.length + 3) % 4)) % 4 }, () => 44);
+  const codes = Array.from({ length: 16 }, (_, i) => 50 + i);
+  const read = { prompt: [...prompt, 40, 45, 47, ...pads, ...codes, 41, 3, 9] };
+  const { ids, counts } = all(mtp, read, new MtpDrafter(mtp));
+  assert.deepEqual(ids, all(mtp, read).ids);
+  assert.ok(counts!.drafted > 0);
+  const opens = { isTextLegal: (id: number) => id === 40, params: { ...greedy, maxTokens: 24 }, isEnd: (id: number) => id === END }; // prettier-ignore
+  const drawn = all(mtp, opens, new MtpDrafter(mtp));
+  assert.deepEqual(drawn.ids, all(mtp, opens).ids);
+  assert.ok(drawn.ids.includes(41), "a whole picture");
 });
 
 test("the MTP drafter guesses what the module says of the whole sequence, however it was read", () => {
   using _scope = t.tensorScope();
-  const ids = [...someIds(14, 70)];
+  const ids = [...someIds(14, 40)];
   const tensor = (list: readonly number[]): Tensor => Tensor.from(device, Int32Array.from(list), [1, list.length]);
   const streams = t.noGrad(() => mtp.forward(tensor(ids.slice(0, -1))).streams);
   const hidden = t.noGrad(() => mtp.mtpHidden(streams, tensor(ids.slice(1))));
   const expected = (t.noGrad(() => mtp.logits(hidden)).toArray() as Float32Array).slice(-mtp.config.vocab_size);
   const drafter = new MtpDrafter(mtp);
   const state = mtp.newState();
+  const sequence = ids.map((id) => ({ id, side: [-1, -1, -1, -1] as const }));
+  const seen: Float32Array[] = [];
+  const choose = (logits: Float32Array): { id: number; chance: number } => ({ id: seen.push(logits), chance: 1 });
   for (const [from, to] of [
     [0, 9],
     [9, 10],
     [10, 13],
-  ] as const)
-    // prettier-ignore
-    drafter.observe(mtp.forward(tensor(ids.slice(from, to)), { state }), ids.slice(from + 1, to + 1));
-  // A draft leaves no trace: the second says the same.
-  for (let turn = 0; turn < 2; turn++) {
-    const seen: Float32Array[] = [];
-    drafter.draft(3, (logits) => ({ id: seen.push(logits), from: new Float64Array(0) }));
-    const scale = Math.max(...expected.map(Math.abs));
-    expected.forEach((x, i) => assert.ok(Math.abs(seen[0]![i]! - x) <= 2e-5 * scale, `logit ${i}`));
+  ] as const) {
+    const known = sequence.slice(0, to + 1);
+    drafter.read(mtp.forward(tensor(ids.slice(from, to)), { state }), known);
+    seen.length = 0;
+    // What it guesses on the way must leave no trace.
+    assert.equal(drafter.draft({ sequence: known, count: 3, range: { start: 0, end: 70 }, choose }).length, 3);
   }
+  const scale = Math.max(...expected.map(Math.abs));
+  expected.forEach((x, i) => assert.ok(Math.abs(seen[0]![i]! - x) <= 2e-5 * scale, `logit ${i}`));
   drafter.dispose();
   state.dispose();
-});
-
-test("an end within the drafts ends the answer", () => {
-  const prompt = [...someIds(13, 70)];
-  const plain = all(mtp, prompt).ids;
-  const at = plain.findIndex((id, i) => i >= 5 && plain.indexOf(id) === i);
-  const run = speculate(mtp, new SelfDrafter(mtp, prompt), { prompt, params: greedy, draftLength: 3, isEnd: (id) => id === plain[at] }); // prettier-ignore
-  assert.deepEqual([...run], plain.slice(0, at));
-});
-
-/**
- * The chance that some of `cells` frequencies of `count` draws lies further than the bound from its probability is at
- * most 2 * cells * exp(-2 * count * bound^2) (Hoeffding, union over cells); the bound makes that 1e-9.
- */
-const boundFor = (cells: number, count: number): number => Math.sqrt(Math.log((2 * cells) / 1e-9) / (2 * count));
-
-test("accepted tokens have the network's distribution, also in pairs", () => {
-  const r = new Prng(3);
-  const V = 5;
-  const some = (sharp: number): Float64Array => {
-    const logits = Float32Array.from({ length: V }, () => r.normal() * sharp);
-    return distribution(logits, { temperature: 1, topP: 0.95, topK: 0 });
-  };
-  // p of the second token depends on the first, as a network's does.
-  const [p0, q0] = [some(1.5), some(1.5)];
-  const [p1, q1] = [Array.from({ length: V }, () => some(1.5)), Array.from({ length: V }, () => some(1.5))];
-  const p2 = some(1);
-  const count = 200_000;
-  const pairs = new Float64Array(V * V);
-  const random = (): number => r.uniform();
-  const drawFrom = (p: Float64Array): number => accept({ ids: [], from: [] }, [p], random).next;
-  let stood = 0;
-  for (let n = 0; n < count; n++) {
-    const a = drawFrom(q0);
-    const b = drawFrom(q1[a]!);
-    const found = accept({ ids: [a, b], from: [q0, q1[a]!] }, [p0, p1[a]!, p2], random);
-    stood += found.count > 0 ? 1 : 0;
-    const one = found.count > 0 ? a : found.next;
-    // A token drawn anew is followed by the network's own next one.
-    const two = found.count === 2 ? b : found.count === 1 ? found.next : drawFrom(p1[one]!);
-    pairs[one * V + two]! += 1 / count;
-  }
-  const bound = boundFor(V * V + 1, count);
-  for (let i = 0; i < V * V; i++) {
-    const p = p0[Math.floor(i / V)]! * p1[Math.floor(i / V)]![i % V]!;
-    assert.ok(Math.abs(pairs[i]! - p) < bound, `pair ${i}: ${pairs[i]} of ${p}, bound ${bound}`);
-  }
-  // And as many stand as can: the overlap of p and q.
-  const overlap = p0.reduce((sum, p, i) => sum + Math.min(p, q0[i]!), 0);
-  assert.ok(Math.abs(stood / count - overlap) < bound);
-});
-
-test("sampled drafts of the network itself stand: what they were drawn from is what they are held against", () => {
-  const prompt = [...someIds(13, 70)];
-  const { ids, counts } = all(mtp, prompt, new SelfDrafter(mtp, prompt), { temperature: 0.7, topP: 0.9, seed: 4 });
-  assert.equal(ids.length, greedy.maxTokens);
-  assert.equal(counts.accepted, counts.drafted);
 });

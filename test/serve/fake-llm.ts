@@ -40,7 +40,13 @@ export const fakeLlm: Llm = {
     return text.length;
   },
   async *generate(request: GenerateRequest): AsyncGenerator<Delta> {
-    const usage = { promptTokens: this.countTokens(request), completionTokens: 3, reasoningTokens: 1 };
+    const usage = {
+      promptTokens: this.countTokens(request),
+      completionTokens: 3,
+      reasoningTokens: 1,
+      acceptedDrafts: 0,
+      rejectedDrafts: 0,
+    };
     if (request.thinking === true) yield { kind: "reasoning", text: "first\nthen" };
     if (request.tools && request.messages.at(-1)!.role !== "tool") {
       yield { kind: "content", text: "Let me see." };

@@ -3,11 +3,12 @@
  * to the same bits, write the model folder, load it, and answer with text, a picture and a clip.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { openCpu } from "../../src/device/cpu/cpu-device.ts";
+import type { LocalLlm } from "../../src/engine/llm.ts";
 import { loadLlm, saveLlm } from "../../src/engine/load.ts";
 import type { Delta, Modality } from "../../src/engine/types.ts";
 import { configFor } from "../../src/model/config.ts";
@@ -19,6 +20,7 @@ import type { TokenSample } from "../../src/train/batching.ts";
 import { additionExample } from "../../src/train/data/arithmetic.ts";
 import { captionMotion, drawMotion, makeMotion } from "../../src/train/data/motions.ts";
 import { captionScene, drawScene, makeScene } from "../../src/train/data/scenes.ts";
+import { trainDraft, withMtp } from "../../src/train/draft.ts";
 import { trainLanguage } from "../../src/train/language.ts";
 import { measureVisual, toUnitPixels, trainVisual } from "../../src/train/visual.ts";
 
@@ -123,4 +125,40 @@ test("nano is trained, resumed, saved, loaded, and answers in every modality", {
   assert.deepEqual(again.image.data, picture.image.data, "same seed, same picture");
   const clip = (await answer("video")).find((d) => d.kind === "video")!;
   assert.equal(clip.frames.length, numFrames);
+
+  // Drafts: only the module learns, in a shard of its own, and no answer changes.
+  const drafting = withMtp(llm.parts.model);
+  const before = new Map(drafting.namedParameters().map(([name, p]) => [name, p.toArray()]));
+  const { agreement, isDone } = await trainDraft(drafting, {
+    dir: join(root, "draft"),
+    vocabulary,
+    sample,
+    tokensPerStep: 1024,
+    tokensPerMicroBatch: 512,
+    maxLength: 384,
+    peakLr: 5e-3,
+    saveEvery: 10,
+    numSteps: 20,
+    quiet: true,
+  });
+  assert.ok(isDone);
+  const drafted = readFileSync(join(root, "draft", "log.jsonl"), "utf8").trim().split("\n").map((line) => (JSON.parse(line) as { loss: number }).loss); // prettier-ignore
+  assert.ok(drafted[1]! < drafted[0]!, `expected the loss to fall, got ${drafted.join(", ")}`);
+  assert.ok(agreement.every((a) => a > 0 && a <= 1));
+  for (const [name, p] of drafting.namedParameters())
+    if (!name.startsWith("mtp.")) assert.deepEqual(p.toArray(), before.get(name), name);
+  saveLlm(folder, { ...llm.parts, model: drafting }, { format: "bf16" });
+  const weights = (): string[] => readdirSync(folder).filter((file) => file.startsWith("model")).sort(); // prettier-ignore
+  assert.deepEqual(weights(), ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]); // prettier-ignore
+  const faster = loadLlm(folder, device!);
+  assert.equal(faster.parts.model.mtp.length, 1);
+  const textOf = async (own: LocalLlm): Promise<string> => {
+    let out = "";
+    const params = { maxTokens: 24, temperature: 1, topP: 1, topK: 0, seed: 3, stop: [], guidance: 1 };
+    for await (const d of own.generate({ messages: [{ role: "user", content: "a red circle" }], modality: "text", thinking: false, params })) if (d.kind === "content") out += d.text; // prettier-ignore
+    return out;
+  };
+  assert.equal(await textOf(faster), await textOf(llm));
+  saveLlm(folder, llm.parts, { format: "bf16" });
+  assert.deepEqual(weights(), ["model.safetensors"]);
 });
