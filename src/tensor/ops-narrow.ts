@@ -10,7 +10,7 @@ import { rmsNorm } from "./ops-nn.ts";
 import { mean } from "./ops-shape.ts";
 import { track } from "./scope.ts";
 import { needsGrad } from "./tape.ts";
-import { wrap, type Tensor } from "./tensor.ts";
+import { Parameter, wrap, type Tensor } from "./tensor.ts";
 
 /** Each block of the last axis through the format. */
 export const quantize = (x: Tensor, params: QuantizeParams): Tensor =>
@@ -20,21 +20,27 @@ export const quantize = (x: Tensor, params: QuantizeParams): Tensor =>
 export const hasFp8Linear = (x: Tensor, w: Tensor): boolean => hasFp8Products(x.device.properties.chip) && !needsGrad(x, w); // prettier-ignore
 
 /** Codes of weights, by weight; remade when the version moves on. */
-const codes = new WeakMap<Tensor, { version: number; made: Fp8Matrix }>();
+const codes = new WeakMap<Parameter, { version: number; made: Fp8Matrix }>();
+
+function codesOf(w: Tensor): Fp8Matrix {
+  if (!(w instanceof Parameter)) return owned(quantizeE4m3(w.device, w.data, { square: true }));
+  const known = codes.get(w);
+  if (known?.version === w.version) return known.made;
+  for (const { buffer } of known ? [known.made.codes, known.made.scale] : []) w.device.free(buffer);
+  const made = quantizeE4m3(w.device, w.data, { square: true });
+  codes.set(w, { version: w.version, made });
+  return made;
+}
+/** In the innermost scope. */
+function owned(matrix: Fp8Matrix): Fp8Matrix {
+  track(matrix.codes);
+  track(matrix.scale);
+  return matrix;
+}
 
 /** x [..,K], rounded to e4m3 in blocks of 128 of a row, times w [N,K], in blocks of 128 x 128 -> [..,N] in the dtype of x. */
-export function fp8Linear(x: Tensor, w: Tensor): Tensor {
-  let known = codes.get(w);
-  if (known?.version !== w.version) {
-    for (const old of known ? [known.made.codes, known.made.scale] : []) w.device.free(old.buffer);
-    known = { version: w.version, made: quantizeE4m3(w.device, w.data, { square: true }) };
-    codes.set(w, known);
-  }
-  const input = quantizeE4m3(x.device, x.data);
-  track(input.codes);
-  track(input.scale);
-  return wrap(fp8Matmul(x.device, input, known.made, x.dtype));
-}
+export const fp8Linear = (x: Tensor, w: Tensor): Tensor =>
+  wrap(fp8Matmul(x.device, owned(quantizeE4m3(x.device, x.data)), codesOf(w), x.dtype));
 
 /** Over the last axis, a power of two. No gradient. */
 export const hadamard = (x: Tensor): Tensor => wrap(hadamardKernel(x.device, x.data));
