@@ -38,12 +38,20 @@ export class CompileError extends TesseraError {
   }
 }
 
-/** A driver or device refused or failed. */
+/** A code that a vendor's library returned, and the vendor's name for it where that is known. */
+export interface VendorStatus {
+  readonly value: number;
+  readonly name: string | undefined;
+}
+
+/** A driver or device refused or failed; `status` is what a vendor's library said, where one was asked. */
 export class DeviceError extends TesseraError {
   readonly backend: string;
-  constructor(message: string, where: { backend: string; cause?: unknown }) {
+  readonly status: VendorStatus | undefined;
+  constructor(message: string, where: { backend: string; status?: VendorStatus; cause?: unknown }) {
     super("device", message, { cause: where.cause });
     this.backend = where.backend;
+    this.status = where.status;
   }
 }
 

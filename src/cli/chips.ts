@@ -6,6 +6,8 @@ import { allCases } from "../kernels/all-cases.ts";
 import { chips } from "../tile/chips/chips.ts";
 import type { ChipName } from "../tile/chips/types.ts";
 import { printProgram } from "../tile/print.ts";
+import { doctorCommand } from "./chips-doctor.ts";
+import { profileCommand } from "./chips-profile.ts";
 import { command, oneOf } from "./common.ts";
 
 const chipNames = Object.keys(chips) as ChipName[];
@@ -36,5 +38,5 @@ const emitCommand = command(
 
 export const chipsCommand = defineCommand({
   meta: { name: "chips", description: "What kernels become on the chips of the tables" },
-  subCommands: { emit: emitCommand },
+  subCommands: { emit: emitCommand, doctor: doctorCommand, profile: profileCommand },
 });

@@ -17,7 +17,10 @@ export const packageDir = join(dirname(fileURLToPath(import.meta.url)), "..", ".
 
 export const modelArgs = {
   model: { type: "string", description: "Model folder", default: join(packageDir, "assets", "model") },
-  device: { type: "string", description: "cpu, js or interpreter; by default the fastest that works here" },
+  device: {
+    type: "string",
+    description: "cpu, js, interpreter, ascend, mlu or a simulator; by default the fastest host that works here",
+  },
 } as const satisfies ArgsDef;
 
 export const samplingArgs = {

@@ -1,9 +1,11 @@
 /** The one place that turns a device's name into a device. */
 import { DeviceError, RequestError } from "../base/errors.ts";
+import { openAscend } from "./ascend/ascend-device.ts";
 import { openCpu } from "./cpu/cpu-device.ts";
 import type { Device } from "./device.ts";
 import { openInterpreter } from "./interpreter.ts";
 import { openJs } from "./js/js-device.ts";
+import { openMlu } from "./mlu/mlu-device.ts";
 import { openSim, simNames } from "./sim/open-sim.ts";
 
 function cpuOrFail(): Device {
@@ -25,13 +27,21 @@ function cpuOrJs(): Device {
 
 const openers = { cpu: cpuOrFail, js: openJs, interpreter: openInterpreter } as const;
 type DeviceName = keyof typeof openers;
-export const deviceNames: readonly string[] = [...Object.keys(openers), ...simNames];
+/** Real chips: `ascend` is the first, `ascend:3` the fourth. */
+const chipOpeners = { ascend: openAscend, mlu: openMlu } as const;
+export const deviceNames: readonly string[] = [...Object.keys(openers), ...Object.keys(chipOpeners), ...simNames];
+
+function chipOf(name: string): (() => Device) | undefined {
+  const [, kind = "", index] = /^(\w+?)(?::(\d+))?$/.exec(name) ?? [];
+  if (!Object.hasOwn(chipOpeners, kind)) return undefined;
+  return () => chipOpeners[kind as keyof typeof chipOpeners](Number(index ?? 0));
+}
 
 /** Without a name: cpu where there is a compiler, else js. */
 export function openDevice(name: string = process.env["TESSERA_DEVICE"] ?? ""): Device {
   if (name === "") return cpuOrJs();
   if (simNames.includes(name)) return openSim(name);
-  const open = Object.hasOwn(openers, name) ? openers[name as DeviceName] : undefined;
+  const open = Object.hasOwn(openers, name) ? openers[name as DeviceName] : chipOf(name);
   if (!open) throw new RequestError(`device: expected one of ${deviceNames.join(", ")}, got "${name}"`, "device");
   return open();
 }

@@ -5,7 +5,7 @@
  */
 import { HostDevice } from "./host-device.ts";
 import type { TileProgram } from "../tile/ir.ts";
-import type { DeviceBuffer, DeviceProperties, Executable } from "./device.ts";
+import type { DeviceBuffer, DeviceProperties, Executable, LaunchArg } from "./device.ts";
 
 export class PlanningDevice extends HostDevice {
   readonly programs: TileProgram[];
@@ -28,10 +28,14 @@ export class PlanningDevice extends HostDevice {
     return { device: this, sizeBytes, bytes: undefined, handle: 0 };
   }
   override free(): void {}
-  override copyIn(): void {}
+  override copyIn(_dst: DeviceBuffer, _dstOffset: number, _src: ArrayBufferView): void {}
   override copyOut(_src: DeviceBuffer, _srcOffset: number, dst: ArrayBufferView): void {
     new Uint8Array(dst.buffer, dst.byteOffset, dst.byteLength).fill(0);
   }
-  override copyWithin(): void {}
-  override launch(_executable: Executable): void {}
+  override copyWithin(_dst: DeviceBuffer, _at: number, _src: DeviceBuffer, _from: number, _sizeBytes: number): void {}
+  override launch(
+    _executable: Executable,
+    _grid: readonly number[],
+    _args: Readonly<Record<string, LaunchArg>>,
+  ): void {}
 }

@@ -17,26 +17,30 @@ type Sizes<P> = { [K in keyof P]: P[K] extends number ? K : never }[keyof P];
 /** Smallest value of each size that may shrink, in the order in which they do. */
 export type Smallest<P> = Readonly<Partial<Record<Sizes<P>, number>>>;
 
-const refusals = new WeakMap<TileProgram, Map<Chip, CompileError | undefined>>();
+/** Why a chip refuses a program, or whether its loops have room to load ahead. */
+type Answer = { readonly error: CompileError } | { readonly error: undefined; readonly hasRoom: boolean };
+const answers = new WeakMap<TileProgram, Map<Chip, Answer>>();
 
-/** Why a chip refuses a program, or undefined. */
-function refusal(program: TileProgram, chip: Chip): CompileError | undefined {
-  let known = refusals.get(program);
-  if (!known) refusals.set(program, (known = new Map()));
-  if (!known.has(chip)) {
-    let found: CompileError | undefined;
+function answerOf(program: TileProgram, chip: Chip): Answer {
+  let known = answers.get(program);
+  if (!known) answers.set(program, (known = new Map()));
+  let answer = known.get(chip);
+  if (!answer) {
     try {
-      lower(program, chip);
+      answer = { error: undefined, hasRoom: lower(program, chip).overlap.hasRoom };
     } catch (error) {
       if (!(error instanceof CompileError)) throw error;
-      found = error;
+      answer = { error };
     }
-    known.set(chip, found);
+    known.set(chip, answer);
   }
-  return known.get(chip);
+  return answer;
 }
 
-/** Halves the sizes in `smallest`, one after the other, until the chip takes the program; throws its refusal if none helps. */
+/**
+ * Halves the sizes in `smallest`, one after the other, until the chip takes the program; throws its refusal if none helps.
+ * The first of them, which costs least, also makes room for loads that run ahead, down to an eighth.
+ */
 export function fitted<P extends object>(
   chip: Chip | undefined,
   factory: (p: P) => TileProgram,
@@ -46,12 +50,23 @@ export function fitted<P extends object>(
   if (!chip) return { program: factory(start), p: start };
   let p = start;
   const keys = Object.keys(smallest) as (Sizes<P> & string)[];
+  const halved = (from: P, key: Sizes<P>): P => ({ ...from, [key]: Math.max(smallest[key]!, Math.floor((from[key] as number) / 2)) }); // prettier-ignore
+  const roomier = (fit: P): Fitted<P> | undefined => {
+    const [first] = keys;
+    for (let q = fit, i = 0; first !== undefined && i < 4; q = halved(q, first), i++) {
+      const program = factory(q);
+      const answer = answerOf(program, chip);
+      if (answer.error) return undefined;
+      if (answer.hasRoom) return { program, p: q };
+    }
+    return undefined;
+  };
   for (;;) {
     const program = factory(p);
-    const error = refusal(program, chip);
-    if (!error) return { program, p };
+    const { error } = answerOf(program, chip);
+    if (!error) return roomier(p) ?? { program, p };
     const key = keys.find((k) => (p[k] as number) > smallest[k]!);
     if (key === undefined || error.pass !== "checkCapacity") throw error;
-    p = { ...p, [key]: Math.max(smallest[key]!, Math.floor((p[key] as number) / 2)) };
+    p = halved(p, key);
   }
 }

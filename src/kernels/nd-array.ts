@@ -25,6 +25,17 @@ export function empty(device: Device, shape: readonly number[], dtype: DType = "
   };
 }
 
+const ZEROS = new Uint8Array(1 << 20);
+
+/** Zeros, written in pieces, so that large ones take no memory of the host's. */
+export function zeroed(device: Device, shape: readonly number[], dtype: DType = "f32"): NdArray {
+  const out = empty(device, shape, dtype);
+  const sizeBytes = sizeOf(shape) * dtypes[dtype].size;
+  for (let at = 0; at < sizeBytes; at += ZEROS.length)
+    device.copyIn(out.buffer, at, ZEROS.subarray(0, Math.min(ZEROS.length, sizeBytes - at)));
+  return out;
+}
+
 export function fromHost(device: Device, data: TypedArray, shape: readonly number[], dtype: DType): NdArray {
   if (data.length !== sizeOf(shape))
     throw new ShapeError(`fromHost: expected ${sizeOf(shape)} elements for [${shape}], got ${data.length}`);

@@ -6,15 +6,14 @@
  */
 import { dtypes, type DType } from "../base/dtype.ts";
 import { assert } from "../base/errors.ts";
-import type { Device, DeviceBuffer } from "../device/device.ts";
-import { empty, sizeOf } from "../kernels/nd-array.ts";
+import type { Device } from "../device/device.ts";
+import { zeroed } from "../kernels/nd-array.ts";
 import * as t from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 const MIN_CAPACITY = 16;
 /** Memory this many times larger than its rows need is given back when rows are dropped. */
 const TOO_LARGE = 8;
-const ZEROS = new Uint8Array(1 << 20);
 
 export class Rows {
   /** Index of the first row in memory, and one past the last row. */
@@ -117,15 +116,4 @@ function copyRows(to: Tensor, toRow: number, from: Tensor, fromRow: number, n: n
   assert(to.dtype === from.dtype, `rows of ${to.dtype} and ${from.dtype}`);
   if (n > 0)
     to.device.copyWithin(to.data.buffer, to.data.byteOffset + toRow * bytes, from.data.buffer, from.data.byteOffset + fromRow * bytes, n * bytes); // prettier-ignore
-}
-
-function zeroed(device: Device, shape: readonly number[], dtype: DType): ReturnType<typeof empty> {
-  const a = empty(device, shape, dtype);
-  clear(device, a.buffer, sizeOf(shape) * dtypes[dtype].size);
-  return a;
-}
-
-function clear(device: Device, buffer: DeviceBuffer, sizeBytes: number): void {
-  for (let at = 0; at < sizeBytes; at += ZEROS.length)
-    device.copyIn(buffer, at, ZEROS.subarray(0, Math.min(ZEROS.length, sizeBytes - at)));
 }

@@ -46,6 +46,8 @@ export interface ForwardOptions {
   readonly taps?: readonly number[] | undefined;
   /** Sees each layer's routing, for load balancing. */
   readonly onRouting?: (layerIdx: number, routing: Routing) => void;
+  /** Called before each layer, and after the last one with the number of layers. */
+  readonly onLayer?: (layerIdx: number) => void;
 }
 
 export interface ForwardOutput {
@@ -161,7 +163,7 @@ export class V4 extends Module {
   }
 
   private run(ids: Tensor, options: ForwardOptions): ForwardOutput {
-    const { state, checkpoint = false, taps = [], onRouting } = options;
+    const { state, checkpoint = false, taps = [], onRouting, onLayer } = options;
     const { hidden_size: d, hc_mult: n } = this.config;
     const [batch, tokens] = ids.shape as [number, number];
     const rows = batch * tokens;
@@ -170,6 +172,7 @@ export class V4 extends Module {
     let streams = t.expand(x, [rows, n, d]);
     const tapped = new Map<number, Tensor>();
     this.layers.forEach((layer, i) => {
+      onLayer?.(i);
       const step = (s: Tensor): Tensor =>
         layer.run(s, {
           batch,
@@ -185,6 +188,7 @@ export class V4 extends Module {
       } else streams = checkpoint ? t.checkpoint(step, [streams]) : step(streams);
       if (taps.includes(i)) tapped.set(i, t.reshape(t.mean(streams, 1), [batch, tokens, d]));
     });
+    onLayer?.(this.layers.length);
     const head = { fn: this.hc_head_fn, base: this.hc_head_base, scale: this.hc_head_scale };
     const hidden = this.norm.forward(hcCollapse(streams, head, this.config));
     const beside = taps.length > 0 ? t.concat(taps.map((i) => tapped.get(i)!), -1) : undefined; // prettier-ignore

@@ -9,7 +9,7 @@ import { dtypes, type DType, type TypedArray } from "../base/dtype.ts";
 import { DTypeError, ShapeError } from "../base/errors.ts";
 import { normals } from "../base/prng.ts";
 import type { Device } from "../device/device.ts";
-import { fromHost, sizeOf, toHost, type NdArray } from "../kernels/nd-array.ts";
+import { fromHost, sizeOf, toHost, zeroed, type NdArray } from "../kernels/nd-array.ts";
 import type { GradNode } from "./tape.ts";
 import { track, untrack } from "./scope.ts";
 
@@ -134,8 +134,12 @@ const create = (
   return t;
 };
 
-export const zeros = (device: Device, shape: readonly number[], options: CreateOptions = {}): Tensor =>
-  create(device, shape, options, () => {});
+export function zeros(device: Device, shape: readonly number[], options: CreateOptions = {}): Tensor {
+  const { dtype = "f32", requiresGrad = false } = options;
+  const t = wrap(zeroed(device, shape, dtype));
+  t.requiresGrad = requiresGrad;
+  return t;
+}
 export const full = (device: Device, shape: readonly number[], value: number, options: CreateOptions = {}): Tensor =>
   create(device, shape, options, (a) => a.fill(value));
 export const ones = (device: Device, shape: readonly number[], options: CreateOptions = {}): Tensor =>

@@ -6,22 +6,29 @@
  *   product          a dot whose result is added to by later dots, or leaves by a store, stays in the product memory
  *   vector           everything else, products that vector ops read included
  */
+import { dtypes } from "../base/dtype.ts";
 import type { Chip, Role, Space } from "./chips/types.ts";
-import type { TileValue, View } from "./ir.ts";
+import type { BinaryOp, TileValue, View } from "./ir.ts";
 import type { LegalProgram } from "./legality.ts";
 import { findAccumulations, type Accumulations } from "./accumulate.ts";
 import { Liveness } from "./liveness.ts";
-import { keepsLayout } from "./padding.ts";
+import { keepsLayout, rowsOf } from "./padding.ts";
+import { isColumnBroadcast } from "./scratch.ts";
+
+const repeatable: ReadonlySet<BinaryOp> = new Set(["add", "sub", "mul", "div", "min", "max"]);
 
 export class Homes {
   readonly chip: Chip;
   readonly live: Liveness;
   readonly sums: Accumulations;
   readonly roles: Readonly<Record<Role, Space>>;
+  private readonly expansions: LegalProgram["expansions"];
+  private readonly repeated = new Map<number, boolean>();
 
   constructor(legal: LegalProgram, chip: Chip) {
     this.chip = chip;
     this.roles = chip.arch.roles;
+    this.expansions = legal.expansions;
     this.live = new Liveness(legal.program);
     this.sums = findAccumulations(this.live, chip.arch.matrix.accumulates);
   }
@@ -38,7 +45,35 @@ export class Homes {
   /** The tile whose memory `id` is a view of. */
   root(id: number): number {
     const { op } = this.tile(id);
+    if (op.kind === "broadcast" && this.isRepeated(id)) return this.root(op.x);
     return op.kind === "reshape" && keepsLayout(this.chip, this.roles.vector, this.tile(op.x), this.tile(id)) ? this.root(op.x) : id; // prettier-ignore
+  }
+  /**
+   * A broadcast of one number a row, or of one row, that arithmetic takes from its source by steps of 0, again and again:
+   * it has no memory of its own.
+   */
+  isRepeated(id: number): boolean {
+    const known = this.repeated.get(id);
+    if (known !== undefined) return known;
+    const is = this.split && !this.live.uniform.has(id) && this.canRepeat(id);
+    this.repeated.set(id, is);
+    return is;
+  }
+  private canRepeat(id: number): boolean {
+    const { op, shape, dtype } = this.tile(id);
+    if (op.kind !== "broadcast" || !(dtype === "f32" || dtype === "i32" || dtype === "f16")) return false;
+    const from = this.tile(op.x).shape;
+    const isRow = from.at(-1) === shape.at(-1) && from.slice(0, -1).every((n) => n === 1);
+    if (shape.at(-1) === 1 || !(isRow || isColumnBroadcast(from, shape))) return false;
+    const { rows, pitch } = rowsOf(this.chip, this.roles.vector, this.tile(id));
+    // What a repeat count and a step of an instruction can say.
+    if (rows > 255 || (pitch * dtypes[dtype].size) / 32 > 255) return false;
+    return this.live.usesOf(id).every((u) => {
+      const by = u.kind === "operand" ? this.tile(u.by).op : undefined;
+      if (by?.kind !== "binary" || !repeatable.has(by.op) || this.expansions.has(u.by)) return false;
+      const other = by.a === id ? by.b : by.a;
+      return other !== id && !this.live.uniform.has(other) && this.tile(other).op.kind !== "broadcast";
+    });
   }
   /** The tile that names the vector memory `id` is in: views, and a carried slot with its result, share one. */
   head(id: number): number {

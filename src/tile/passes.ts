@@ -5,8 +5,10 @@
  */
 import { CompileError } from "../base/errors.ts";
 import { capacityOf, type Chip, type Space } from "./chips/types.ts";
+import { doubleBuffer } from "./double-buffer.ts";
 import type { TileProgram, TileValue } from "./ir.ts";
 import { legaliseDTypes, type LegalProgram } from "./legality.ts";
+import { choosePipelines, noPipelines, printPipeline, type PipelinePlan } from "./pipeline.ts";
 import { opName, printProgram, printTile } from "./print.ts";
 import { assignMemorySpaces, type MemoryPlan, type Placement } from "./spaces.ts";
 import { verify } from "./verify.ts";
@@ -15,6 +17,7 @@ import { tilesOf } from "./walk.ts";
 /** A program on its way to a chip; `memory` is empty until spaces are assigned. */
 export interface Lowering extends LegalProgram {
   readonly chip: Chip;
+  readonly overlap: PipelinePlan;
   readonly memory: MemoryPlan;
 }
 
@@ -71,13 +74,34 @@ export const passes: readonly Pass[] = [
     },
   },
   {
+    name: "pipelineCopies",
+    run: (state) => ({ ...state, overlap: choosePipelines(state, state.chip, (p) => assignMemorySpaces(state, state.chip, p)) }), // prettier-ignore
+    print: ({ program, overlap }) => {
+      const tiles = byId(program);
+      const tile = (id: number): string => `%${id} ${opName(tiles.get(id)!.op)}`;
+      return [...overlap.pipelines.map((p) => printPipeline(p, tile)), ...overlap.notes, ""].join("\n");
+    },
+  },
+  {
     name: "assignMemorySpaces",
-    run: (state) => ({ ...state, memory: assignMemorySpaces(state, state.chip) }),
+    run: (state) => ({ ...state, memory: assignMemorySpaces(state, state.chip, state.overlap.pipelines) }),
     print: ({ program, memory }) => {
       const tiles = byId(program);
       return [
         ...memory.placements.map((p) => `${p.space} ${p.offset}..${p.offset + p.bytes} live ${p.from}..${p.to} ${nameOf(tiles, p)}`), // prettier-ignore
         ...(memory.workspaceBytes > 0 ? [`workspace ${memory.workspaceBytes}`] : []),
+        "",
+      ].join("\n");
+    },
+  },
+  {
+    name: "doubleBuffer",
+    run: (state) => ({ ...state, memory: doubleBuffer(state, state.chip, state.overlap.pipelines) }),
+    print: ({ program, memory }) => {
+      const tiles = byId(program);
+      return [
+        ...memory.buffering.map((b) => `${b.space} ${b.refusal === undefined ? "two" : "one"} of ${b.bytes} in turns of ${b.turns === "grid" ? "the grid" : `loop ${b.turns}`}: %${b.tile} ${opName(tiles.get(b.tile)!.op)} ${b.part}${b.refusal === undefined ? "" : `  # ${b.refusal}`}`), // prettier-ignore
+        ...memory.placements.filter((p) => p.turns !== undefined).map((p) => `${p.space} ${p.offset}..${p.offset + p.bytes} live ${p.from}..${p.to} ${nameOf(tiles, p)}`), // prettier-ignore
         "",
       ].join("\n");
     },
@@ -101,7 +125,8 @@ export function lower(program: TileProgram, chip: Chip, onStage: (pass: Pass, st
     casts: [],
     expansions: new Map(),
     assumptions: [],
-    memory: { placements: [], peakBytes: {}, workspaceBytes: 0 },
+    overlap: noPipelines,
+    memory: { placements: [], peakBytes: {}, workspaceBytes: 0, buffering: [] },
   };
   for (const pass of passes) {
     state = pass.run(state);

@@ -11,8 +11,9 @@ import type { IndexExpr, TileValue, View } from "./ir.ts";
 import type { LegalProgram } from "./legality.ts";
 import { Homes } from "./homes.ts";
 import type { Range } from "./liveness.ts";
-import { bitsOf, dotBytes, roundUp, tileBytes } from "./padding.ts";
-import { scratchOf } from "./scratch.ts";
+import { extendedTiles, type Extended, type Pipeline } from "./pipeline.ts";
+import { bitsOf, dotBytes, roundUp, rowsOf, tileBytes } from "./padding.ts";
+import { isColumnBroadcast, scratchOf } from "./scratch.ts";
 import { operandsOf } from "./walk.ts";
 
 export interface Placement {
@@ -25,27 +26,44 @@ export interface Placement {
   /** First and last statement position, both included. */
   readonly from: number;
   readonly to: number;
+  /** The loop ("grid": over programs) whose turns take the two halves of the place by turns; else there is one. */
+  readonly turns?: string | undefined;
+}
+
+/** A place that copies fill or empty while instructions work on another: whether it has two halves, and if not, why. */
+export interface Buffering {
+  readonly tile: number;
+  readonly part: string;
+  readonly space: Space;
+  readonly turns: string;
+  readonly bytes: number;
+  readonly refusal: string | undefined;
 }
 
 export interface MemoryPlan {
   readonly placements: readonly Placement[];
+  readonly buffering: readonly Buffering[];
   /** Highest byte used of each memory the program touches. */
   readonly peakBytes: Readonly<Partial<Record<Space, number>>>;
   /** Bytes that pass between vector and matrix memories through device memory, per turn of each dot. */
   readonly workspaceBytes: number;
 }
 
-type Request = Omit<Placement, "offset"> & { readonly reuses: readonly string[]; readonly key: string };
+/** Whether copies fill a place or empty it while other instructions run. */
+type Traffic = "in" | "out" | undefined;
+export type Request = Omit<Placement, "offset"> & { readonly reuses: readonly string[]; readonly key: string; readonly traffic: Traffic }; // prettier-ignore
 
 class SpacePlanner extends Homes {
   private readonly legal: LegalProgram;
   private readonly requests: Request[] = [];
   private readonly groups = new Map<number, number[]>();
+  private readonly extended: ReadonlyMap<number, Extended>;
   private workspaceBytes = 0;
 
-  constructor(legal: LegalProgram, chip: Chip) {
+  constructor(legal: LegalProgram, chip: Chip, pipelines: readonly Pipeline[]) {
     super(legal, chip);
     this.legal = legal;
+    this.extended = extendedTiles(this, pipelines);
     for (const id of this.live.tiles.keys()) {
       const head = this.head(id);
       const group = this.groups.get(head);
@@ -54,15 +72,16 @@ class SpacePlanner extends Homes {
     }
   }
 
-  run(): MemoryPlan {
+  run(): Requests {
     for (const tile of this.live.tiles.values()) this.place(tile);
     for (const s of this.live.stores) if (this.isVector(s.value)) this.stagedStrides(s.value, s.view, s.boxAt, s.at);
     this.operands();
-    return { ...pack(this.requests, this.chip), workspaceBytes: this.workspaceBytes };
+    const loops = [...this.live.loops].map(([id, { from, to }]) => ({ name: String(id), from, to }));
+    return { requests: this.requests, workspaceBytes: this.workspaceBytes, loops };
   }
 
-  private ask(key: string, tile: number, part: string, space: Space, bytes: number, range: Range, reuses: readonly string[] = []): void {
-    this.requests.push({ key, tile, part, space, bytes, from: range.from, to: range.to, reuses });
+  private ask(key: string, tile: number, part: string, space: Space, bytes: number, range: Range, reuses: readonly string[] = [], traffic: Traffic = undefined): void {
+    this.requests.push({ key, tile, part, space, bytes, from: range.from, to: range.to, reuses, traffic: this.split ? traffic : undefined });
   } // prettier-ignore
   private scratch(tile: number, bytes: number, at: number, part = "scratch"): void {
     this.ask(`${part}${tile}.${this.requests.length}`, tile, part, this.roles.vector, bytes, { from: at, to: at });
@@ -84,6 +103,11 @@ class SpacePlanner extends Homes {
     const largest = Math.max(...[id, ...operandsOf(tile)].map((x) => tileBytes(this.chip, this.roles.vector, this.tile(x)))); // prettier-ignore
     if (expansion && expansion.tiles > 0) this.scratch(id, expansion.tiles * largest, at);
     for (const { part, bytes } of scratchOf(this.chip, tile, operandsOf(tile).map((x) => this.tile(x)))) this.scratch(id, bytes, at, part); // prettier-ignore
+    // Numbers of rows that are repeated along them, a block each.
+    if (
+      operandsOf(tile).some((x) => this.isRepeated(x) && isColumnBroadcast(this.tile(this.root(x)).shape, tile.shape))
+    )
+      this.scratch(id, roundUp(rowsOf(this.chip, this.roles.vector, tile).rows, 8) * 32, at, "blocks");
     const filled = this.filledOperands(tile);
     if (filled > 0) this.scratch(id, filled * largest, at, "filled");
   }
@@ -116,10 +140,21 @@ class SpacePlanner extends Homes {
     // A number to select from is put in place first.
     const isFilled = op.kind === "select" && (this.live.uniform.has(op.a) || (this.live.uniform.has(op.b) && !isFloat(tile.dtype))); // prettier-ignore
     // Elements of another size would be overwritten before they are read.
-    const sameSize = operandsOf(tile).filter((x) => bitsOf(this.chip, this.tile(x).dtype) === bitsOf(this.chip, tile.dtype) && tileBytes(this.chip, space, { ...tile, dtype: this.tile(x).dtype }) === own); // prettier-ignore
+    const sameSize = operandsOf(tile).filter((x) => !this.isRepeated(x) && bitsOf(this.chip, this.tile(x).dtype) === bitsOf(this.chip, tile.dtype) && tileBytes(this.chip, space, { ...tile, dtype: this.tile(x).dtype }) === own); // prettier-ignore
     const reuses = inPlace && !isFilled ? sameSize.map((x) => `v${this.head(x)}`) : [];
-    this.ask(`v${id}`, id, "value", space, bytes, range, reuses);
+    const more = this.extended.get(id);
+    if (more) return this.ask(`v${id}`, id, "value", space, bytes * more.buffers, more.range);
+    this.ask(`v${id}`, id, "value", space, bytes, range, reuses, this.trafficOf(this.groups.get(id)!));
     if (this.sums.products.has(id) && this.throughWorkspace) this.workspaceBytes += own;
+  }
+
+  private trafficOf(group: readonly number[]): Traffic {
+    const isFilled = (id: number): boolean => {
+      const { kind } = this.tile(id).op;
+      return (kind === "load" && !this.isStaged(id)) || kind === "gather" || kind === "dot" || this.isProduct(id);
+    };
+    const isEmptied = (id: number): boolean => this.live.usesOf(id).some(({ kind }) => ["store", "scatter", "left", "right"].includes(kind)); // prettier-ignore
+    return group.some(isFilled) ? "in" : group.some(isEmptied) ? "out" : undefined;
   }
 
   private product(tile: TileValue): void {
@@ -127,7 +162,7 @@ class SpacePlanner extends Homes {
     const range = this.live.spanOf(members);
     const dot = members.map((x) => this.tile(x)).find((t) => t.op.kind === "dot")!;
     const { a } = dot.op as Extract<TileValue["op"], { kind: "dot" }>;
-    this.ask(`p${tile.id}`, tile.id, "product", this.roles.product, dotBytes(this.chip, this.tile(a), dot).product, range); // prettier-ignore
+    this.ask(`p${tile.id}`, tile.id, "product", this.roles.product, dotBytes(this.chip, this.tile(a), dot).product, range, [], "out"); // prettier-ignore
   }
 
   private operands(): void {
@@ -140,12 +175,12 @@ class SpacePlanner extends Homes {
       const bytes = dotBytes(this.chip, this.tile(op.a), tile);
       // A product that joins a vector accumulator passes through the product memory.
       if (this.split && !this.sums.products.has(id)) {
-        this.ask(`p${id}`, id, "product", this.roles.product, bytes.product, here);
+        this.ask(`p${id}`, id, "product", this.roles.product, bytes.product, here, [], "out");
         if (this.throughWorkspace) this.workspaceBytes += bytes.product;
       }
       if (this.split) {
         staged.push([op.a, bytes.left], [op.b, bytes.right]);
-        this.ask(`l${id}`, id, "left", this.roles.left, bytes.left, here);
+        this.ask(`l${id}`, id, "left", this.roles.left, bytes.left, here, [], "in");
       } else {
         const { n } = this.chip.arch.matrix;
         const rowBytes = roundUp(tile.shape[1]!, n) * 4;
@@ -159,7 +194,7 @@ class SpacePlanner extends Homes {
         // The integers that a product is added to, as numbers.
         if (tile.dtype === "i32" && op.acc !== undefined) this.scratch(id, own, at, "sum");
       }
-      this.ask(`r${id}`, id, "right", this.roles.right, bytes.right, here);
+      this.ask(`r${id}`, id, "right", this.roles.right, bytes.right, here, [], "in");
     }
     this.stage(staged);
   }
@@ -170,7 +205,7 @@ class SpacePlanner extends Homes {
     for (const [id, bytes] of operands) largest.set(this.root(id), Math.max(bytes, largest.get(this.root(id)) ?? 0));
     for (const [root, bytes] of largest) {
       const range = this.live.spanOf(this.groups.get(this.head(root))!.filter((x) => this.root(x) === root));
-      this.ask(`s${root}`, root, "operand", this.roles.stage, bytes, range);
+      this.ask(`s${root}`, root, "operand", this.roles.stage, bytes, range, [], "in");
       if (!this.isStaged(root) && this.throughWorkspace) this.workspaceBytes += bytes;
     }
   }
@@ -187,14 +222,21 @@ class SpacePlanner extends Homes {
   }
 }
 
+/** What asks for room, before it has any. */
+export interface Requests {
+  readonly requests: readonly Request[];
+  readonly workspaceBytes: number;
+  readonly loops: readonly (Range & { readonly name: string })[];
+}
+
 /** Offsets by first fit in order of definition. */
-function pack(requests: readonly Request[], chip: Chip): Omit<MemoryPlan, "workspaceBytes"> {
+export function pack(requests: readonly Request[], chip: Chip): Pick<MemoryPlan, "placements" | "peakBytes"> {
   const placements: (Omit<Placement, "to"> & { key: string; to: number })[] = [];
   const peakBytes: Partial<Record<Space, number>> = {};
   const ordered = requests.toSorted((a, b) => a.from - b.from);
-  for (const { reuses, ...r } of ordered) {
+  for (const { reuses, traffic: _, ...r } of ordered) {
     const { alignBytes } = spaceOf(chip, r.space);
-    const bytes = roundUp(r.bytes, alignBytes);
+    const bytes = roundUp(r.bytes, alignBytes) * (r.turns === undefined ? 1 : 2);
     const live = placements.filter((p) => p.space === r.space && p.to >= r.from);
     const heir = live.find((p) => reuses.includes(p.key) && p.to === r.from && p.bytes === bytes);
     const busy = live.filter((p) => p !== heir).toSorted((a, b) => a.offset - b.offset);
@@ -208,4 +250,11 @@ function pack(requests: readonly Request[], chip: Chip): Omit<MemoryPlan, "works
   return { placements, peakBytes };
 }
 
-export const assignMemorySpaces = (legal: LegalProgram, chip: Chip): MemoryPlan => new SpacePlanner(legal, chip).run();
+export const requestsOf = (legal: LegalProgram, chip: Chip, pipelines: readonly Pipeline[] = []): Requests =>
+  new SpacePlanner(legal, chip, pipelines).run();
+
+/** `pipelines` say which tiles have two buffers, and until when. */
+export function assignMemorySpaces(legal: LegalProgram, chip: Chip, pipelines: readonly Pipeline[] = []): MemoryPlan {
+  const { requests, workspaceBytes } = requestsOf(legal, chip, pipelines);
+  return { ...pack(requests, chip), workspaceBytes, buffering: [] };
+}

@@ -50,7 +50,13 @@ test("thinking comes apart from content, and characters stay whole", async () =>
   assert.deepEqual(pieces, ["猫", "c"]);
   const done = doneOf(deltas);
   assert.equal(done.finishReason, "stop");
-  assert.deepEqual(done.usage, { promptTokens: 5, completionTokens: 7, reasoningTokens: 3, acceptedDrafts: 0, rejectedDrafts: 0 });
+  assert.deepEqual(done.usage, {
+    promptTokens: 5,
+    completionTokens: 7,
+    reasoningTokens: 3,
+    acceptedDrafts: 0,
+    rejectedDrafts: 0,
+  });
 });
 
 test("left to itself, a model that has learned to opens or closes thinking", async () => {

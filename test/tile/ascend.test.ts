@@ -32,8 +32,10 @@ test("every kernel has a lowering, but for the named ones", () => {
       const { source, kind, workspaceBytesPerBlock } = emitAscend(program, chip);
       assert.equal(source.includes("ASCEND_IS_AIC"), kind === "mix11", program.name);
       assert.equal(source.includes("GM_ADDR workspace"), workspaceBytesPerBlock > 0, program.name);
-      for (const event of source.matchAll(/SetFlag<HardEvent::(\w+)>\(EVENT_ID(\d)\);\s*(\S+)/g))
-        assert.ok(event[3] === `WaitFlag<HardEvent::${event[1]}>(EVENT_ID${event[2]});` && Number(event[2]) < 6, `${program.name}: ${event[0]}`); // prettier-ignore
+      const flags = [...source.matchAll(/(Set|Wait)Flag<HardEvent::(\w+)>\(([^)]+)\)/g)].map(([, verb, event, id]) => ({ verb, flag: `${event} ${id}` })); // prettier-ignore
+      const kindsOf = (verb: string): string[] => [...new Set(flags.filter((f) => f.verb === verb).map((f) => f.flag))].toSorted(); // prettier-ignore
+      assert.deepEqual(kindsOf("Set"), kindsOf("Wait"), program.name);
+      for (const { flag } of flags) assert.ok(/ (EVENT_ID[0-5]|([24] \+ )?slot\d*|[1-4] \+ slot\d*)$/.test(flag), `${program.name}: ${flag}`); // prettier-ignore
       assert.ok(!/PipeBarrier<PIPE_S>|undefined|NaN/.test(source), program.name);
     }
 });
@@ -68,8 +70,7 @@ function textOf(nodes: readonly Node[]): string[] {
 }
 
 test("two pipes get a flag, one pipe a barrier, reads none", () => {
-  const load = touch("MTE2", true, "load");
-  const read = touch("V", false, "read");
+  const [load, read] = [touch("MTE2", true, "load"), touch("V", false, "read")];
   assert.deepEqual(textOf([load, read, read]), ["load", "SetFlag<HardEvent::MTE2_V>(EVENT_ID0);", "WaitFlag<HardEvent::MTE2_V>(EVENT_ID0);", "read", "read"]); // prettier-ignore
   assert.deepEqual(textOf([touch("V", true, "a"), touch("V", true, "b")]), ["a", "PipeBarrier<PIPE_V>();", "b"]);
 });
@@ -79,4 +80,26 @@ test("a loop waits for its own last turn", () => {
   const text = textOf([{ kind: "block", head: "for ", body, repeats: true }]);
   assert.ok(text.indexOf("SetFlag<HardEvent::V_MTE2>(EVENT_ID0);") < text.indexOf("load"), text.join("\n"));
   assert.ok(text.includes("WaitFlag<HardEvent::V_MTE2>(EVENT_ID0);"));
+});
+
+test("turns that take two slots have a flag for each, set at first and waited for at the end", () => {
+  const slots = { loop: "0", base: 0, pitch: 32 };
+  const step = (pipe: Pipe, isWrite: boolean, line: string): Node => ({ kind: "instr", lines: [line], accesses: [{ pipe, isWrite, memory: "UB", from: 0, to: 32, slots }] }); // prettier-ignore
+  const body = [step("MTE2", true, "load"), step("V", false, "read")];
+  const both = (verb: string): string[] => [0, 1].map((i) => `${verb}Flag<HardEvent::V_MTE2>(EVENT_ID${i});`);
+  assert.deepEqual(textOf([{ kind: "block", head: "for ", body, repeats: true, turns: "0" }]), [
+    "// Every place is free at first.", ...both("Set"),
+    "for {",
+    "WaitFlag<HardEvent::V_MTE2>(slot0);", "load", "SetFlag<HardEvent::MTE2_V>(slot0);",
+    "WaitFlag<HardEvent::MTE2_V>(slot0);", "read", "SetFlag<HardEvent::V_MTE2>(slot0);",
+    "}",
+    "// And at the end.", ...both("Wait"),
+  ]); // prettier-ignore
+});
+
+test("what another flag implies has none of its own", () => {
+  const at = (pipe: Pipe, isWrite: boolean, line: string, from: number): Node => ({ kind: "instr", lines: [line], accesses: [{ pipe, isWrite, memory: "UB", from, to: from + 32 }] }); // prettier-ignore
+  // The first store waits for the vector unit, which has waited for the load that the second one needs.
+  const text = textOf([at("MTE2", true, "load", 0), at("V", false, "read", 0), at("V", true, "write", 64), at("MTE3", false, "store", 64), at("MTE3", false, "store too", 0)]); // prettier-ignore
+  assert.deepEqual(text.filter((l) => l.startsWith("Set")), ["SetFlag<HardEvent::MTE2_V>(EVENT_ID0);", "SetFlag<HardEvent::V_MTE3>(EVENT_ID0);"]); // prettier-ignore
 });

@@ -189,7 +189,8 @@ test("a sum of dots stays in the product memory and a narrowed store takes it fr
     k.store(y, [0, 0], sum!.cast("bf16"));
   });
   const { memory } = lower(program, chips["ascend-910b"]);
-  assert.deepEqual(memory.peakBytes, { L1: 1024, L0C: 4096, L0A: 1024, L0B: 1024 });
+  // Two of each.
+  assert.deepEqual(memory.peakBytes, { L1: 2048, L0C: 8192, L0A: 2048, L0B: 2048 });
   assert.equal(memory.workspaceBytes, 0);
   // NRAM: operand, its rearranged copy, carried sum, next sum, and the cast at the end over both.
   assert.deepEqual(Object.keys(lower(program, chips["mlu-590"]).memory.peakBytes).toSorted(), ["NRAM", "WRAM"]);
@@ -198,12 +199,31 @@ test("a sum of dots stays in the product memory and a narrowed store takes it fr
 test("the passes are a printable list", () => {
   assert.deepEqual(
     passes.map((p) => p.name),
-    ["verify", "legaliseDTypes", "assignMemorySpaces", "checkCapacity"],
+    ["verify", "legaliseDTypes", "pipelineCopies", "assignMemorySpaces", "doubleBuffer", "checkCapacity"],
   );
   const text = explain(mixed, chips["ascend-910b"]);
   assert.equal(text, explain(mixed, chips["ascend-910b"]));
   for (const part of ["kernel mixed(", "cast for mul:", "expand %", "assume ", "UB 0..", "of 188160 = ", "== checkCapacity"]) assert.ok(text.includes(part), part); // prettier-ignore
 });
+
+test("a place has two halves where both fit, else one, and the reason is told", () => {
+  const text = explain(matrixTurns(256), chips["ascend-910b"]);
+  for (const line of ["L1 two of 65536 in turns of loop 0: %2 load operand", "L0A one of 65536 in turns of loop 0: %4 dot left  # two need 131072 of 65536 bytes", "L0C two of 65536 in turns of the grid: %1 carry product"]) assert.ok(text.includes(line), text); // prettier-ignore
+  const { placements } = lower(matrixTurns(128), chips["ascend-910b"]).memory;
+  assert.deepEqual(placements.map((p) => `${p.space} ${p.turns}`).toSorted(), ["L0A 0", "L0B 0", "L0C grid", "L1 0", "L1 0"]); // prettier-ignore
+  assert.ok(lower(matrixTurns(128), chips["mlu-590"]).memory.placements.every((p) => p.turns === undefined));
+});
+
+/** [128, 128] += [128, depth] . [depth, 128] in turns of a loop. */
+const matrixTurns = (depth: number): TileProgram =>
+  kernel("turns", (k) => {
+    const size = k.index("k");
+    const [a, b] = [k.view(k.buffer("a", "bf16"), [128, size]), k.view(k.buffer("b", "bf16"), [128, size])];
+    const [sum] = k.loop({ end: size, step: depth }, [k.full([128, 128], 0)], (c, [acc]) => [
+      k.dot(k.load(a, [0, c], [128, depth]), k.load(b, [0, c], [128, depth]), { transB: true, acc: acc! }),
+    ]);
+    k.store(k.view(k.buffer("y", "f32", "out"), [128, 128]), [0, 0], sum!);
+  });
 
 test("rumours carry no value", () => {
   for (const name of chipNames)

@@ -49,9 +49,11 @@ export class LibraryCache {
   /** Whether a file's bytes match its name; asked once per process, since a loaded library cannot be replaced. */
   private readonly intact = new Map<string, boolean>();
   private numFolders = 0;
+  private readonly extension: string;
 
-  constructor(dir: string) {
+  constructor(dir: string, extension = ".so") {
     this.dir = dir;
+    this.extension = extension;
   }
 
   /** Path of the library with this key, if it is there and whole. */
@@ -72,7 +74,7 @@ export class LibraryCache {
 
   /** Moves a freshly built library into the cache and returns its path. */
   add(key: string, built: string, kernels: readonly string[] = []): string {
-    const file = `${key}.${hashOf(built)}.so`;
+    const file = `${key}.${hashOf(built)}${this.extension}`;
     const path = join(this.dir, file);
     renameSync(built, path);
     this.write(key, { file, kernels } satisfies Stamp);

@@ -13,7 +13,7 @@ import { SYMBOL, Toolchain, type Compiler } from "../cpu/toolchain.ts";
 import type { BufferArg, DeviceBuffer, Executable, LaunchArg } from "../device.ts";
 import { HostDevice, type HostKernel } from "../host-device.ts";
 import type { SimTarget } from "./targets.ts";
-import { parseReport } from "./violation.ts";
+import { parseFigures, parseReport, type RunFigures } from "./violation.ts";
 
 /** A kernel in the chip's own language, whose function is called `ts_kernel` (foreign.ts renames others). */
 export interface SimSource {
@@ -54,6 +54,8 @@ const exact: SimOptions = { isFast: false, seed: 0, autoSync: false, reportRaces
 export class SimDevice extends HostDevice {
   readonly target: SimTarget;
   readonly options: SimOptions;
+  /** Figures of the last kernel; none in fast mode. */
+  lastRun: RunFigures | undefined;
   private readonly toolchain: Toolchain;
   /** Buffers live where foreign code can see them by address. */
   private readonly memory: CpuDevice;
@@ -132,8 +134,10 @@ export class SimDevice extends HostDevice {
     const kind = this.target.kinds[kernel.kind];
     if (kind === undefined) throw new DeviceError(`${kernel.name}: expected a kind of ${Object.keys(this.target.kinds).join(", ")}, got "${kernel.kind}"`, { backend: this.properties.name }); // prettier-ignore
     const launch = Float64Array.of(numBlocks, kind, seed, reportRaces ? 1 : 0, autoSync ? 1 : 0, workspaceArg);
-    if (kernel.enter(words, sizes, args.length, launch, this.report, REPORT_BYTES) === 0) return;
+    const isBroken = kernel.enter(words, sizes, args.length, launch, this.report, REPORT_BYTES) !== 0;
     const text = Buffer.from(this.report.subarray(0, this.report.indexOf(0))).toString("utf8");
+    this.lastRun = isBroken || this.options.isFast ? undefined : parseFigures(text);
+    if (!isBroken) return;
     throw parseReport(text, kernel, this.properties.name);
   }
 }

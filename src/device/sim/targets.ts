@@ -1,66 +1,42 @@
 /**
- * The simulated chips: how a tile program becomes a kernel of theirs, and which headers of ours stand for their
- * tool kit. Main table: `simTargets`. Figures come from the chip tables; a header takes them as macros.
+ * The simulated chips: a chip's target, and which headers of ours stand for its tool kit. Main table: `simTargets`.
+ * Figures come from the chip tables; a header takes them as macros.
  */
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chips } from "../../tile/chips/chips.ts";
-import { spaceOf, type AscendSpace, type Chip, type ChipName, type Figure } from "../../tile/chips/types.ts";
-import { emitAscend } from "../../tile/emit/ascend/ascend.ts";
-import { emitMlu } from "../../tile/emit/mlu.ts";
-import type { TileProgram } from "../../tile/ir.ts";
+import { spaceOf, type AscendSpace, type ChipName } from "../../tile/chips/types.ts";
+import { chipTargets, type ChipTarget } from "../chip-targets.ts";
 import { mluRuntime } from "./mlu/runtime.ts";
 
-/** What an emitter hands over: a function `symbol` that runs a share of the grid on every block. */
-export interface EmittedKernel {
-  /** Arguments: the program's parameters in order, three int64 grid dims, then the workspace if it has one. */
-  readonly source: string;
-  /** A key of the target's `kinds`. */
-  readonly kind: string;
-  readonly workspaceBytesPerBlock: number;
-}
-
-export interface SimTarget {
-  readonly chip: Chip;
-  readonly emit: (program: TileProgram, symbol: string, chip: Chip) => EmittedKernel;
+export interface SimTarget extends ChipTarget {
   /** Folders of headers, and the one that a kernel includes. */
   readonly folders: readonly string[];
   readonly header: string;
   readonly flags: readonly string[];
   /** Kinds of kernels as the headers number them. */
   readonly kinds: Readonly<Record<string, number>>;
-  /** Blocks to start for a grid of so many programs. */
-  readonly numBlocks: (kind: string, numPrograms: number) => number;
 }
 
 const here = dirname(fileURLToPath(import.meta.url));
 const engine = join(here, "engine");
 
-/** A count that a rumour only bounds is taken at its lower end. */
-const countOf = (figure: Figure): number =>
-  figure.kind === "unknown" ? 1 : figure.kind === "rumoured" ? figure.low : figure.value;
-
 /** vector: on the vector cores; cube: on the matrix cores; mix: a block is one matrix core and its two vector cores. */
 const ascendKinds = { vector: 0, cube: 1, mix: 2, mix11: 3 } as const;
 
 function ascend(name: ChipName, npuArch: number): SimTarget {
-  const chip = chips[name];
-  const size = (space: AscendSpace): string => `-DASC_${space}_BYTES=${spaceOf(chip, space).sizeBytes}`;
-  const cubeCores = countOf(chip.rates.matrixCores);
-  const vectorCores = countOf(chip.rates.vectorCores);
+  const target = chipTargets[name];
+  const size = (space: AscendSpace): string => `-DASC_${space}_BYTES=${spaceOf(target.chip, space).sizeBytes}`;
   return {
-    chip,
-    emit: (program, symbol) => emitAscend(program, chip, symbol),
+    ...target,
     folders: [join(here, "ascend", "include"), engine],
     header: "kernel_operator.h",
     flags: [
       `-D__NPU_ARCH__=${npuArch}`,
-      `-DASC_CUBE_CORES=${cubeCores}`,
-      `-DASC_VECTOR_CORES=${vectorCores}`,
+      `-DASC_CUBE_CORES=${target.cores.matrix}`,
+      `-DASC_VECTOR_CORES=${target.cores.vector}`,
       ...(["UB", "L1", "L0A", "L0B", "L0C"] as const).map(size),
     ],
     kinds: ascendKinds,
-    numBlocks: (kind, numPrograms) => Math.min(numPrograms, kind === "vector" ? vectorCores : cubeCores),
   };
 }
 
@@ -68,18 +44,14 @@ function ascend(name: ChipName, npuArch: number): SimTarget {
 const mluKinds = { block: 0, union1: 1, union2: 2, union4: 4 } as const;
 
 function mlu(name: ChipName, arch: number): SimTarget {
-  const chip = chips[name];
-  const cores = countOf(chip.rates.vectorCores);
   return {
-    chip,
-    emit: (program, symbol) => ({ source: emitMlu(program, chip, symbol).source, kind: "block", workspaceBytesPerBlock: 0 }), // prettier-ignore
+    ...chipTargets[name],
     folders: [join(here, "mlu", "include"), join(here, "mlu", "include", "bang")],
     header: "bang.h",
     get flags() {
       return [`-D__BANG_ARCH__=${arch}`, "-Wl,--no-as-needed", mluRuntime()];
     },
     kinds: mluKinds,
-    numBlocks: (_kind, numPrograms) => Math.min(numPrograms, cores),
   };
 }
 

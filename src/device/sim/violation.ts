@@ -25,13 +25,45 @@ export class SimulationError extends DeviceError {
   }
 }
 
+const fieldsOf = (report: string): Map<string, string> => new Map(report.split("\n").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)])); // prettier-ignore
+
+/**
+ * Of a checked run. Times are of a model with unit costs (engine/core.h, mlu/runtime/machine.h): how kernels compare, not
+ * the time of any chip.
+ */
+export interface RunFigures {
+  /** When the last pipe of the last core is done, and the work of all together (Ascend only). */
+  readonly makespan: number;
+  readonly work: number;
+  /** Flags set and barriers passed; Ascend only. */
+  readonly syncs: number;
+  /** Of device memory, by copies; and what scalar code read of it one by one (Ascend only). */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly scalarReads: number;
+}
+
+/** What a simulator writes of a run that broke no rule. */
+export function parseFigures(report: string): RunFigures {
+  const fields = fieldsOf(report);
+  const number = (name: string): number => Number(fields.get(name) ?? 0);
+  return {
+    makespan: number("makespan"),
+    work: number("work"),
+    syncs: number("syncs"),
+    bytesIn: number("bytesIn"),
+    bytesOut: number("bytesOut"),
+    scalarReads: number("scalarReads"),
+  };
+}
+
 /** `names` are those of the arguments, `source` the text whose lines the report counts. */
 export function parseReport(
   report: string,
   kernel: { readonly name: string; readonly source: string; readonly args: readonly string[] },
   backend: string,
 ): SimulationError {
-  const fields = new Map(report.split("\n").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)])); // prettier-ignore
+  const fields = fieldsOf(report);
   const line = Number(fields.get("line") ?? 0);
   const text = kernel.source.split("\n")[line - 1]?.trim();
   const stage = text === undefined ? "whole kernel" : `line ${line}: ${text}`;

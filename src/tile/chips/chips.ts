@@ -107,4 +107,24 @@ export const chips: Readonly<Record<ChipName, Chip>> = {
   },
 };
 
+/**
+ * What a cost is asked for: a chip, or another product of the same architecture, whose kernels are the chip's and whose
+ * rates are its own.
+ */
+const pr = chips["ascend-950"];
+export const products = {
+  ...chips,
+  "ascend-950dt": {
+    ...pr,
+    rates: {
+      ...pr.rates,
+      product: "Ascend 950DT (9591)",
+      memoryBytes: stated(144 * GiB, keynote),
+      memoryBytesPerSecond: stated(4.0e12, keynote),
+    },
+  },
+} as const satisfies Readonly<Record<string, Chip>>;
+export type ProductName = keyof typeof products;
+export const productNames = Object.keys(products) as ProductName[];
+
 export const chipNames = Object.keys(chips) as ChipName[];

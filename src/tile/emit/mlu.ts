@@ -9,12 +9,14 @@ import { isFloat } from "../../base/dtype.ts";
 import type { Chip } from "../chips/types.ts";
 import type { Param, Stmt, TileProgram, TileValue } from "../ir.ts";
 import { lower } from "../passes.ts";
+import type { Pipeline } from "../pipeline.ts";
 import { opName } from "../print.ts";
 import { LineWriter } from "./c-like/line-writer.ts";
 import { gather, load, scatter, store } from "./mlu/copy.ts";
 import { dot } from "./mlu/dot.ts";
 import { fill, MluEmission } from "./mlu/emission.ts";
 import { groupLines } from "./mlu/lines.ts";
+import { movedBy, turns } from "./mlu/turns.ts";
 import { broadcast, cumsum, iota, reduce, reshape, topk, transpose } from "./mlu/shape.ts";
 import { elementType, scalarBinary, scalarCompare, scalarText } from "./mlu/types.ts";
 import { binary, canDefer, cast, compare, select, unary } from "./mlu/vector.ts";
@@ -121,6 +123,36 @@ class Statements {
     this.e = e;
   }
 
+  /** The programs of a task, one after another or with their copies beside each other. */
+  programs(body: readonly Stmt[]): void {
+    const { e } = this;
+    const indices = (id: string): string => `const int64_t p0 = ${id} % grid_x, p1 = ${id} / grid_x % grid_y, p2 = ${id} / (grid_x * grid_y);`; // prettier-ignore
+    const pipeline = this.pipelineOf(undefined);
+    if (!pipeline)
+      return e.out.block("for (int64_t first = taskId * group; first < num_programs; first += taskDim * group) ", () =>
+        e.out.block("for (int64_t id = first; id < std::min<int64_t>(first + group, num_programs); ++id) ", () => {
+          e.out.add(indices("id"));
+          this.list(body);
+        }),
+      );
+    const step = "id = next, next += (next + 1) % group != 0 ? 1 : 1 + (taskDim - 1) * group";
+    turns(
+      e,
+      pipeline,
+      {
+        name: "",
+        head: `for (int64_t turn = 0, id = -1, next = taskId * group; id < num_programs; ++turn, ${step}) `,
+        hasNext: "next < num_programs",
+        nextIndices: indices("next"),
+        indices: indices("id"),
+      },
+      () => this.list(body.filter((s) => !movedBy(pipeline, s))),
+    );
+  }
+  private pipelineOf(loop: number | undefined): Pipeline | undefined {
+    return this.e.state.overlap.pipelines.find((p) => p.loop === loop);
+  }
+
   list(stmts: readonly Stmt[]): void {
     let stage: Stage | undefined;
     for (const [i, s] of stmts.entries()) {
@@ -179,7 +211,7 @@ class Statements {
     const slots = s.init.map((_, slot) => carryOf(slot));
     const move = (slot: number, from: number): void => {
       const carry = slots[slot];
-      if (carry === undefined) return;
+      if (carry === undefined || e.joined.has(from)) return;
       const to = e.buffer(carry);
       if (e.isUniform(from)) return e.out.add(fill(to, e.number(from)));
       const x = e.buffer(from);
@@ -188,15 +220,36 @@ class Statements {
     s.init.forEach((id, slot) => move(slot, id));
     e.openLoop(s.id, s.start);
     const [start, end] = [e.index(s.start), e.index(s.end)];
-    const step = s.step === 1 ? `++l${s.id}` : `l${s.id} += ${s.step}`;
-    e.scope(`for (int64_t l${s.id} = ${start}; l${s.id} < ${end}; ${step}) `, () => {
-      this.list(s.body);
+    const moveAll = (): void =>
       s.next.forEach((id, slot) => {
         const taken = slots.slice(0, slot).some((c) => c !== undefined && e.home(c) === e.home(id));
         if (taken) e.fail("loop", e.tile(id).dtype, "a carried value that becomes another one needs a copy that the plan lacks"); // prettier-ignore
         move(slot, id);
       });
-    });
+    const pipeline = this.pipelineOf(s.id);
+    if (!pipeline) {
+      const step = s.step === 1 ? `++l${s.id}` : `l${s.id} += ${s.step}`;
+      return e.scope(`for (int64_t l${s.id} = ${start}; l${s.id} < ${end}; ${step}) `, () => {
+        this.list(s.body);
+        moveAll();
+      });
+    }
+    const next = `next${s.id}`;
+    turns(
+      e,
+      pipeline,
+      {
+        name: String(s.id),
+        head: `for (int64_t turn${s.id} = 0, ${next} = ${start}; ${next} < ${end} + ${s.step}; ++turn${s.id}, ${next} += ${s.step}) `,
+        hasNext: `${next} < ${end}`,
+        nextIndices: `const int64_t l${s.id} = ${next};`,
+        indices: `const int64_t l${s.id} = ${next} - ${s.step};`,
+      },
+      () => {
+        this.list(s.body.filter((x) => !movedBy(pipeline, x)));
+        moveAll();
+      },
+    );
   }
 }
 
@@ -210,7 +263,7 @@ const declare = (p: Param): string =>
 export function emitMlu(program: TileProgram, chip: Chip, entry = program.name): MluKernel {
   const state = lower(program, chip);
   const e = new MluEmission(state);
-  new Statements(e).list(state.program.body);
+  new Statements(e).programs(state.program.body);
   const { NRAM: nramBytes = 0, WRAM: wramBytes = 0 } = state.memory.peakBytes;
   const params = [...program.params.map(declare), ...["x", "y", "z"].map((axis) => `int64_t grid_${axis}`)];
   const body = new LineWriter();
@@ -219,12 +272,7 @@ export function emitMlu(program: TileProgram, chip: Chip, entry = program.name):
   body.add(...e.declarations(), "", "const int64_t num_programs = grid_x * grid_y * grid_z;");
   body.add("// Cores must not share a 64-byte line of device memory: so many neighbouring programs go to one core.");
   body.add(...groupLines(e, state.program));
-  body.block("for (int64_t first = taskId * group; first < num_programs; first += taskDim * group) ", () =>
-    body.block("for (int64_t id = first; id < std::min<int64_t>(first + group, num_programs); ++id) ", () => {
-      body.add("const int64_t p0 = id % grid_x, p1 = id / grid_x % grid_y, p2 = id / (grid_x * grid_y);");
-      body.add(...e.out.toString().split("\n").map((line) => line.slice(2))); // prettier-ignore
-    }),
-  );
+  body.add(...e.out.toString().split("\n").map((line) => line.slice(2))); // prettier-ignore
   const source = [
     `// ${program.name}: tile program for ${chip.arch.name}`,
     "#include <bang.h>",

@@ -25,6 +25,26 @@ struct Launch {
 };
 inline Launch current;
 
+/**
+ * A model of time, not a chip's: every pipe does one thing after the other, an operation costs a unit for each 256 bytes
+ * that it reads or writes, whichever is more, and waits for the flags before it. What flags let overlap shows in it.
+ */
+struct Figures {
+  /** When the last pipe is done, and what all operations cost together. */
+  double makespan = 0, work = 0;
+  /** Flags set, and barriers. */
+  u64 syncs = 0;
+  /** Bytes that copies took from and gave to device memory, and how often scalar code read it. */
+  u64 bytesIn = 0, bytesOut = 0, scalarReads = 0;
+};
+inline Figures figures;
+constexpr double UNIT_BYTES = 256;
+inline double costOf(const Spans& spans) {
+  u64 bytes[2] = {0, 0};
+  for (const Span& s : spans.list) bytes[s.kind != reads] += s.bytes;
+  return std::max(1.0, double(std::max(bytes[0], bytes[1])) / UNIT_BYTES);
+}
+
 /** The number under which stores of the scalar program are kept. */
 constexpr int SCALAR_STORES = MAX_PIPES - 1;
 
@@ -46,6 +66,9 @@ struct Pipe {
   bool isInOrder = false;
   /** Operations run in the order of issue although their completion is not ordered. */
   bool runsInOrder = false;
+  /** When it is done with what it was given, see `Figures`. */
+  double time = 0;
+  void follow(double other) { time = std::max(time, other); }
   u64 end() const { return done + queue.size(); }
 };
 struct Flag {
@@ -54,6 +77,7 @@ struct Flag {
   int pipe = 0;
   u64 index = 0;
   At at;
+  double time = 0;
 };
 
 struct PipedCore {
@@ -65,9 +89,11 @@ struct PipedCore {
   /** Place of the operation that is being executed. */
   At running;
 
+  /** `cost`: units of time; 0: by the bytes. */
   template <class F>
-  void issue(int p, const char* name, At at, const Spans& spans, F&& run) {
+  void issue(int p, const char* name, At at, const Spans& spans, F&& run, double cost = 0) {
     Pipe& pipe = pipes[p];
+    spend(p == SCALAR_STORES ? pipes[0] : pipe, cost > 0 ? cost : costOf(spans));
     if (p == 0 || p == SCALAR_STORES) {
       issueScalar(pipe, p, name, at, spans, run);
       return;
@@ -84,6 +110,12 @@ struct PipedCore {
     if (pipe.queue.size() > 2048) drainTo(p, pipe.done + 1024);
   }
 
+  void spend(Pipe& pipe, double cost) {
+    pipe.follow(pipes[0].time);
+    pipe.time += cost;
+    figures.work += cost;
+    figures.makespan = std::max(figures.makespan, pipe.time);
+  }
   template <class F>
   void issueScalar(Pipe& pipe, int p, const char* name, At at, const Spans& spans, F& run) {
     const u32 number = ++pipe.issued;
@@ -98,12 +130,14 @@ struct PipedCore {
   void setFlag(Flag& f, int from, At at, const char* name) {
     if (f.isSet) fail("flag-set-twice", at, name, format("%s is set again before anyone waited for it (first set in line %d)", name, f.at.line));
     f.isSet = true, f.pipe = from, f.at = at;
+    f.time = std::max(pipes[from].time, pipes[0].time), figures.syncs++;
     f.clock = snapshot(from);
     f.index = pipes[from].end();
   }
   void waitFlag(Flag& f, int to, At at, const char* name) {
     if (!f.isSet) fail("wait-without-set", at, name, format("%s is waited for, but nothing set it before: the core would hang", name));
     f.isSet = false;
+    pipes[to].follow(f.time);
     pipes[to].known.join(f.clock);
     if (f.pipe == 0) return;
     if (to == 0) drainTo(f.pipe, f.index);
@@ -119,13 +153,16 @@ struct PipedCore {
     return c;
   }
   void barrier(int p) {
+    figures.syncs++;
     pipes[p].known.own[p] = pipes[p].issued;
     if (p != 0) pipes[p].queue.push_back({Entry::fence, 0, nullptr, 0, 0});
   }
   void barrierAll() {
     Clock all;
-    for (int p = 0; p < numPipes; p++) all.join(snapshot(p));
-    for (int p = 0; p < numPipes; p++) pipes[p].known.join(all);
+    double time = 0;
+    figures.syncs++;
+    for (int p = 0; p < numPipes; p++) all.join(snapshot(p)), time = std::max(time, pipes[p].time);
+    for (int p = 0; p < numPipes; p++) pipes[p].known.join(all), pipes[p].follow(time);
     drainAll();
   }
   /** Another core's flag arrived: it tells what `clock` (in that core's terms) knows. */

@@ -47,7 +47,7 @@ struct Host {
 
 /**
  * launch: blocks (0: a host function that launches), kind, seed, report races, vendor's automatic synchronisation, argument not yet written (or -1).
- * sizes: bytes behind a pointer argument, -1 for a number. Returns 1 and a report when a rule was broken.
+ * sizes: bytes behind a pointer argument, -1 for a number. Returns 1 and a report when a rule was broken, else 0 and the figures of the run.
  */
 template <class... A>
 int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, int numArgs, const double* launch, char* report, int reportBytes) {
@@ -61,12 +61,14 @@ int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, 
     if (sizes[i] >= 0) regions.push_back({reinterpret_cast<u8*>(std::uintptr_t(words[i])), u64(sizes[i]), i});
   scheduler.report.clear();
   sites.clear();
+  figures = {};
   const auto body = bindWords(kernel, words, std::index_sequence_for<A...>{});
   given = regions;
   // Zero blocks: the function is of the host and launches kernels itself.
   if (current.numBlocks == 0) body();
   else launchCores(body, regions);
-  std::snprintf(report, reportBytes, "%s", scheduler.report.c_str());
+  if (scheduler.report.empty()) std::snprintf(report, reportBytes, "makespan=%.0f\nwork=%.0f\nsyncs=%llu\nbytesIn=%llu\nbytesOut=%llu\nscalarReads=%llu\n", figures.makespan, figures.work, (unsigned long long)figures.syncs, (unsigned long long)figures.bytesIn, (unsigned long long)figures.bytesOut, (unsigned long long)figures.scalarReads);
+  else std::snprintf(report, reportBytes, "%s", scheduler.report.c_str());
   return scheduler.report.empty() ? 0 : 1;
 }
 }  // namespace sim

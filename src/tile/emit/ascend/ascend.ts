@@ -13,6 +13,7 @@ import { typeNames } from "./buffers.ts";
 import { hasWork, type Node } from "./code.ts";
 import { CubeCore } from "./cube.ts";
 import { Handover } from "./handover.ts";
+import { turnOf, type Places } from "./places.ts";
 import { Plan } from "./plan.ts";
 import { synchronise } from "./sync.ts";
 import { wordOf } from "./transfer.ts";
@@ -39,14 +40,21 @@ interface Core {
   scatter(stmt: Extract<Stmt, { kind: "scatter" }>, at: number): void;
   /** Around a loop: a carried tile takes its first value, or that of the next turn. */
   carry(slot: number, value: number, when: "before" | "next"): void;
-  readonly declarations: ReadonlyMap<string, string>;
+  readonly places: Places;
 }
 
-/** The statements of one core, in text order; positions count as in liveness.ts. */
-function statements(plan: Plan, core: Core, stmts: readonly Stmt[], clock: { at: number }): void {
+/** Code of a loop's turn, with the halves that it takes first. */
+function turn(core: Core, loop: string, body: readonly Node[]): Pick<Extract<Node, { kind: "block" }>, "body" | "turns"> & { step: string } {
+  const lines = core.places.turnLines(loop);
+  if (lines.length === 0) return { body, turns: undefined, step: "" };
+  return { body: [{ kind: "instr", lines, accesses: [] }, ...body], turns: loop, step: `, ${turnOf(loop)}++` };
+} // prettier-ignore
+
+/** The statements of one core. */
+function statements(plan: Plan, core: Core, stmts: readonly Stmt[]): void {
   const { scalars, homes } = plan;
-  for (const s of stmts) {
-    const at = clock.at++;
+  for (const s of plan.scheduled(stmts)) {
+    const at = homes.live.positionOf(s);
     switch (s.kind) {
       case "let":
         core.let(s.tile);
@@ -59,7 +67,7 @@ function statements(plan: Plan, core: Core, stmts: readonly Stmt[], clock: { at:
         break;
       case "if": {
         const cond = scalars.index(s.cond);
-        const body = scalars.scoped(() => statements(plan, core, s.body, clock));
+        const body = scalars.scoped(() => statements(plan, core, s.body));
         if (hasWork(body)) scalars.nodes.push({ kind: "block", head: `if (${cond}) `, body, repeats: false });
         break;
       }
@@ -72,12 +80,12 @@ function statements(plan: Plan, core: Core, stmts: readonly Stmt[], clock: { at:
         const [start, end] = [scalars.index(s.start), scalars.index(s.end, 1)];
         carry(s.init, "before");
         const body = scalars.scoped(() => {
-          statements(plan, core, s.body, clock);
+          statements(plan, core, s.body);
           carry(s.next, "next");
         });
-        clock.at++;
         const i = `i${s.id}`;
-        if (hasWork(body)) scalars.nodes.push({ kind: "block", head: `for (int64_t ${i} = ${start}; ${i} < ${end}; ${i} += ${s.step}) `, body, repeats: true }); // prettier-ignore
+        const { step, ...rest } = turn(core, String(s.id), body);
+        if (hasWork(body)) scalars.nodes.push({ kind: "block", head: `for (int64_t ${i} = ${start}; ${i} < ${end}; ${i} += ${s.step}${step}) `, ...rest, repeats: true }); // prettier-ignore
       }
     }
   }
@@ -86,7 +94,7 @@ function statements(plan: Plan, core: Core, stmts: readonly Stmt[], clock: { at:
 /** The text of one core: its views of device memory, its places, the loop over programs. */
 function emitCore(plan: Plan, name: "cube" | "vector", core: Core, handover: Handover): string | undefined {
   const { program } = plan.lowering;
-  const body = plan.scalars.scoped(() => statements(plan, core, program.body, { at: 0 }));
+  const body = plan.scalars.scoped(() => statements(plan, core, program.body));
   if (!hasWork(body)) return undefined;
   const out = new LineWriter();
   const text = JSON.stringify(body);
@@ -100,11 +108,15 @@ function emitCore(plan: Plan, name: "cube" | "vector", core: Core, handover: Han
         `${p.name}${suffix}.SetGlobalBuffer((__gm__ ${type}*)${p.name});`,
       );
     }
-  out.add("// Places, in bytes; tiles whose lives do not meet share theirs.", ...core.declarations.values());
+  out.add(
+    "// Places, in bytes; tiles whose lives do not meet share theirs, turns of a loop take the halves of both by turns.",
+    ...core.places.declarations.values(),
+  );
   const [open, close] = [handover.open(name), handover.close(name)];
   if (open.length) out.add("// Slots between the cores; what a core reads is free to be written at first.", ...open);
-  const grid: Node[] = [{ kind: "block", head: "for (int64_t pid = GetBlockIdx(); pid < gridX * gridY * gridZ; pid += GetBlockNum()) ", body: [...programIds(body), ...body], repeats: true, isGrid: true }]; // prettier-ignore
-  synchronise(grid, out);
+  const { step, ...rest } = turn(core, "grid", [...programIds(body), ...body]);
+  const grid: Node[] = [{ kind: "block", head: `for (int64_t pid = GetBlockIdx(); pid < gridX * gridY * gridZ; pid += GetBlockNum()${step}) `, ...rest, repeats: true, isGrid: true }]; // prettier-ignore
+  synchronise(grid, out, plan.inOrder);
   if (close.length) out.add("// No flag is left behind.", ...close);
   return String(out);
 }
@@ -115,7 +127,7 @@ export function emitAscend(program: TileProgram, chip: Chip, entry = `${program.
   const handover = new Handover(plan);
   const [cubeCore, vectorCore] = [new CubeCore(plan, handover), new VectorCore(plan, handover)];
   // Once for the slots that both cores must know.
-  for (const core of [cubeCore, vectorCore]) plan.scalars.scoped(() => statements(plan, core, plan.lowering.program.body, { at: 0 })); // prettier-ignore
+  for (const core of [cubeCore, vectorCore]) plan.scalars.scoped(() => statements(plan, core, plan.lowering.program.body)); // prettier-ignore
   const cube = emitCore(plan, "cube", cubeCore, handover);
   const vector = emitCore(plan, "vector", vectorCore, handover);
   const kind = cube === undefined ? "vector" : vector === undefined ? "cube" : "mix11";

@@ -1,7 +1,7 @@
 /** Names, types and bytes of local tensors, and literals, in Ascend C. */
 import { dtypes, type DType } from "../../../base/dtype.ts";
 import { toBf16Bits } from "../../../base/bf16.ts";
-import type { Access, Pipe } from "./code.ts";
+import type { Access, Pipe, Slots } from "./code.ts";
 
 export const typeNames: Readonly<Record<DType, string>> = {
   f32: "float",
@@ -23,6 +23,7 @@ export interface Buf {
   readonly memory: string;
   readonly from: number;
   readonly to: number;
+  readonly slots?: Slots | undefined;
 }
 
 /** The same bytes as another element type. */
@@ -35,8 +36,10 @@ export const asLanes16 = (b: Buf): Buf => ({ ...b, dtype: "bf16", text: `${b.tex
 /** The same bytes as integers of the same width: a copy of them keeps every bit. */
 export const asIntegers = (b: Buf): Buf => (dtypes[b.dtype].size === 4 ? as(b, "i32") : { ...b, text: `${b.text}.ReinterpretCast<int16_t>()` }); // prettier-ignore
 
+/** Both halves of a place, seen from outside of the loop that takes them by turns. */
+export const wholeOf = ({ slots, ...b }: Buf): Buf => (slots ? { ...b, text: `${b.text}_both`, to: b.to + slots.pitch } : b); // prettier-ignore
 export const at = (b: Buf, index: string): Buf => (index === "0" ? b : { ...b, text: `${b.text}[${index}]` });
-export const touch = (pipe: Pipe, b: Buf, isWrite: boolean): Access => ({ pipe, isWrite, memory: b.memory, from: b.from, to: b.to }); // prettier-ignore
+export const touch = (pipe: Pipe, b: Buf, isWrite: boolean): Access => ({ pipe, isWrite, memory: b.memory, from: b.from, to: b.to, slots: b.slots }); // prettier-ignore
 
 /** A float as C++ writes it, exact to the bit. */
 function floatText(value: number): string {

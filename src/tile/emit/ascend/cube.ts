@@ -9,10 +9,11 @@ import { dtypes, type DType } from "../../../base/dtype.ts";
 import { boxOf } from "../../boxes.ts";
 import type { IndexExpr, Stmt, TileOp, TileValue, View } from "../../ir.ts";
 import { roundUp } from "../../padding.ts";
-import { at, touch, typeNames, type Buf } from "./buffers.ts";
+import { at, touch, typeNames, wholeOf, type Buf } from "./buffers.ts";
 import { DEVICE, type Access } from "./code.ts";
 import type { Handover } from "./handover.ts";
 import { operandOf, type Operand } from "./operands.ts";
+import { Places } from "./places.ts";
 import type { Plan } from "./plan.ts";
 import { bin, offsetOf } from "./scalars.ts";
 import { Steps } from "./steps.ts";
@@ -25,7 +26,7 @@ export class CubeCore {
   private readonly plan: Plan;
   private readonly steps: Steps;
   private readonly handover: Handover;
-  readonly declarations = new Map<string, string>();
+  readonly places = new Places();
 
   constructor(plan: Plan, handover: Handover) {
     this.plan = plan;
@@ -37,10 +38,7 @@ export class CubeCore {
     return this.plan.homes.tile(id);
   }
   private declare(tile: number, part: string, position: string, dtype: DType): Buf {
-    const p = this.plan.placement(tile, part);
-    const name = `${this.plan.nameOf(tile)}_${part}`;
-    this.declarations.set(name, `LocalTensor<${typeNames[dtype]}> ${name}(TPosition::${position}, ${p.offset}, ${p.bytes / dtypes[dtype].size});`); // prettier-ignore
-    return { text: name, dtype, memory: p.space, from: p.offset, to: p.offset + p.bytes };
+    return this.places.declare(`${this.plan.nameOf(tile)}_${part}`, position, this.plan.placement(tile, part), dtype);
   }
   private operandBuf(root: number): Buf {
     return this.declare(root, "operand", "A1", this.tile(root).dtype);
@@ -89,7 +87,7 @@ export class CubeCore {
     if (!isPadded && partial.length === 0) return;
     const fill = fillZero(l1, (l1.to - l1.from) / 32);
     if (isPadded) return this.steps.lines([fill], [touch("MTE2", l1, true)]);
-    const body = this.plan.scalars.scoped(() => this.steps.lines([fill, "PipeBarrier<PIPE_MTE2>();"], [touch("MTE2", l1, true)])); // prettier-ignore
+    const body = this.plan.scalars.scoped(() => this.steps.lines([fill, "PipeBarrier<PIPE_MTE2>();"], [touch("MTE2", l1, true)], "MTE2")); // prettier-ignore
     this.steps.nodes.push({ kind: "block", head: `if (${partial.join(" || ")}) `, body, repeats: false });
   }
 
@@ -126,11 +124,11 @@ export class CubeCore {
     const slot = this.handover.toCube(root, operand.rows, operand.cols, operand.dtype);
     this.steps.comment(`${this.plan.nameOf(root)} from the vector core`);
     this.clear(root, operand, []);
-    this.handover.wait(this.steps, slot.ready);
+    this.handover.wait(this.steps, slot, "ready");
     const row = operand.cols > 1 ? [this.wholeRun(operand.cols, 1, 1)] : [];
     const rows = operand.rows > 1 ? [this.wholeRun(operand.rows, operand.cols, 1)] : [];
     this.copy({ root, operand, source: slot.name, device: "0", rest: rows, row: row[0], guards: [], pitch: 1 }, { pipe: "MTE2", isWrite: false, memory: DEVICE + slot.name, from: 0, to: 1 }); // prettier-ignore
-    this.handover.set(this.steps, slot.free, "MTE2");
+    this.handover.set(this.steps, slot, "free", "MTE2");
   }
   private wholeRun(extent: number, stride: number, inner: number): Run {
     const constant = (value: number): IndexExpr => ({ kind: "const", value });
@@ -147,7 +145,7 @@ export class CubeCore {
     const cell = sums.cellOf(id);
     if (cell === undefined || !sums.cell(cell).some((x) => live.tiles.get(x)!.op.kind === "carry")) return undefined;
     const name = `${this.plan.nameOf(cell)}_isNew`;
-    this.declarations.set(name, `bool ${name} = true;`);
+    this.places.declarations.set(name, `bool ${name} = true;`);
     return name;
   }
   /** A sum of products begins. */
@@ -171,8 +169,8 @@ export class CubeCore {
     const [m, n] = dot.shape as [number, number];
     const [m16, n16] = [roundUp(m, FRACTAL_ROWS), roundUp(n, FRACTAL_ROWS)];
     const body = this.plan.scalars.scoped(() => {
-      const l0a = this.declare(dot.id, "left", "A2", dtype);
-      const l0b = this.declare(dot.id, "right", "B2", dtype);
+      // Outside of the loop whose turns take their halves.
+      const [l0a, l0b] = [wholeOf(this.declare(dot.id, "left", "A2", dtype)), wholeOf(this.declare(dot.id, "right", "B2", dtype))]; // prettier-ignore
       for (const [l0, size] of [[l0a, m16], [l0b, n16]] as const) this.steps.lines([fillZero(l0, size / FRACTAL_ROWS)], [touch("MTE1", l0, true)]); // prettier-ignore
       const l0c = this.product(product);
       this.steps.lines([`Mmad(${l0c.text}, ${l0a.text}, ${l0b.text}, MmadParams(${m16}, ${n16}, ${32 / dtypes[dtype].size}, 0, false, true));`], [touch("M", l0a, false), touch("M", l0b, false), touch("M", l0c, true)]); // prettier-ignore
@@ -227,7 +225,9 @@ export class CubeCore {
     // One row alone would be taken for a vector.
     const lines = [`Mmad(${l0c.text}, ${l0a.text}, ${l0b.text}, MmadParams(${m === 1 ? 16 : m}, ${n}, ${k}, 0, false, ${isNew}));`]; // prettier-ignore
     if (flag) lines.push(`${flag} = false;`);
-    this.steps.lines(lines, [touch("M", l0a, false), touch("M", l0b, false), touch("M", l0c, true)]);
+    // From ten fractals on a product is complete before the next one needs it.
+    const settles = (m16 / 16) * (n16 / 16) >= 10 ? "M" : undefined;
+    this.steps.lines(lines, [touch("M", l0a, false), touch("M", l0b, false), touch("M", l0c, true)], settles);
   }
   private isBlocked(id: number): boolean {
     return operandOf(this.plan, this.plan.homes.root(id))!.isBlocked;
@@ -255,9 +255,9 @@ export class CubeCore {
     const slot = this.handover.toVector(id, m, n, l0c.dtype);
     this.steps.comment(`${this.plan.nameOf(id)} to the vector core`);
     this.zeroIfNew(id);
-    this.handover.wait(this.steps, slot.free);
+    this.handover.wait(this.steps, slot, "free");
     this.steps.lines([this.fixpipe(l0c, m, slot.name, "0", l0c.dtype, String(m), String(n), "0", String(n))], [touch("FIX", l0c, false), { pipe: "FIX", isWrite: true, memory: DEVICE + slot.name, from: 0, to: 1 }]); // prettier-ignore
-    this.handover.set(this.steps, slot.ready, "FIX");
+    this.handover.set(this.steps, slot, "ready", "FIX");
   }
 
   store(stmt: Extract<Stmt, { kind: "store" }>, statement: number): void {

@@ -180,6 +180,9 @@ export const binaryRows: Readonly<Record<BinaryOp, BinaryRow>> = {
   shr: shift("ShiftRight"),
 };
 
+/** The instruction of an op that is one: add is Add. */
+export const instructionOf = (op: BinaryOp): string => op[0]!.toUpperCase() + op.slice(1);
+
 const modes: Readonly<Record<CompareOp, string>> = { lt: "LT", le: "LE", gt: "GT", ge: "GE", eq: "EQ", ne: "NE" };
 const mirrored: Readonly<Record<CompareOp, CompareOp>> = { lt: "gt", le: "ge", gt: "lt", ge: "le", eq: "eq", ne: "ne" };
 /** Of integers only equality is an instruction: a <= b is max(a, b) = b. */

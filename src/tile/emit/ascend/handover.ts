@@ -51,11 +51,13 @@ export class Handover {
     return slot;
   }
 
-  set(steps: Steps, flag: number, pipe: Pipe): void {
-    steps.lines([`CrossCoreSetFlag<0x2, PIPE_${pipe}>(${flag});`], []);
+  set(steps: Steps, slot: Slot, what: "ready" | "free", pipe: Pipe): void {
+    const lines = [`CrossCoreSetFlag<0x2, PIPE_${pipe}>(${slot[what]});`];
+    steps.nodes.push({ kind: "instr", lines, accesses: [], crossing: { kind: "set", slot: slot.name, pipe } });
   }
-  wait(steps: Steps, flag: number): void {
-    steps.lines([`CrossCoreWaitFlag(${flag});`], []);
+  wait(steps: Steps, slot: Slot, what: "ready" | "free"): void {
+    const lines = [`CrossCoreWaitFlag(${slot[what]});`];
+    steps.nodes.push({ kind: "instr", lines, accesses: [], crossing: { kind: "wait", slot: slot.name } });
   }
 
   /** Slots as a core sees them; a reader says that its slots are free before anything is written. */

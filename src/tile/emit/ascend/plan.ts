@@ -5,11 +5,12 @@
 import type { DType } from "../../../base/dtype.ts";
 import { assert, CompileError } from "../../../base/errors.ts";
 import { Homes } from "../../homes.ts";
-import type { TileValue } from "../../ir.ts";
+import type { Stmt, TileValue } from "../../ir.ts";
 import type { Lowering } from "../../passes.ts";
 import { opName } from "../../print.ts";
 import type { Placement } from "../../spaces.ts";
 import { loopStartsOf } from "../../walk.ts";
+import type { Pipe } from "./code.ts";
 import { Scalars } from "./scalars.ts";
 
 /** Parts that a tile has one of, however long they live. */
@@ -52,6 +53,33 @@ export class Plan {
     return this.lowering.expansions.get(tile)?.tiles ?? 0;
   }
 
+  /** Pipes whose instructions complete in order: the vector unit of architecture 3510. */
+  get inOrder(): ReadonlySet<Pipe> {
+    return new Set(this.lowering.chip.arch.matrix.vectorPath === "direct" ? ["V"] : []);
+  }
+  /**
+   * Statements of a block as they are issued: loads into places with two halves first, stores out of such at the end, as
+   * far as no one else in the block touches their buffers. Such a place is the tile's own for all of a turn.
+   */
+  scheduled(stmts: readonly Stmt[]): readonly Stmt[] {
+    const rank = stmts.map((s) => {
+      if (s.kind === "let" && s.tile.op.kind === "load") {
+        const { id, op } = s.tile;
+        return this.isTurning(id) && this.isOnlyRead(op.view.buffer) ? 0 : 1;
+      }
+      return s.kind === "store" && this.isTurning(s.value) && stmts.every((o) => o === s || !touches(o, s.view.buffer)) ? 2 : 1; // prettier-ignore
+    });
+    return [0, 1, 2].flatMap((r) => stmts.filter((_, i) => rank[i] === r));
+  }
+  private isTurning(id: number): boolean {
+    if (this.homes.live.uniform.has(id)) return false;
+    const [head, root] = [this.homes.head(id), this.homes.root(id)];
+    const cell = this.homes.sums.cellOf(root) ?? root;
+    return [this.findPlacement(head, "value"), this.findPlacement(root, "operand"), this.findPlacement(cell, "product")].some((p) => p?.turns !== undefined); // prettier-ignore
+  }
+  private isOnlyRead(buffer: string): boolean {
+    return this.lowering.program.params.some((p) => p.kind === "buffer" && p.name === buffer && p.mode === "in");
+  }
   nameOf(id: number): string {
     const { op } = this.homes.tile(this.homes.head(id));
     const base = op.kind === "load" || op.kind === "gather" ? op.view.buffer : op.kind === "carry" ? "sum" : opName(op);
@@ -66,3 +94,9 @@ export class Plan {
     return `${this.nameOf(tile.id)}: ${dtype} [${shape.join(", ")}] = ${opName(op)}${from}${names.length ? ` ${names.join(", ")}` : ""}`; // prettier-ignore
   }
 }
+
+const touches = (s: Stmt, buffer: string): boolean => {
+  if (s.kind === "loop" || s.kind === "if") return s.body.some((x) => touches(x, buffer));
+  if (s.kind !== "let") return s.view.buffer === buffer;
+  return (s.tile.op.kind === "load" || s.tile.op.kind === "gather") && s.tile.op.view.buffer === buffer;
+};

@@ -159,7 +159,7 @@ function alongLast({ steps, dst, to, src, from, op, partial, perRow, refuse }: R
     // Value and position of every row's first maximum, then the positions alone.
     const each = 32 / size;
     const line = [`  Reduce${name}(${perRow!.text}[r * ${each}], ${src.text}[r * ${pitch}], ${partial!.text}, ${length}, true);`, "  PipeBarrier<PIPE_V>();"]; // prettier-ignore
-    steps.lines([`for (int32_t r = 0; r < ${rows}; r++) {`, ...line, "}"], [touch("V", perRow!, true), touch("V", partial!, true), touch("V", src, false)]); // prettier-ignore
+    steps.lines([`for (int32_t r = 0; r < ${rows}; r++) {`, ...line, "}"], [touch("V", perRow!, true), touch("V", partial!, true), touch("V", src, false)], "V"); // prettier-ignore
     if (size !== 4) return refuse("reduce_argmax", src.dtype, "expected f32");
     const positions = as(perRow!, "i32");
     return steps.lines([`for (int32_t r = 0; r < ${rows}; r++) ${dst.text}.SetValue(r, ${positions.text}.GetValue(r * ${each} + 1));`], [touch("S", perRow!, false), touch("S", dst, true)]); // prettier-ignore
@@ -172,7 +172,7 @@ function alongLast({ steps, dst, to, src, from, op, partial, perRow, refuse }: R
   // A result begins a block; the results of rows, one block each, are then closed up.
   const each = 32 / size;
   const line = [`  Reduce${name}(${perRow!.text}[r * ${each}], ${src.text}[r * ${pitch}], ${partial!.text}, ${length});`, "  PipeBarrier<PIPE_V>();"]; // prettier-ignore
-  steps.lines([`for (int32_t r = 0; r < ${rows}; r++) {`, ...line, "}"], [touch("V", perRow!, true), touch("V", partial!, true), touch("V", src, false)]); // prettier-ignore
+  steps.lines([`for (int32_t r = 0; r < ${rows}; r++) {`, ...line, "}"], [touch("V", perRow!, true), touch("V", partial!, true), touch("V", src, false)], "V"); // prettier-ignore
   wholeRows(steps, name, dst, perRow!, { rows, length: 1, pitch: each });
 }
 

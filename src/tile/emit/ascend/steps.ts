@@ -5,7 +5,7 @@
 import { dtypes, type DType } from "../../../base/dtype.ts";
 import { as, asIntegers, asLanes16, at, literal, touch, typeNames, type Buf } from "./buffers.ts";
 import type { Rows } from "../../padding.ts";
-import type { Access, Node } from "./code.ts";
+import type { Access, Node, Pipe } from "./code.ts";
 
 const textOf = (x: Buf | string): string => (typeof x === "string" ? x : x.text);
 const isBuf = (x: Buf | string): x is Buf => typeof x !== "string";
@@ -32,8 +32,9 @@ export class Steps {
     const loop = count === 1 ? line.replaceAll(/\[r \* \d+\]/g, "") : `for (int32_t r = 0; r < ${count}; r++) ${line}`;
     this.lines([loop], [touch("V", dst, true), ...reads.map((x) => touch("V", x, false))]);
   }
-  lines(lines: readonly string[], accesses: readonly Access[]): void {
-    this.nodes.push({ kind: "instr", lines, accesses });
+  /** `settles`: a pipe that has done all it was given when the lines end, as after a barrier. */
+  lines(lines: readonly string[], accesses: readonly Access[], settles?: Pipe): void {
+    this.nodes.push({ kind: "instr", lines, accesses, settles });
   }
 
   /** `count` elements of one number; `value` is text, or a constant. */

@@ -1,12 +1,15 @@
 /**
  * Orders the pipes of a core: before an instruction that touches bytes another one may still be using, a flag from
- * that pipe to this one (`SetFlag` and `WaitFlag`), or a barrier where both are on one pipe. Instructions of one pipe
- * are taken to overlap, as on architecture 2201. Loops are walked until what may be pending at their head is stable.
- * A flag is set and waited for in one place; its id is free again once the setting pipe is known to come after the wait.
+ * that pipe to this one (`SetFlag` right after the one, `WaitFlag` right before the other), or a barrier where both are on
+ * one pipe. A flag for an earlier turn of a loop is set once before everything and waited for once at the end; where turns
+ * take two slots there are two such flags. What others imply is left out: each is dropped on trial, see order.ts.
  * Main function: `synchronise`. Rules: the public Ascend C programming guide (events and barriers).
  */
-import { DEVICE, type Access, type Node, type Pipe } from "./code.ts";
+import { assert } from "../../../base/errors.ts";
 import { LineWriter } from "../c-like/line-writer.ts";
+import type { Node, Pipe } from "./code.ts";
+import { isBack, Order, type Edge, type Finding, type List, type Step, type Sync } from "./order.ts";
+import { slotOf } from "./places.ts";
 
 /** Ids that programs may use of each event; 6 and 7 are the tool chain's. */
 const NUM_EVENTS = 6;
@@ -14,113 +17,214 @@ const events: ReadonlySet<string> = new Set([
   "S_V", "S_MTE2", "S_MTE3", "V_S", "MTE2_S", "MTE3_S", "V_MTE2", "V_MTE3", "MTE2_V", "MTE3_V", "MTE2_MTE3", "MTE3_MTE2",
   "M_MTE1", "M_MTE2", "M_FIX", "MTE1_M", "MTE1_MTE2", "MTE2_M", "MTE2_MTE1", "FIX_M", "FIX_MTE1",
 ]); // prettier-ignore
+const eventOf = (e: Edge): string => `${e.from}_${e.to}`;
+const idsOf = (e: Edge): number => (e.loop === undefined ? 1 : 2);
 
-/** Something issued, and the pipes whose later work is known to come after it. */
-interface Pending {
-  readonly pipe: Pipe;
-  readonly access?: Access;
-  readonly before: Set<Pipe>;
+const pathOf = (step: Step): Step[] => [...(step.list.owner ? pathOf(step.list.owner) : []), step];
+/** The flag that orders two steps, in the innermost list that holds both. */
+function edgeOf({ source, step, from, pipe, loop }: Extract<Finding, { kind: "access" }>): Edge {
+  const [a, b] = [pathOf(source), pathOf(step)];
+  let depth = 0;
+  while (depth < Math.min(a.length, b.length) - 1 && a[depth] === b[depth]) depth++;
+  const [after, before] = [a[depth]!.index, b[depth]!.index];
+  return { from, to: pipe, list: a[depth]!.list, after, before, loop: before <= after ? loop : undefined };
 }
-type State = Map<string, Pending>;
+/** The innermost loop around a list whose turns take slots. */
+function turnsAround(list: List): string | undefined {
+  const { owner } = list;
+  if (!owner || owner.node.kind !== "block") return undefined;
+  return owner.node.turns ?? turnsAround(owner.list);
+}
+const isSame = (a: Edge, b: Edge): boolean => a.list === b.list && eventOf(a) === eventOf(b) && a.after === b.after && a.before === b.before && a.loop === b.loop; // prettier-ignore
 
-const copy = (s: State): State => new Map([...s].map(([k, p]) => [k, { ...p, before: new Set(p.before) }]));
+class Synchroniser {
+  private readonly order: Order;
+  private edges: Edge[] = [];
+  private readonly barriers = new Map<Step, Pipe[]>();
+  private readonly meetings = new Set<Step>();
+  /** Flags that share the id of another. */
+  private readonly twins = new Map<Edge, Edge>();
 
-/** What may be pending after either of two ways. */
-function join(a: State, b: State): State {
-  const out = copy(a);
-  for (const [key, p] of b) {
-    const known = out.get(key);
-    if (!known) out.set(key, { ...p, before: new Set(p.before) });
-    else for (const pipe of known.before) if (!p.before.has(pipe)) known.before.delete(pipe);
+  constructor(order: Order) {
+    this.order = order;
+  }
+
+  run(out: LineWriter): void {
+    this.insert();
+    this.edges = merged(this.edges, (e) => !isBack(e) || e.loop !== undefined);
+    this.prune();
+    this.separate();
+    const ids = this.number();
+    this.addBarriers();
+    new Writer(this, ids, out).run(this.order.top, this.edges);
+  }
+  barriersAt = (step: Step): readonly Pipe[] => this.barriers.get(step) ?? [];
+  meetsAt = (step: Step): boolean => this.meetings.has(step);
+  private get flags(): Sync {
+    return { edges: this.edges, meetings: this.meetings, twins: this.twins, barriers: undefined };
+  }
+
+  /** Flags that are missing, until none is. */
+  private insert(): void {
+    for (let isMissing = true; isMissing;) {
+      isMissing = false;
+      for (const f of this.order.check(this.flags)) {
+        if (f.kind === "flag") continue;
+        isMissing = true;
+        const edge = edgeOf(f);
+        if (!events.has(eventOf(edge))) this.meetings.add(f.step);
+        else if (!this.edges.some((e) => isSame(e, edge))) this.edges.push(edge);
+      }
+    }
+  }
+  /** Drops what the rest implies. */
+  private prune(): void {
+    const meetings = [...this.meetings];
+    for (const step of meetings) {
+      this.meetings.delete(step);
+      if (!this.order.isOrdered(this.flags)) this.meetings.add(step);
+    }
+    for (const edge of this.edges.toReversed()) {
+      const all = this.edges;
+      this.edges = all.filter((e) => e !== edge);
+      if (!this.order.isOrdered(this.flags)) this.edges = all;
+    }
+  }
+  /** Barriers where flags did not order two accesses of one pipe already. */
+  private addBarriers(): void {
+    for (let isMissing = true; isMissing;) {
+      isMissing = false;
+      for (const f of this.order.check({ ...this.flags, barriers: this.barriers })) {
+        assert(f.kind === "access" && f.from === f.pipe, "synchronise: expected barriers to be all that is missing");
+        isMissing = true;
+        const known = this.barriersAt(f.step);
+        if (!known.includes(f.pipe)) this.barriers.set(f.step, [...known, f.pipe]);
+      }
+    }
+  }
+
+  /** A flag that may be set again before it was waited for becomes one of two; where that is not enough, all pipes meet. */
+  private separate(): void {
+    for (;;) {
+      const found = this.order.check(this.flags).find((f) => f.kind === "flag");
+      if (!found || found.kind !== "flag") return;
+      const { edge } = found;
+      const loop = turnsAround(edge.list);
+      const isTurning = !isBack(edge) && edge.loop === undefined && loop !== undefined;
+      this.edges = this.edges.flatMap((e) => (e !== edge ? [e] : isTurning ? [{ ...e, loop }] : []));
+      if (!isTurning) this.meet(edge);
+    }
+  }
+  private meet(edge: Edge): void {
+    this.meetings.add(edge.list.steps[edge.before]!);
+  }
+
+  /** First ids of the flags. Where an event has too few, flags of a list join, then those that cannot meet share one. */
+  private number(): Map<Edge, number> {
+    const crowded = [...used(this.edges)].filter(([, n]) => n > NUM_EVENTS).map(([event]) => event);
+    for (const event of crowded) {
+      this.edges = merged(this.edges, (e) => eventOf(e) === event);
+      this.share(event);
+    }
+    const next = new Map<string, number>();
+    const ids = new Map<Edge, number>();
+    for (const e of this.edges) {
+      if (this.twins.has(e)) continue;
+      const id = next.get(eventOf(e)) ?? 0;
+      next.set(eventOf(e), id + idsOf(e));
+      ids.set(e, id);
+    }
+    for (const [e, twin] of this.twins) ids.set(e, ids.get(twin)!);
+    return ids;
+  }
+  /** Ids for the flags of an event, those with one turn after the rest; a flag for which none is free is a meeting. */
+  private share(event: string): void {
+    const mine = this.edges.filter((e) => eventOf(e) === event);
+    const isLasting = (e: Edge): boolean => isBack(e) || e.loop !== undefined;
+    const position = (e: Edge): number => e.list.steps[e.after]!.first;
+    const ordered = [...mine.filter(isLasting), ...mine.filter((e) => !isLasting(e)).toSorted((a, b) => position(a) - position(b))]; // prettier-ignore
+    let numIds = 0;
+    /** Flags whose ids may be taken again, least recently used first. */
+    let names: Edge[] = [];
+    for (const e of ordered) {
+      if (numIds + idsOf(e) <= NUM_EVENTS) {
+        numIds += idsOf(e);
+        if (!isLasting(e)) names.push(e);
+        continue;
+      }
+      const name = isLasting(e) ? undefined : names.find((n) => this.canShare(e, n));
+      if (name) names = [...names.filter((n) => n !== name), name];
+      else {
+        this.twins.delete(e);
+        this.edges = this.edges.filter((x) => x !== e);
+        this.meet(e);
+      }
+    }
+  }
+  private canShare(e: Edge, name: Edge): boolean {
+    this.twins.set(e, name);
+    if (!this.order.check(this.flags).some((f) => f.kind === "flag")) return true;
+    this.twins.delete(e);
+    return false;
+  }
+}
+
+const used = (edges: readonly Edge[]): Map<string, number> => edges.reduce((sum, e) => sum.set(eventOf(e), (sum.get(eventOf(e)) ?? 0) + idsOf(e)), new Map<string, number>()); // prettier-ignore
+
+/** One flag for several of one kind in a list: set after the last is due, waited for before the first is needed. */
+function merged(edges: readonly Edge[], isMergeable: (e: Edge) => boolean): Edge[] {
+  const out: Edge[] = [];
+  for (const e of edges.toSorted((a, b) => a.before - b.before)) {
+    const i = out.findIndex((o) => isMergeable(e) && isMergeable(o) && o.list === e.list && eventOf(o) === eventOf(e) && o.loop === e.loop && isBack(o) === isBack(e) && (isBack(e) || Math.max(o.after, e.after) < Math.min(o.before, e.before))); // prettier-ignore
+    if (i < 0) out.push(e);
+    else out[i] = { ...e, after: Math.max(out[i]!.after, e.after), before: Math.min(out[i]!.before, e.before) };
   }
   return out;
 }
-const textOf = (s: State): string => [...s].map(([k, p]) => `${k}>${[...p.before].toSorted()}`).toSorted().join(";"); // prettier-ignore
-const keyOf = (a: Access): string => `${a.pipe} ${a.isWrite ? "w" : "r"} ${a.memory} ${a.from} ${a.to}`;
-const conflicts = (a: Access, b: Access): boolean => a.memory === b.memory && a.from < b.to && b.from < a.to && (a.isWrite || b.isWrite); // prettier-ignore
 
-const allPipes: readonly Pipe[] = ["S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX"];
-/** The scalar unit issues everything, so what it has read comes before all that follows. */
-const ordered = ({ pipe, isWrite }: Access): Set<Pipe> => new Set(pipe !== "S" ? [] : isWrite ? ["S"] : allPipes);
+const flag = (verb: "Set" | "Wait", e: Edge, id: string): string => `${verb}Flag<HardEvent::${eventOf(e)}>(${id});`;
 
-const accessesOf = (nodes: readonly Node[]): Access[] => nodes.flatMap((n) => (n.kind === "instr" ? n.accesses : n.kind === "block" ? accessesOf(n.body) : [])); // prettier-ignore
-
-class Walk {
+class Writer {
+  private readonly sync: Synchroniser;
+  private readonly ids: ReadonlyMap<Edge, number>;
   private readonly out: LineWriter;
-  constructor(out: LineWriter) {
-    this.out = out;
+  constructor(sync: Synchroniser, ids: ReadonlyMap<Edge, number>, out: LineWriter) {
+    [this.sync, this.ids, this.out] = [sync, ids, out];
   }
 
-  /** Writes `nodes`, which begin in `state`; returns where they end. */
-  list(nodes: readonly Node[], state: State): State {
-    let at = state;
-    for (const node of nodes) at = this.node(node, at);
-    return at;
+  run(top: List, edges: readonly Edge[]): void {
+    const back = edges.filter(isBack);
+    const each = (verb: "Set" | "Wait"): void => {
+      for (const e of back) for (let i = 0; i < idsOf(e); i++) this.out.add(flag(verb, e, `EVENT_ID${this.ids.get(e)! + i}`)); // prettier-ignore
+    };
+    if (back.length) this.out.add("// Every place is free at first.");
+    each("Set");
+    this.list(top, edges);
+    if (back.length) this.out.add("// And at the end.");
+    each("Wait");
   }
-
-  private node(node: Node, state: State): State {
-    switch (node.kind) {
-      case "comment":
-        this.out.add(`// ${node.text}`);
-        return state;
-      case "instr": {
-        this.order(node.accesses, state);
-        this.out.add(...node.lines);
-        for (const access of node.accesses)
-          state.set(keyOf(access), { pipe: access.pipe, access, before: ordered(access) });
-        return state;
-      }
-      case "block": {
-        // What the turns of a loop must wait for once, they wait for before the first.
-        if (node.repeats && !node.isGrid) this.order(accessesOf(node.body), state);
-        let entry = copy(state);
-        for (let before = "?"; node.repeats && before !== textOf(entry);) {
-          before = textOf(entry);
-          const end = new Walk(new LineWriter()).list(node.body, copy(entry));
-          if (node.isGrid) for (const [key, p] of end) if (p.access?.memory.startsWith(DEVICE)) end.delete(key);
-          entry = join(entry, end);
-        }
-        let end = entry;
-        this.out.block(node.head, () => void (end = this.list(node.body, copy(entry))));
-        return join(entry, end);
-      }
+  private id(e: Edge): string {
+    const first = this.ids.get(e)!;
+    if (e.loop === undefined) return `EVENT_ID${first}`;
+    return first === 0 ? slotOf(e.loop) : `${first} + ${slotOf(e.loop)}`;
+  }
+  private list(list: List, edges: readonly Edge[]): void {
+    const here = edges.filter((e) => e.list === list);
+    for (const step of list.steps) {
+      const { node, index } = step;
+      for (const e of here) if (e.before === index) this.out.add(flag("Wait", e, this.id(e)));
+      if (this.sync.meetsAt(step)) this.out.add("PipeBarrier<PIPE_ALL>();");
+      for (const pipe of this.sync.barriersAt(step)) this.out.add(`PipeBarrier<PIPE_${pipe}>();`);
+      if (node.kind === "comment") this.out.add(`// ${node.text}`);
+      else if (node.kind === "instr") this.out.add(...node.lines);
+      else this.out.block(node.head, () => this.list(step.body!, edges));
+      for (const e of here) if (e.after === index) this.out.add(flag("Set", e, this.id(e)));
     }
-  }
-
-  /** Flags that `accesses` need, then barriers where flags did not order two of one pipe already. */
-  private order(accesses: readonly Access[], state: State): void {
-    for (const isSame of [false, true])
-      for (const mine of accesses)
-        for (const p of state.values()) {
-          if (!p.access || (p.pipe === mine.pipe) !== isSame) continue;
-          if (p.before.has(mine.pipe) || !conflicts(p.access, mine)) continue;
-          if (isSame) this.barrier(mine.pipe, state);
-          else this.flag(p.pipe, mine.pipe, state);
-        }
-  }
-  private barrier(pipe: Pipe, state: State): void {
-    this.out.add(`PipeBarrier<PIPE_${pipe}>();`);
-    for (const p of state.values()) if (p.pipe === pipe) p.before.add(pipe);
-  }
-  private flag(from: Pipe, to: Pipe, state: State): void {
-    const event = `${from}_${to}`;
-    const ids = Array.from({ length: NUM_EVENTS }, (_, id) => id);
-    const id = events.has(event) ? ids.find((i) => state.get(`${event} ${i}`)?.before.has(from) ?? true) : undefined;
-    if (id === undefined) {
-      this.out.add("PipeBarrier<PIPE_ALL>();");
-      for (const p of state.values()) allPipes.forEach((pipe) => p.before.add(pipe));
-      state.clear();
-      return;
-    }
-    this.out.add(`SetFlag<HardEvent::${event}>(EVENT_ID${id});`, `WaitFlag<HardEvent::${event}>(EVENT_ID${id});`);
-    // What the scalar unit has waited for comes before all that it issues.
-    const after = to === "S" ? allPipes : [to];
-    for (const p of state.values()) if (p.pipe === from || p.before.has(from)) after.forEach((pipe) => p.before.add(pipe)); // prettier-ignore
-    state.set(`${event} ${id}`, { pipe: to, before: new Set(after) });
   }
 }
 
-/** The text of a core's code with the synchronisation it needs, nothing pending before it. */
-export function synchronise(nodes: readonly Node[], out: LineWriter): void {
-  new Walk(out).list(nodes, new Map());
+/** The text of a core's code with the synchronisation it needs, nothing pending before it. Pipes of `inOrder` need no barrier. */
+export function synchronise(nodes: readonly Node[], out: LineWriter, inOrder: ReadonlySet<Pipe> = new Set()): void {
+  assert(!inOrder.has("S"), "synchronise: the scalar unit is in order anyway");
+  new Synchroniser(new Order(nodes, inOrder)).run(out);
 }

@@ -69,7 +69,7 @@ export function emitTopk(t: Topk): void {
   const pattern = t.part === "values" ? 1 : 2;
   const picked = t.part === "values" ? lists[now] : part(area, "i32", now * n * 8, n * 8);
   lines.push(`  GatherMask(${dst.text}[r * ${to.pitch}], ${picked.text}, (uint8_t)${pattern}, true, ${k * 2}, GatherMaskParams{1, 1, 8, 0}, kept);`, "  PipeBarrier<PIPE_V>();"); // prettier-ignore
-  steps.lines([`for (int32_t r = 0; r < ${from.rows}; r++) {`, "  uint64_t kept = 0;", ...lines, "}"], [touch("V", src, false), touch("V", area, true), touch("V", dst, true)]); // prettier-ignore
+  steps.lines([`for (int32_t r = 0; r < ${from.rows}; r++) {`, "  uint64_t kept = 0;", ...lines, "}"], [touch("V", src, false), touch("V", area, true), touch("V", dst, true)], "V"); // prettier-ignore
 }
 
 /** A tensor `elements` further on; its text may already end in an index. */

@@ -4,17 +4,29 @@
  * included. Main class: `VectorCore`. Tables: elementwise.ts; copies: transfer.ts; layout ops: shapes.ts.
  */
 import { dtypes, type DType } from "../../../base/dtype.ts";
+import { assert } from "../../../base/errors.ts";
 import { boxOf } from "../../boxes.ts";
-import type { Stmt, TileValue, View, IndexExpr } from "../../ir.ts";
+import type { Stmt, TileOp, TileValue, View, IndexExpr } from "../../ir.ts";
 import { roundUp, rowsOf, type Rows } from "../../padding.ts";
 import { opName } from "../../print.ts";
 import type { Placement } from "../../spaces.ts";
 import type { Handover } from "./handover.ts";
 import { operandOf } from "./operands.ts";
+import { Places } from "./places.ts";
 import type { Plan } from "./plan.ts";
 import { asLanes16, touch, typeNames, type Buf } from "./buffers.ts";
-import { binaryRows, castMode, emitCompare, emitMaskCast, emitSelect, unaryRows, type Lanes } from "./elementwise.ts";
+import {
+  binaryRows,
+  castMode,
+  emitCompare,
+  emitMaskCast,
+  emitSelect,
+  instructionOf,
+  unaryRows,
+  type Lanes,
+} from "./elementwise.ts";
 import { emitBroadcast, emitCumsum, emitIota, emitReduce, emitRelayout } from "./shapes.ts";
+import { emitRepeated } from "./repeat.ts";
 import { Steps, part } from "./steps.ts";
 import { emitTopk } from "./topk.ts";
 import { emitGather, emitLoad, emitScatter, emitStore, rowBlocks, type Transfer } from "./transfer.ts";
@@ -25,9 +37,7 @@ const isColumn = (shape: readonly number[]): boolean => shape.at(-1) === 1 && sh
 export class VectorCore {
   readonly plan: Plan;
   readonly steps: Steps;
-  /** Local tensors to declare, in order of use: name -> text. */
-  readonly declarations = new Map<string, string>();
-
+  readonly places = new Places();
   private readonly handover: Handover;
 
   constructor(plan: Plan, handover: Handover) {
@@ -48,9 +58,7 @@ export class VectorCore {
     return rowsOf(homes.chip, homes.roles.vector, this.tile(id));
   }
   private declare(name: string, p: Placement, dtype: DType): Buf {
-    const count = Math.floor((p.bytes * 8) / (dtype === "bool" ? 8 : dtypes[dtype].size * 8));
-    this.declarations.set(name, `LocalTensor<${typeNames[dtype]}> ${name}(TPosition::VECCALC, ${p.offset}, ${count});`);
-    return { text: name, dtype, memory: "UB", from: p.offset, to: p.offset + p.bytes };
+    return this.places.declare(name, "VECCALC", p, dtype);
   }
   /** The tensor a tile lives in. */
   buf(id: number): Buf {
@@ -123,9 +131,9 @@ export class VectorCore {
     const rows = this.rows(tile.id);
     const { pitch } = rows;
     this.steps.clearPadding(dst, rows, roundUp(rows.length, 32 / dtypes[tile.dtype].size));
-    this.handover.wait(this.steps, slot.ready);
+    this.handover.wait(this.steps, slot, "ready");
     this.steps.lines([`DataCopyPad(${dst.text}, ${slot.name}, ${blocks(n === 1 ? 1 : m, n === 1 ? m : n, pitch, tile.dtype, true)}, DataCopyPadExtParams<${typeNames[tile.dtype]}>{false, 0, 0, 0});`], [touch("MTE2", dst, true)]); // prettier-ignore
-    this.handover.set(this.steps, slot.free, "MTE2");
+    this.handover.set(this.steps, slot, "free", "MTE2");
     if (tile.op.kind !== "dot" || homes.isProduct(tile.id) || tile.op.acc === undefined) return;
     const { acc } = tile.op;
     if (this.isUniform(acc))
@@ -143,15 +151,16 @@ export class VectorCore {
     const src = this.buf(id);
     const { pitch } = this.rows(id);
     this.steps.comment(`${this.plan.nameOf(id)} to the cube core`);
-    this.handover.wait(this.steps, slot.free);
+    this.handover.wait(this.steps, slot, "free");
     const words = dtype === "bf16" ? asLanes16(src) : src;
     this.steps.lines([`DataCopyPad(${slot.name}, ${words.text}, ${blocks(cols === 1 ? 1 : rows, cols === 1 ? rows : cols, pitch, dtype, false)});`], [touch("MTE3", src, false)]); // prettier-ignore
-    this.handover.set(this.steps, slot.ready, "MTE3");
+    this.handover.set(this.steps, slot, "ready", "MTE3");
   }
 
   private compute(tile: TileValue): void {
     const { id, op, dtype } = tile;
-    const { scalarOperand } = this.plan.homes.chip.arch.vector;
+    const { homes } = this.plan;
+    const { scalarOperand } = homes.chip.arch.vector;
     const dst = this.buf(id);
     const lanes = this.lanesOf(id);
     const { steps } = this;
@@ -163,6 +172,7 @@ export class VectorCore {
       case "unary":
         return unaryRows[op.op](lanes, dst, this.buf(op.x));
       case "binary": {
+        if (homes.isRepeated(op.a) || homes.isRepeated(op.b)) return this.repeated(tile, op);
         const takes = scalarOperand.binary.has(op.op) || op.op === "shl" || op.op === "shr";
         return binaryRows[op.op](lanes, dst, this.operand(id, op.a, takes), this.operand(id, op.b, takes, this.isUniform(op.a) ? 1 : 0)); // prettier-ignore
       }
@@ -211,6 +221,16 @@ export class VectorCore {
       case "result":
         return;
     }
+  }
+
+  /** Arithmetic with an operand that is one row, or one number a row. */
+  private repeated({ id, dtype }: TileValue, op: Extract<TileOp, { kind: "binary" }>): void {
+    const isFirst = this.plan.homes.isRepeated(op.a);
+    const [x, full] = isFirst ? [op.a, op.b] : [op.b, op.a];
+    const { op: broadcast } = this.tile(x);
+    const blocks = this.hasArea(id, "blocks") ? this.area(id, "blocks", undefined, dtype) : undefined;
+    assert(broadcast.kind === "broadcast", "expected a broadcast");
+    emitRepeated({ steps: this.steps, name: instructionOf(op.op), dst: this.buf(id), rows: this.rows(id), full: this.buf(full), source: this.buf(broadcast.x), blocks, isFirst }); // prettier-ignore
   }
 
   private cast(tile: TileValue, x: number): void {

@@ -36,9 +36,11 @@ const minus = (a: string, b: string): string => (b === "0" ? a : `(${a} - ${b})`
 const shifted = (at: string, i: string): string => (i === "0" || at === "0" ? plus(at, i) : `(${at} + ${i})`);
 
 type Direction = "GDRAM2NRAM" | "NRAM2GDRAM";
+/** The second returns at once; its pipe is waited for later. */
+type Copy = "__memcpy" | "__memcpy_async";
 
 /** The part of a box that exists, by 2-d copies of its rows, or of single elements where they are apart in memory. */
-function copyBox(e: MluEmission, dir: Direction, b: Buffer, view: View, axes: readonly Axis[]): void {
+function copyBox(e: MluEmission, copy: Copy, dir: Direction, b: Buffer, view: View, axes: readonly Axis[]): void {
   const rank = axes.length;
   const last = axes[rank - 1]!;
   const stride = view.strides[rank - 1]!;
@@ -59,14 +61,14 @@ function copyBox(e: MluEmission, dir: Direction, b: Buffer, view: View, axes: re
     const [dst, src] = dir === "GDRAM2NRAM" ? [tile, global] : [global, tile];
     const bytes = isRun ? times(minus(last.hi, last.lo), b.size) : String(b.size);
     const size = /^\d+ \* \d+$/.test(bytes) ? String(Number(bytes.split(" * ")[0]) * b.size) : bytes;
-    if (!isRepeated) return e.out.add(`__memcpy(${dst}, ${src}, ${size}, ${dir});`);
+    if (!isRepeated) return e.out.add(`${copy}(${dst}, ${src}, ${size}, ${dir});`);
     const r = axes[repeat]!;
     const tileStride = String(tileStep(repeat) * b.size);
     const globalStride = times(steps[repeat]!, b.size);
     const strides = dir === "GDRAM2NRAM" ? [tileStride, globalStride] : [globalStride, tileStride];
     const segments = minus(r.hi, r.lo);
     const count = /^\d+$/.test(segments) ? String(Number(segments) - 1) : `${segments} - 1`;
-    e.out.add(`__memcpy(${dst}, ${src}, ${size}, ${dir}, ${strides.join(", ")}, ${count});`);
+    e.out.add(`${copy}(${dst}, ${src}, ${size}, ${dir}, ${strides.join(", ")}, ${count});`);
   };
   const nest = (d: number): void => {
     if (d === rank) return body();
@@ -77,19 +79,27 @@ function copyBox(e: MluEmission, dir: Direction, b: Buffer, view: View, axes: re
   else nest(0);
 }
 
-export function load(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind: "load" }>): void {
+/** Now, or ahead of its turn, perhaps into a buffer that a store may still read. */
+type When = "now" | "ahead" | "ahead, stored from";
+
+export function load(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind: "load" }>, when: When = "now"): void {
   const b = e.buffer(tile.id);
   e.scope("", () => {
     const axes = clip(e, op.view, op.at, b.shape);
     const whole = axes.flatMap((a) => a.whole);
-    if (whole.length > 0) e.out.block(`if (!(${whole.join(" && ")})) `, () => fillWith(e, b, op.other));
-    copyBox(e, "GDRAM2NRAM", b, op.view, axes);
+    if (whole.length > 0)
+      e.out.block(`if (!(${whole.join(" && ")})) `, () => {
+        if (when === "ahead, stored from") e.out.add("__sync_io();");
+        fillWith(e, b, op.other);
+        if (when !== "now") e.out.add("__sync_compute();");
+      });
+    copyBox(e, when === "now" ? "__memcpy" : "__memcpy_async", "GDRAM2NRAM", b, op.view, axes);
   });
 }
 
-export function store(e: MluEmission, s: Extract<Stmt, { kind: "store" }>): void {
+export function store(e: MluEmission, s: Extract<Stmt, { kind: "store" }>, copy: Copy = "__memcpy"): void {
   const b = filledBuffer(e, s.value);
-  e.scope("", () => copyBox(e, "NRAM2GDRAM", b, s.view, clip(e, s.view, s.at, b.shape)));
+  e.scope("", () => copyBox(e, copy, "NRAM2GDRAM", b, s.view, clip(e, s.view, s.at, b.shape)));
 }
 
 /** The tile in NRAM; one whose elements are all one number is written there first. */

@@ -58,7 +58,7 @@ export function dot(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind:
   );
   if (!isDirect) e.out.add(`__memcpy(${d.name}, ${product}, ${n * 4}, NRAM2NRAM, ${d.pitch * 4}, ${wide * 4}, ${m - 1});`); // prettier-ignore
   if (tile.dtype === "i32") addIntegers(e, tile, d, op.acc);
-  else addTo(e, d, op.acc);
+  else if (!joinState(e, tile, op, d)) addTo(e, d, op.acc);
 }
 
 /** Products of int8 come as f32; so are the integers that they are added to (legality.ts says up to where). */
@@ -69,6 +69,19 @@ function addIntegers(e: MluEmission, tile: TileValue, d: Buffer, acc: number | u
     e.out.add(`__bang_int322float(${before}, ${e.buffer(acc).name}, ${d.count}, 0);`, `__bang_add(${sum}, ${sum}, ${before}, ${d.count});`); // prettier-ignore
   } else if (acc !== undefined && e.number(acc) !== "0") e.out.add(`__bang_add_scalar(${sum}, ${sum}, (float)${e.number(acc)}, ${d.count});`); // prettier-ignore
   e.out.add(`__bang_float2int32_rn(${d.name}, ${sum}, ${d.count}, 0);`);
+}
+
+/** A sum that only its loop carries is added up where it is carried; the loop then has nothing to copy. */
+function joinState(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind: "dot" }>, d: Buffer): boolean {
+  if (op.acc === undefined || e.isUniform(op.acc)) return false;
+  const acc = e.tile(op.acc).op;
+  const [use, ...more] = e.live.usesOf(tile.id);
+  if (acc.kind !== "carry" || e.live.usesOf(op.acc).length !== 1 || use?.kind !== "next" || more.length > 0) return false; // prettier-ignore
+  if (use.slot !== `${acc.loop}:${acc.slot}`) return false;
+  const state = e.buffer(op.acc);
+  e.out.add(`__bang_add(${state.name}, ${state.name}, ${d.name}, ${d.count});`);
+  e.joined.add(tile.id);
+  return true;
 }
 
 function addTo(e: MluEmission, d: Buffer, acc: number | undefined): void {

@@ -6,8 +6,10 @@ import { dtypes, type DType } from "../../../base/dtype.ts";
 import { CompileError } from "../../../base/errors.ts";
 import type { Space } from "../../chips/types.ts";
 import type { IndexExpr, TileValue, View } from "../../ir.ts";
-import { Liveness } from "../../liveness.ts";
-import { keepsLayout, tileBytes } from "../../padding.ts";
+import { Homes } from "../../homes.ts";
+import type { Liveness } from "../../liveness.ts";
+import { extendedTiles } from "../../pipeline.ts";
+import { tileBytes } from "../../padding.ts";
 import type { Lowering } from "../../passes.ts";
 import { opName, printIndex } from "../../print.ts";
 import type { Placement } from "../../spaces.ts";
@@ -32,6 +34,15 @@ export interface Buffer {
   readonly offset: number;
 }
 
+/** Two buffers that take turns: `base` is the first, `now` what this turn reads or makes, `next` what is on its way. */
+export interface Pair {
+  readonly base: string;
+  readonly now: string;
+  readonly next: string;
+  readonly type: string;
+  readonly count: number;
+}
+
 export class MluEmission {
   readonly out = new LineWriter();
   readonly live: Liveness;
@@ -42,8 +53,16 @@ export class MluEmission {
   /** Buffers by offset and type, in the order of their declaration. */
   private readonly declared = new Map<string, string>();
   private readonly buffers = new Map<number, Buffer>();
+  private readonly homes: Homes;
+  /** Homes with two buffers; a stored one is called after what it is stored to. */
+  private readonly pairHomes: ReadonlySet<number>;
+  private readonly pairs = new Map<number, Pair>();
+  /** Whether loads being written are those of the next turn. */
+  isAhead = false;
   /** Text of uniform tiles. */
   readonly uniforms = new Map<number, string>();
+  /** Products that are already where their loop carries them. */
+  readonly joined = new Set<number>();
   /** Broadcasts that the next op reads as what they repeat. */
   readonly deferred = new Set<number>();
   /** Loop variables that start at 0 or above. */
@@ -53,7 +72,10 @@ export class MluEmission {
 
   constructor(state: Lowering) {
     this.state = state;
-    this.live = new Liveness(state.program);
+    this.homes = new Homes(state, state.chip);
+    this.live = this.homes.live;
+    const extended = extendedTiles(this.homes, state.overlap.pipelines);
+    this.pairHomes = new Set([...extended].filter(([, x]) => x.buffers === 2).map(([home]) => home));
     for (const p of state.program.params) this.names.set(p.name, 1);
   }
 
@@ -75,13 +97,9 @@ export class MluEmission {
   typeOf(dtype: DType, op: string): string {
     return elementType[dtype] ?? this.fail(op, dtype, "the chip has no such type");
   }
-  private root(id: number): number {
-    const { op } = this.tile(id);
-    return op.kind === "reshape" && keepsLayout(this.state.chip, "NRAM", this.tile(op.x), this.tile(id)) ? this.root(op.x) : id; // prettier-ignore
-  }
   /** The tile whose memory `id` is in: views, and a carried slot with its result, share one. */
   home(id: number): number {
-    return this.live.slotHead(this.root(id));
+    return this.homes.head(id);
   }
 
   // ---- buffers ----
@@ -117,11 +135,32 @@ export class MluEmission {
     const tile = this.tile(id);
     const home = this.home(id);
     const { offset } = this.placement((p) => p.tile === home && p.part === "value", `tile ${id}`);
+    if (this.isPair(home)) {
+      const { now, next } = this.pair(home);
+      return this.shaped(this.isAhead ? next : now, tile.dtype, tile.shape, offset);
+    }
     const first = this.tile(home);
     const name = this.declare("NRAM", offset, this.typeOf(tile.dtype, opName(tile.op)), `${nameOf(first)}`);
     const buffer = this.shaped(name, tile.dtype, tile.shape, offset);
     this.buffers.set(id, buffer);
     return buffer;
+  }
+  isPair(id: number): boolean {
+    return this.pairHomes.has(this.home(id));
+  }
+  pair(id: number): Pair {
+    const home = this.home(id);
+    const known = this.pairs.get(home);
+    if (known) return known;
+    const { dtype, shape, op } = this.tile(home);
+    const { offset } = this.placement((p) => p.tile === home && p.part === "value", `tile ${home}`);
+    const stored = this.state.overlap.pipelines.flatMap((p) => p.stores).find((s) => this.home(s.value) === home);
+    const { type, count } = this.shaped("", dtype, shape);
+    const now = this.fresh(stored && op.kind !== "load" ? `${stored.view.buffer}_tile` : nameOf(this.tile(home)));
+    const base = this.declare("NRAM", offset, type, `${now}s`);
+    const pair = { base, now, next: this.fresh(`next_${now}`), type, count };
+    this.pairs.set(home, pair);
+    return pair;
   }
   /** Extra memory that the plan has for a tile at this statement; `index` counts pieces of `bytes`. */
   scratch(id: number, part: string, type: string, bytes = 0, space: Space = "NRAM"): string {

@@ -29,7 +29,7 @@ export const indexForms: IndexForms = {
   literal: String,
   add: (a, b) => `(${a} + ${b})`,
   sub: (a, b) => `(${a} - ${b})`,
-  mul: (a, b) => `${a} * ${b}`,
+  mul: (a, b) => (a === "1" ? b : b === "1" ? a : `${a} * ${b}`),
   div: (a, b) => `(${a} / ${paren(b)})`,
   mod: (a, b) => `(${a} % ${paren(b)})`,
   min: (a, b) => `std::min<int64_t>(${a}, ${b})`,

@@ -39,6 +39,7 @@ struct Sent {
   std::vector<u32> far;
   int pipe;
   u64 index;
+  double time;
 };
 struct Line {
   u8 data[64];

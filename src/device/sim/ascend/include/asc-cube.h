@@ -117,6 +117,8 @@ void mmad(Checked& k, const LocalTensor<C>& c, const LocalTensor<A>& a, const Lo
     span(k, table, 0, u64(n) * sizeof(C), sim::reads);
   }
   if (p.unitFlag) follow(PIPE_M, PIPE_FIX);
+  // A unit for each product of two fractals.
+  k.cost = double(rows) * columns * parts;
   issueOn(PIPE_M, k, [=] {
     using Sum = std::conditional_t<std::is_same_v<C, int32_t>, std::int64_t, float>;
     using Factor = std::conditional_t<std::is_same_v<C, int32_t>, std::int64_t, float>;

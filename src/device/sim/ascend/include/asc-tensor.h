@@ -66,6 +66,8 @@ struct Checked {
   sim::Spans spans;
   /** Parts of what it reads that were last written through a tensor that overlaps the one it reads through. */
   std::vector<sim::Span> foreign;
+  /** Units of time, where bytes do not tell. */
+  double cost = 0;
 };
 template <class T>
 std::string rangeOf(const LocalTensor<T>& t, u64 offset, u64 bytes) {
@@ -154,7 +156,7 @@ void issueOn(pipe_t pipe, Checked& k, F&& run) {
   const bool onCube = pipe == PIPE_M || pipe == PIPE_MTE1 || pipe == PIPE_FIX;
   if (onCube && !c.isCube) sim::fail("core-kind", k.at, "", sim::format("%s runs on the cube core only", k.op));
   if (pipe == PIPE_V && c.isCube) sim::fail("core-kind", k.at, "", sim::format("%s runs on a vector core only", k.op));
-  if (k.foreign.empty()) c.issue(pipe, k.op, k.at, k.spans, std::forward<F>(run));
+  if (k.foreign.empty()) c.issue(pipe, k.op, k.at, k.spans, std::forward<F>(run), k.cost);
   else c.issue(pipe, k.op, k.at, k.spans, [run, foreign = k.foreign, spans = k.spans]() mutable { runTainted(foreign, spans, run); });
 }
 
@@ -230,6 +232,7 @@ u8* globalSpan(Checked& k, const GlobalTensor<T>& t, std::int64_t byteOffset, u6
   u8* p = reinterpret_cast<u8*>(t.base) + byteOffset;
   if constexpr (isFast) return p;
   if (bytes == 0) return p;
+  (kind == sim::reads ? sim::figures.bytesIn : sim::figures.bytesOut) += bytes;
   if (t.region < 0) sim::fail("no-memory", k.at, "device memory", sim::format("%s: the global tensor does not point into an argument of the kernel", k.op));
   sim::Memory& m = *deviceMemory[std::size_t(t.region)];
   const std::int64_t start = p - m.data;
@@ -256,6 +259,7 @@ T GlobalTensor<T>::GetValue(u64 i, sim::At at) const {
   scalarSync();
   Checked k{"GlobalTensor::GetValue", at};
   const u8* p = globalSpan(k, *this, std::int64_t(i * sizeof(T)), sizeof(T), sim::reads);
+  sim::figures.bytesIn -= sizeof(T), sim::figures.scalarReads++;
   sim::Memory& m = *deviceMemory[std::size_t(region)];
   T x{};
   issueOn(PIPE_S, k, [&] {

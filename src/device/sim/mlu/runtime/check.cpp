@@ -180,8 +180,7 @@ bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int
     report("memory core", op, line, "expected only copies between SRAM and GDRAM on the memory core");
     return false;
   }
-  const int64_t n = uses.begin()->region.bytes / uses.begin()->size;
-  m.counters.vector_elements += n;
+  spend(COMPUTE, (uses.begin()->region.bytes + unit_bytes - 1) / unit_bytes);
   for (auto& u : uses) {
     if (!is_inside(op, line, u.region, NRAM, u.writes)) return false;
     if ((!m.config.is_relaxed || granularity > 1) && (uintptr_t)u.region.base % 64 != 0) {

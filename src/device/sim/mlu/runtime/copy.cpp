@@ -111,8 +111,9 @@ void copy(Job j, int dir, bool is_async) {
   auto& m = machine;
   j.dir = directions[dir];
   const Pipe pipe = is_off_chip(j.dir.from) || is_off_chip(j.dir.to) ? IO : MOVE;
-  auto& moved = is_off_chip(j.dir.from) ? m.counters.bytes_in : is_off_chip(j.dir.to) ? m.counters.bytes_out : m.counters.bytes_moved;
-  moved += j.size * j.count;
+  if (pipe == IO) (is_off_chip(j.dir.from) ? m.counters.bytes_in : m.counters.bytes_out) += j.size * j.count;
+  const int64_t grain_bytes = pipe == IO ? unit_io_bytes : unit_bytes;
+  spend(pipe, (j.size + grain_bytes - 1) / grain_bytes * j.count, !is_async);
   if (!m.is_checked()) return run(j);
   // A pipe works in order: what it was given before is done first.
   if (!is_async) finish(pipe);

@@ -1,5 +1,5 @@
 // Runs a job: sets memories to unknown, gives every core its turn, meets barriers, collects reports.
-// Entry points for the host are at the end: bang_run, bang_counters.
+// The entry point for the host is at the end: bang_run.
 #include "machine.h"
 #include <algorithm>
 #include <ucontext.h>
@@ -74,9 +74,15 @@ void prepare(Core& core) {
   core.clock.assign(machine.cores.size(), 0);
 }
 
+void end_of(Core& core) {
+  finish(-1);
+  wait_until_idle(true, true, true);
+  machine.counters.makespan = std::max(machine.counters.makespan, core.now);
+}
+
 void run_fibre(int index) {
   entry(words);
-  finish(-1);
+  end_of(machine.cores[index]);
   machine.cores[index].is_done = true;
   for (;;) swapcontext(&fibres[index].context, &scheduler);
 }
@@ -160,6 +166,7 @@ void run_task(int task) {
   c.nram_tags.clear();
   c.wram_tags.clear();
   c.compute_seen = c.compute_now;
+  c.now = c.idle[IO] = c.idle[MOVE] = c.idle[COMPUTE] = 0;
   if (m.is_checked()) {
     std::fill(c.nram_known.begin(), c.nram_known.end(), 0);
     std::fill(c.wram_known.begin(), c.wram_known.end(), 0);
@@ -169,7 +176,7 @@ void run_task(int task) {
   m.core = &c;
   set_ids(c);
   entry(words);
-  finish(-1);
+  end_of(c);
 }
 
 bool fits(const char* memory, int64_t size, int64_t capacity) {
@@ -228,6 +235,7 @@ void wait_for(const char* op, int line, int group, int participants) {
   Core& own = *m.core;
   finish(-1);
   own.compute_seen = own.compute_now;
+  wait_until_idle(true, true, true);
   std::vector<Core*> met;
   for (auto& c : m.cores)
     if (&c == &own || (c.waiting && c.waiting_group == group)) met.push_back(&c);
@@ -235,7 +243,10 @@ void wait_for(const char* op, int line, int group, int participants) {
     std::vector<uint32_t> latest(m.cores.size(), 0);
     for (Core* c : met)
       for (size_t i = 0; i < latest.size(); i++) latest[i] = std::max(latest[i], c->clock[i]);
+    int64_t now = 0;
+    for (Core* c : met) now = std::max(now, c->now);
     for (Core* c : met) {
+      c->now = now;
       c->clock = latest;
       c->clock[c - m.cores.data()]++;
       c->waiting = nullptr;
@@ -246,6 +257,20 @@ void wait_for(const char* op, int line, int group, int participants) {
     own.waiting_group = group;
   }
   swapcontext(&fibres[&own - m.cores.data()].context, &scheduler);
+}
+
+void spend(Pipe pipe, int64_t units, bool is_waited_for) {
+  Core& c = *machine.core;
+  // A copy that is waited for comes after what the vector unit was given before.
+  const int64_t start = std::max({c.now, c.idle[pipe], is_waited_for ? c.idle[COMPUTE] : 0});
+  c.idle[pipe] = start + units;
+  if (is_waited_for) c.now = c.idle[pipe];
+}
+void wait_until_idle(bool io, bool move, bool compute) {
+  Core& c = *machine.core;
+  if (io) c.now = std::max(c.now, c.idle[IO]);
+  if (move) c.now = std::max(c.now, c.idle[MOVE]);
+  if (compute) c.now = std::max(c.now, c.idle[COMPUTE]);
 }
 
 void yield_sometimes() {
@@ -260,7 +285,7 @@ void yield_now() { swapcontext(&fibres[machine.core - machine.cores.data()].cont
 using namespace bang;
 
 /// sizes: bytes behind a pointer argument, -1 for a number. launch: tasks, clusters of a job (0: Block), seed, report races
-/// (unused), relaxed. Returns 1 and a report when a rule was broken.
+/// (unused), relaxed. Returns 1 and a report when a rule was broken, else 0 and what was counted.
 extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), const double* args, const double* sizes,
                         int num_args, const double* launch, int arch, int is_checked, char* out, int out_bytes) {
   auto& m = machine;
@@ -287,12 +312,8 @@ extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), c
   m.core = nullptr;
   fibres.clear();
   m.cores.clear();
-  snprintf(out, out_bytes, "%s", m.first_report.c_str());
+  const Counters& c = m.counters;
+  if (m.num_reports > 0) snprintf(out, out_bytes, "%s", m.first_report.c_str());
+  else snprintf(out, out_bytes, "makespan=%lld\nbytesIn=%lld\nbytesOut=%lld\n", (long long)c.makespan, (long long)c.bytes_in, (long long)c.bytes_out);
   return m.num_reports > 0;
-}
-/// Bytes in, out and moved on the chip, elements of vector ops, multiply-adds of the last launch.
-extern "C" void bang_counters(double* out) {
-  const Counters& c = machine.counters;
-  out[0] = (double)c.bytes_in, out[1] = (double)c.bytes_out, out[2] = (double)c.bytes_moved;
-  out[3] = (double)c.vector_elements, out[4] = (double)c.multiply_adds;
 }

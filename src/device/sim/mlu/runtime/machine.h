@@ -71,6 +71,8 @@ struct Core {
   /// Per 4 bytes of NRAM, the number of the last vector op that read or wrote them, and of the last one waited for.
   std::vector<uint32_t> compute_read, compute_write;
   uint32_t compute_now = 0, compute_seen = 0;
+  /// The cost model's clocks: what the scalar unit has reached, and when each pipe will be idle.
+  int64_t now = 0, idle[3] = {};
   /// Own steps and what it knows of others', advanced by barriers.
   std::vector<uint32_t> clock;
   const char* waiting = nullptr;
@@ -109,7 +111,9 @@ struct Config {
 
 /// What the ops did, for cost models.
 struct Counters {
-  int64_t bytes_in = 0, bytes_out = 0, bytes_moved = 0, vector_elements = 0, multiply_adds = 0;
+  int64_t bytes_in = 0, bytes_out = 0;
+  /// When the last core is done, by `spend`.
+  int64_t makespan = 0;
 };
 
 struct Machine {
@@ -170,6 +174,12 @@ void finish(int pipe);
 /// A record of an access to memory that cores share.
 void touch_shared(const char* op, int line, const Use& use, Space space);
 void yield_sometimes();
+/// Unit costs, a model and no chip's time. A unit is about a cycle of an MLU370 core: 128 bytes of a vector op or of a copy
+/// on the chip, 32 bytes to or from device memory (614 GB/s by 16 cores by 1.3 GHz), 1024 multiply-adds. A pipe does one
+/// thing after another; the scalar unit goes on, unless it waits.
+constexpr int64_t unit_bytes = 128, unit_io_bytes = 32, unit_multiply_adds = 1024;
+void spend(Pipe pipe, int64_t units, bool is_waited_for = false);
+void wait_until_idle(bool io, bool move, bool compute);
 Tag* find_tag(std::vector<Tag>& tags, int64_t offset);
 void drop_tags(const void* p, int64_t bytes);
 

@@ -92,7 +92,7 @@ void matmul(const char* op, D* d, const T* a, const T* b, int m, int k, int n, i
   if (!begin_vector(op, line, {writes(d, (int64_t)m * n, sizeof(D)), reads(a, (int64_t)m * k, sizeof(T))}, grain)) return;
   if ((const void*)d == (const void*)a) return report("overlap", op, line, "expected source and destination apart, got " + name_of(d), d);
   if (!is_filter(op, line, b, n, k)) return;
-  machine.counters.multiply_adds += (int64_t)m * n * k;
+  spend(COMPUTE, (int64_t)m * n * k / unit_multiply_adds);
   const std::vector<float> left = widened(a, (int64_t)m * k), right = widened(b, (int64_t)n * k);
   std::vector<bool> known(m, true);
   if (machine.is_checked())
@@ -116,7 +116,7 @@ void conv(float* d, const T* s, const T* b, int ci, int h, int w, int kh, int kw
   if (!check_filter(op, line, co, k * (int64_t)sizeof(T))) return;
   if (!begin_vector(op, line, {writes(d, (int64_t)oh * ow * co, 4), reads(s, (int64_t)h * w * ci, sizeof(T))}, grain)) return;
   if (!is_filter(op, line, b, co, k)) return;
-  machine.counters.multiply_adds += (int64_t)oh * ow * co * k;
+  spend(COMPUTE, (int64_t)oh * ow * co * k / unit_multiply_adds);
   std::vector<float> window(k), filter = widened(b, (int64_t)co * k);
   for (int y = 0; y < oh; y++)
     for (int x = 0; x < ow; x++) {

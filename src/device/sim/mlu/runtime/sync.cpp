@@ -9,6 +9,7 @@ static void pipes(bool io, bool move, bool compute) {
   if (io) finish(IO);
   if (move) finish(MOVE);
   if (compute && machine.core) machine.core->compute_seen = machine.core->compute_now;
+  if (machine.core) wait_until_idle(io, move, compute);
 }
 static void barrier(const char* op, int line, int kind, bool is_cluster, int per_cluster, bool is_for_memory_cores, bool is_for_cores) {
   auto& m = machine;

@@ -1,0 +1,71 @@
+/**
+ * The chips kernels are built for: how a tile program becomes a kernel of theirs and how many blocks run its grid.
+ * Simulators (sim/targets.ts) and drivers (ascend/, mlu/) both start from here. Main table: `chipTargets`.
+ */
+import { chips } from "../tile/chips/chips.ts";
+import type { Chip, ChipName, Figure } from "../tile/chips/types.ts";
+import { emitAscend } from "../tile/emit/ascend/ascend.ts";
+import { emitMlu } from "../tile/emit/mlu.ts";
+import type { TileProgram } from "../tile/ir.ts";
+
+/** What an emitter hands over: a function `symbol` that runs a share of the grid on every block. */
+export interface EmittedKernel {
+  /** Arguments: the program's parameters in order, three int64 grid dims, then the workspace if it has one. */
+  readonly source: string;
+  /** vector: on the vector cores; cube: on the matrix cores; mix11: both, in pairs; block: any core. */
+  readonly kind: string;
+  readonly workspaceBytesPerBlock: number;
+}
+
+/** Cores that a launch can use; a device knows its own, a chip's table those of one product. */
+export interface Cores {
+  readonly matrix: number;
+  readonly vector: number;
+}
+
+export interface ChipTarget {
+  readonly chip: Chip;
+  readonly cores: Cores;
+  readonly emit: (program: TileProgram, symbol: string, chip: Chip) => EmittedKernel;
+  /** Blocks to start for a grid of so many programs. */
+  readonly numBlocks: (kind: string, numPrograms: number, cores?: Cores) => number;
+}
+
+/** A count that a rumour only bounds is taken at its lower end. */
+const countOf = (figure: Figure): number =>
+  figure.kind === "unknown" ? 1 : figure.kind === "rumoured" ? figure.low : figure.value;
+
+const coresOf = ({ rates }: Chip): Cores => ({
+  matrix: countOf(rates.matrixCores),
+  vector: countOf(rates.vectorCores),
+});
+
+function ascend(name: ChipName): ChipTarget {
+  const chip = chips[name];
+  const own = coresOf(chip);
+  return {
+    chip,
+    cores: own,
+    emit: (program, symbol) => emitAscend(program, chip, symbol),
+    numBlocks: (kind, numPrograms, cores = own) => Math.min(numPrograms, kind === "vector" ? cores.vector : cores.matrix), // prettier-ignore
+  };
+}
+
+function mlu(name: ChipName): ChipTarget {
+  const chip = chips[name];
+  const own = coresOf(chip);
+  return {
+    chip,
+    cores: own,
+    emit: (program, symbol) => ({ source: emitMlu(program, chip, symbol).source, kind: "block", workspaceBytesPerBlock: 0 }), // prettier-ignore
+    numBlocks: (_kind, numPrograms, cores = own) => Math.min(numPrograms, cores.vector),
+  };
+}
+
+export const chipTargets: Readonly<Record<ChipName, ChipTarget>> = {
+  "ascend-910b": ascend("ascend-910b"),
+  "ascend-910c": ascend("ascend-910c"),
+  "ascend-950": ascend("ascend-950"),
+  "mlu-370": mlu("mlu-370"),
+  "mlu-590": mlu("mlu-590"),
+};

@@ -1,0 +1,89 @@
+/**
+ * How long a launch takes by the tables, and what bounds it. Our kernels do not overlap copies with work, so what a core
+ * does adds up; beside the core there are limits of the whole chip. Rumoured rates give a range that stays marked.
+ * Main function: `costOf`. Assumptions: cost-table.ts; counts: traffic.ts. Nothing was measured on a chip.
+ */
+import type { DType } from "../base/dtype.ts";
+import type { Chip } from "./chips/types.ts";
+import { assumptions, clockOf, coreDeviceBytes, coreRates, matrixRate } from "./cost-table.ts";
+import type { TileProgram } from "./ir.ts";
+import { lower, type Lowering } from "./passes.ts";
+import { atLeast, exactly, over, plus, rangeOf, scaled, type Range } from "./range.ts";
+import { sumOf, trafficOf, type Launch, type Traffic } from "./traffic.ts";
+
+export const limits = [
+  "device memory",
+  "core's copies",
+  "matrix unit",
+  "vector unit",
+  "instructions",
+  "launch",
+] as const;
+export type Limit = (typeof limits)[number];
+
+export interface Cost {
+  readonly traffic: Traffic;
+  /** That device memory must deliver and take, after the shared cache. */
+  readonly deviceBytes: number;
+  /** Matrix operations, padding included. */
+  readonly ops: number;
+  readonly seconds: Range;
+  readonly parts: Readonly<Record<Limit, Range>>;
+  readonly limit: Limit;
+}
+
+const lowered = new WeakMap<TileProgram, Map<Chip["arch"], Lowering>>();
+/** A program's lowering for a chip, made once. */
+export function loweringOf(program: TileProgram, chip: Chip): Lowering {
+  let table = lowered.get(program);
+  if (!table) lowered.set(program, (table = new Map()));
+  let found = table.get(chip.arch);
+  if (!found) table.set(chip.arch, (found = lower(program, chip)));
+  return found;
+}
+
+/** Bytes of each buffer that the launch may touch; reading them again costs nothing where all fit the cache. */
+export type Sizes = Readonly<Record<string, number>>;
+
+function deviceBytesOf(chip: Chip, t: Traffic, sizes: Sizes | undefined): number {
+  const moved = sumOf(t.read) + sumOf(t.written);
+  const cache = rangeOf(chip.rates.cacheBytes)?.low ?? 0;
+  if (!sizes) return moved;
+  const once = (bytes: Readonly<Record<string, number>>): number => Object.entries(bytes).reduce((s, [name, n]) => s + Math.min(n, sizes[name] ?? n), 0); // prettier-ignore
+  const least = once(t.read) + once(t.written);
+  return least <= cache ? least : moved;
+}
+
+export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?: Sizes): Cost {
+  const t = trafficOf(loweringOf(program, chip), launch);
+  const rates = coreRates[chip.name];
+  const isMixed = Object.keys(t.matrixOps).length > 0;
+  const cores = rangeOf(isMixed ? chip.rates.matrixCores : chip.rates.vectorCores)!;
+  const matrixCores = rangeOf(chip.rates.matrixCores)!;
+  const clock = clockOf(chip);
+  const deviceRate = coreDeviceBytes(chip);
+  const share = t.busiest(cores.low);
+  const moved = sumOf(t.read) + sumOf(t.written) + t.workspaceRead + t.workspaceWritten;
+  const deviceBytes = deviceBytesOf(chip, t, sizes);
+  const perCycle = (amount: number): Range => over(amount * share, clock);
+  const copies = deviceRate === undefined ? exactly(0) : plus(perCycle(Math.min(deviceBytes, moved) / deviceRate), perCycle(Math.max(0, moved - deviceBytes) / rates.cacheBytes!)); // prettier-ignore
+  const matrix = plus(exactly(0), ...(Object.entries(t.matrixOps) as [DType, number][]).map(([dtype, ops]) => scaled(over(ops * share, matrixRate(chip, dtype)!), matrixCores.low))); // prettier-ignore
+  const parts: Record<Limit, Range> = {
+    "device memory": over(deviceBytes, rangeOf(chip.rates.memoryBytesPerSecond)!),
+    "core's copies": copies,
+    "matrix unit": matrix,
+    "vector unit": perCycle(t.vectorBytes / rates.vectorBytes),
+    instructions: perCycle(
+      t.instructions * assumptions.issueCycles.value +
+        t.scalarReads * assumptions.scalarReadCycles.value +
+        t.syncs * assumptions.syncCycles.value,
+    ),
+    launch: exactly(assumptions.launchSeconds.value),
+  };
+  const { "matrix unit": m, "vector unit": v, instructions, launch: overhead } = parts;
+  // Copies of a core wait for work and work for copies.
+  const copying = atLeast(parts["device memory"], copies);
+  const seconds = plus(overhead, copying, m, v, instructions);
+  const limit = limits.reduce((a, b) => (parts[b].high > parts[a].high ? b : a));
+  return { traffic: t, deviceBytes, ops: sumOf(t.matrixOps as Record<string, number>), seconds, parts, limit };
+}

@@ -1,0 +1,69 @@
+/**
+ * Arithmetic of a tile with one row, or with one number a row, that is never written out: the instruction steps over the
+ * tile and by 0 over the other operand. A number a row is put into a block each first (Brcb), which is taken again and
+ * again along the row. Main function: `emitRepeated`.
+ */
+import { dtypes } from "../../../base/dtype.ts";
+import type { Rows } from "../../padding.ts";
+import { at, touch, type Buf } from "./buffers.ts";
+import type { Steps } from "./steps.ts";
+
+export interface Repeated {
+  readonly steps: Steps;
+  readonly name: string;
+  readonly dst: Buf;
+  readonly rows: Rows;
+  /** The operand that is a whole tile. */
+  readonly full: Buf;
+  /** One row, or one number a row; for those `blocks` is their room. */
+  readonly source: Buf;
+  readonly blocks: Buf | undefined;
+  /** The repeated operand is the first. */
+  readonly isFirst: boolean;
+}
+
+export function emitRepeated({
+  steps,
+  name,
+  dst,
+  rows: { rows, pitch },
+  full,
+  source,
+  blocks,
+  isFirst,
+}: Repeated): void {
+  const { size } = dtypes[dst.dtype];
+  const [lanes, perBlock] = [256 / size, 32 / size];
+  const pitchBlocks = pitch / perBlock;
+  if (blocks) steps.op("Brcb", blocks, source, String(Math.ceil(rows / 8)), "BrcbRepeatParams{1, 8}");
+  const other = blocks ?? source;
+  const add = (line: string): void => steps.lines([line], [touch("V", dst, true), touch("V", full, false), touch("V", other, false)]); // prettier-ignore
+  /** Steps of the repeated operand from block to block and from repeat to repeat. */
+  const call = (index: string, otherIndex: string, mask: number, repeats: number, step: number, [block, repeat]: readonly [number, number]): string => {
+    const operands = [at(full, index).text, at(other, otherIndex).text];
+    const strides = [[1, step], [block, repeat]]; // prettier-ignore
+    if (isFirst) [operands, strides].forEach((pair) => pair.reverse());
+    return `${name}(${at(dst, index).text}, ${operands.join(", ")}, ${mask}, ${repeats}, BinaryRepeatParams{1, ${strides[0]![0]}, ${strides[1]![0]}, ${step}, ${strides[0]![1]}, ${strides[1]![1]}});`;
+  }; // prettier-ignore
+  const [whole, rest] = [Math.floor(pitch / lanes), pitch % lanes];
+  if (whole <= rows) {
+    // 256 bytes of every row in one instruction.
+    const steps2 = blocks ? ([0, 1] as const) : ([1, 0] as const);
+    const part = (index: string, mask: number): string => call(index, blocks ? "0" : index, mask, rows, pitchBlocks, steps2); // prettier-ignore
+    if (whole === 1) add(part("0", lanes));
+    if (whole > 1) add(`for (int32_t c = 0; c < ${whole}; c++) ${part(`c * ${lanes}`, lanes)}`);
+    if (rest) add(part(String(whole * lanes), rest));
+    return;
+  }
+  // Few long rows: one after the other.
+  const row = rows === 1 ? "0" : `r * ${pitch}`;
+  const head = rows === 1 ? "" : `for (int32_t r = 0; r < ${rows}; r++) `;
+  if (!blocks) {
+    const operands = [at(full, row).text, other.text];
+    if (isFirst) operands.reverse();
+    return add(`${head}${name}(${at(dst, row).text}, ${operands.join(", ")}, ${pitch});`);
+  }
+  const block = rows === 1 ? "0" : `r * ${perBlock}`;
+  add(`${head}${call(row, block, lanes, whole, 8, [0, 0])}`);
+  if (rest) add(`${head}${call(row === "0" ? String(whole * lanes) : `${row} + ${whole * lanes}`, block, rest, 1, 8, [0, 0])}`); // prettier-ignore
+}

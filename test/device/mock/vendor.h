@@ -1,0 +1,192 @@
+// What the mock libraries of both vendors share. Strict where a real one may be lenient, so that mistakes of a driver
+// are seen: device memory has addresses of its own that are no host pointers, work runs when it is waited for and not
+// before, what was freed is gone, and every handle is known.
+#pragma once
+#include <dlfcn.h>
+#include <unistd.h>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace mock {
+using u64 = std::uint64_t;
+
+/// What a kernel's library exports beside the kernel: see entry.h.
+typedef int (*Enter)(const u64* words, int (*resolve)(u64, u64*, void**), int numBlocks, int kind, char* report, int bytes);
+typedef int (*Pack)(void* const* args, u64* words);
+struct Kernel {
+  Enter enter;
+  Pack pack;
+};
+
+struct Memory {
+  static constexpr u64 BASE = 0x124000000000;
+  u64 next = BASE;
+  u64 used = 0;
+  u64 capacity = u64(1) << 30;
+  struct Block {
+    u64 size;
+    std::unique_ptr<char[]> bytes;
+  };
+  std::map<u64, Block> blocks;
+
+  u64 alloc(u64 size) {
+    if (used + size > capacity) return 0;
+    const u64 at = next;
+    // A gap after every block: what runs over meets nobody.
+    next += (size + 4095) / 4096 * 4096 + 65536;
+    Block b{size, std::make_unique<char[]>(size + 64)};
+    std::memset(b.bytes.get(), 0x7f, size);
+    used += size;
+    blocks.emplace(at, std::move(b));
+    return at;
+  }
+  bool free(u64 at) {
+    auto it = blocks.find(at);
+    if (it == blocks.end()) return false;
+    used -= it->second.size;
+    blocks.erase(it);
+    return true;
+  }
+  /// The host's view of `address` and the bytes from there to the end of its block, or null.
+  char* find(u64 address, u64* rest) {
+    auto it = blocks.upper_bound(address);
+    if (it == blocks.begin()) return nullptr;
+    --it;
+    if (address >= it->first + it->second.size) return nullptr;
+    *rest = it->second.size - (address - it->first);
+    char* aligned = (char*)((std::uintptr_t(it->second.bytes.get()) + 63) / 64 * 64);
+    return aligned + (address - it->first);
+  }
+  char* range(u64 address, u64 size) {
+    u64 rest = 0;
+    char* p = find(address, &rest);
+    return p && size <= rest ? p : nullptr;
+  }
+  /// Whether an address is one of ours, alive or not.
+  bool isDevice(u64 address) const { return address >= BASE && address < next; }
+};
+inline Memory memory;
+inline int resolve(u64 address, u64* size, void** host) {
+  char* p = memory.find(address, size);
+  *host = p;
+  return p ? 0 : 1;
+}
+
+inline std::string lastMessage;
+inline void say(const char* text, ...) {
+  char out[4096];
+  va_list list;
+  va_start(list, text);
+  std::vsnprintf(out, sizeof out, text, list);
+  va_end(list);
+  lastMessage = out;
+}
+
+/// Work in order; a task returns a status.
+struct Stream {
+  std::deque<std::function<int()>> tasks;
+  int wait() {
+    while (!tasks.empty()) {
+      auto task = std::move(tasks.front());
+      tasks.pop_front();
+      if (int code = task()) {
+        tasks.clear();
+        return code;
+      }
+    }
+    return 0;
+  }
+};
+inline std::set<Stream*> streams;
+
+struct Module {
+  void* library = nullptr;
+  std::map<std::string, std::unique_ptr<Kernel>> kernels;
+};
+inline std::set<Module*> modules;
+inline std::set<const Kernel*> kernels;
+
+inline Module* loadModule(const void* data, std::size_t size) {
+  if (size < 4 || std::memcmp(data, "\177ELF", 4) != 0) return nullptr;
+  char path[] = "/tmp/tessera-mock-XXXXXX";
+  const int fd = mkstemp(path);
+  if (fd < 0 || write(fd, data, size) != ssize_t(size)) return nullptr;
+  close(fd);
+  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!library) say("%s", dlerror());
+  unlink(path);
+  if (!library) return nullptr;
+  auto* m = new Module{library, {}};
+  modules.insert(m);
+  return m;
+}
+inline const Kernel* findKernel(Module* m, const std::string& name) {
+  auto& slot = m->kernels[name];
+  if (!slot) {
+    auto enter = (Enter)dlsym(m->library, (name + "_enter").c_str());
+    auto pack = (Pack)dlsym(m->library, (name + "_pack").c_str());
+    if (!enter || !pack) return nullptr;
+    slot = std::make_unique<Kernel>(Kernel{enter, pack});
+    kernels.insert(slot.get());
+  }
+  return slot.get();
+}
+/// The library stays: what a simulator keeps in it may still be referred to.
+inline bool unloadModule(Module* m) {
+  if (!modules.erase(m)) return false;
+  for (auto& [name, k] : m->kernels) kernels.erase(k.get());
+  delete m;
+  return true;
+}
+
+/// A run-time compilation: the command of $TESSERA_MOCK_COMPILER with the source, the output and the options.
+struct Program {
+  std::string source, log;
+  std::vector<char> binary;
+};
+inline std::set<Program*> programs;
+
+inline std::string readAll(const std::string& path) {
+  std::string text;
+  if (FILE* f = std::fopen(path.c_str(), "rb")) {
+    char part[65536];
+    std::size_t n;
+    while ((n = std::fread(part, 1, sizeof part, f)) > 0) text.append(part, n);
+    std::fclose(f);
+  }
+  return text;
+}
+inline bool compile(Program* p) {
+  const char* command = std::getenv("TESSERA_MOCK_COMPILER");
+  if (!command) {
+    p->log = "no TESSERA_MOCK_COMPILER";
+    return false;
+  }
+  char folder[] = "/tmp/tessera-mock-XXXXXX";
+  if (!mkdtemp(folder)) return false;
+  const std::string base(folder);
+  if (FILE* f = std::fopen((base + "/in.cpp").c_str(), "wb")) {
+    std::fwrite(p->source.data(), 1, p->source.size(), f);
+    std::fclose(f);
+  }
+  const int code = std::system((std::string(command) + " " + base + "/in.cpp " + base + "/out >" + base + "/log 2>&1").c_str());
+  p->log = readAll(base + "/log");
+  const std::string out = code == 0 ? readAll(base + "/out") : "";
+  p->binary.assign(out.begin(), out.end());
+  for (const char* name : {"/in.cpp", "/out", "/log"}) unlink((base + name).c_str());
+  rmdir(folder);
+  return code == 0;
+}
+}  // namespace mock

@@ -1,0 +1,72 @@
+/** The cost model on programs whose counts are known by hand, and how rumours and ranges pass through it. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { kernel } from "../../src/tile/builder.ts";
+import { chips } from "../../src/tile/chips/chips.ts";
+import { costOf, loweringOf } from "../../src/tile/cost.ts";
+import { exactly, over, plus } from "../../src/tile/range.ts";
+import { trafficOf } from "../../src/tile/traffic.ts";
+
+/** y = 2 x over rows in tiles of 8; the last one is cut. */
+const double = kernel("double", (k) => {
+  const rows = k.index("rows");
+  const x = k.view(k.buffer("x", "f32"), [rows, 64]);
+  const y = k.view(k.buffer("y", "f32", "out"), [rows, 64]);
+  const r = k.programId(0).mul(8);
+  k.store(y, [r, 0], k.load(x, [r, 0], [8, 64]).mul(2));
+});
+/** y = a . b^T in tiles of 16 x 32, depth in turns of 32. */
+const product = kernel("product", (k) => {
+  const [m, n, depth] = [k.index("m"), k.index("n"), k.index("k")];
+  const a = k.view(k.buffer("a", "f16"), [m, depth]);
+  const b = k.view(k.buffer("b", "f16"), [n, depth]);
+  const y = k.view(k.buffer("y", "f32", "out"), [m, n]);
+  const [i, j] = [k.programId(1).mul(16), k.programId(0).mul(32)];
+  const [sum] = k.loop({ end: depth, step: 32 }, [k.full([16, 32], 0)], (c, [acc]) => [
+    k.dot(k.load(a, [i, c], [16, 32]), k.load(b, [j, c], [32, 32]), { acc: acc!, transB: true }),
+  ]);
+  k.store(y, [i, j], sum!);
+});
+
+test("rows outside of a view are not moved", () => {
+  const t = trafficOf(loweringOf(double, chips["ascend-910b"]), { grid: [3, 1, 1], numbers: { rows: 20 } });
+  assert.deepEqual([t.read, t.written], [{ x: 20 * 64 * 4 }, { y: 20 * 64 * 4 }]);
+  // One multiplication of 2048 bytes a program.
+  assert.equal(t.vectorBytes, 3 * 8 * 64 * 4);
+});
+
+test("a product reads its operands once for each tile of the other side", () => {
+  for (const name of ["ascend-910b", "mlu-370"] as const) {
+    const t = trafficOf(loweringOf(product, chips[name]), { grid: [2, 3, 1], numbers: { m: 40, n: 64, k: 64 } });
+    assert.deepEqual(t.read, { a: 2 * 40 * 64 * 2, b: 3 * 64 * 64 * 2 }, name);
+    assert.deepEqual(t.written, { y: 40 * 64 * 4 }, name);
+  }
+  const t = trafficOf(loweringOf(product, chips["ascend-910b"]), { grid: [2, 3, 1], numbers: { m: 40, n: 64, k: 64 } });
+  assert.deepEqual(t.matrixOps, { f16: 6 * 2 * (2 * 16 * 32 * 32) });
+  assert.deepEqual([t.workspaceRead, t.workspaceWritten], [0, 0]);
+});
+
+test("a share of the grid is a share of the bytes", () => {
+  const low = loweringOf(double, chips["mlu-370"]);
+  const part = (from: number, to: number): number => trafficOf(low, { grid: [3, 1, 1], numbers: { rows: 20 }, share: { axis: 0, from, to } }).read["x"] ?? 0; // prettier-ignore
+  assert.deepEqual([part(0, 2), part(2, 4), part(4, 6)], [16 * 256, 4 * 256, 0]);
+});
+
+test("what is read again comes from the cache where it fits", () => {
+  const launch = { grid: [2, 3, 1] as const, numbers: { m: 40, n: 64, k: 64 } };
+  const sizes = { a: 40 * 64 * 2, b: 64 * 64 * 2, y: 40 * 64 * 4 };
+  const least = sizes.a + sizes.b + sizes.y;
+  assert.equal(costOf(product, chips["ascend-910b"], launch, sizes).deviceBytes, least);
+  // MLU370 has no published cache.
+  assert.equal(costOf(product, chips["mlu-370"], launch, sizes).deviceBytes, 2 * sizes.a + 3 * sizes.b + sizes.y);
+});
+
+test("a rumour stays marked in every sum, with both ends", () => {
+  const launch = { grid: [3, 1, 1] as const, numbers: { rows: 20 } };
+  const known = costOf(double, chips["mlu-370"], launch).seconds;
+  assert.deepEqual([known.isRumoured, known.low], [false, known.high]);
+  const rumoured = costOf(double, chips["mlu-590"], launch).parts["device memory"];
+  assert.equal(rumoured.isRumoured, true);
+  assert.ok(Math.abs(rumoured.high / rumoured.low - 2.7 / 2.0) < 1e-9);
+  assert.equal(plus(exactly(1), over(1, { low: 1, high: 2, isRumoured: true })).isRumoured, true);
+});
