@@ -120,7 +120,7 @@ const quantizeKernel = specialize((p: QuantizeStatic) =>
       const read = (r: number): Tile => k.load(from!, [r0.add(r), c], box).cast("f32");
       const parts = slices.map(read);
       let largest = parts.map((v) => v.abs().maxOver(1)).reduce((a, b) => a.max(b));
-      if (p.square) largest = largest.maxOver(0);
+      if (p.square) largest = largest.reshape([1, p.rows]).maxOver(1);
       const [scale, inverse] = blockScale(k, p.format, largest);
       for (const [i, r] of slices.entries()) {
         // Slices are read twice, so that a chip need not hold all of a square.

@@ -18,15 +18,16 @@ import { sumOf, trafficOf } from "../../src/tile/traffic.ts";
 const skip = findCompiler() ? false : "no C++ compiler";
 const cases = allCases
   .filter(({ simulation }) => simulation === undefined)
-  .flatMap(({ op, cases: list }) =>
-    list.filter((c) => c.name !== "long").map((c) => ({ name: `${op}: ${c.name}`, c })),
+  .flatMap(({ op, cases: list, onlyWhere = () => true }) =>
+    list.filter((c) => c.name !== "long").map((c) => ({ name: `${op}: ${c.name}`, c, onlyWhere })),
   );
 
 for (const name of ["sim:ascend-910b", "sim:mlu-370"] as const)
   test(`${name}: the model's bytes are those that the simulator counts`, { skip }, () => {
     const device = openSim(name);
     const { chip } = device.target;
-    const runnable = cases.filter(({ c }) => {
+    const runnable = cases.filter(({ c, onlyWhere }) => {
+      if (!onlyWhere(chip)) return false;
       const planning = new PlanningDevice({ name: "none", target: "none", numThreads: 1, features: [], chip });
       c.run(planning);
       return planning.programs.every((p) => canEmit(p, () => device.target.emit(p, "k", chip)));
