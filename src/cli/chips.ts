@@ -1,4 +1,4 @@
-/** `tessera chips emit`: a kernel as a chip's source, beside the tile program it comes from. */
+/** `tessera chips`: emit, a kernel as a chip's source beside its tile program; check, see chips-check.ts. */
 import { defineCommand, type ArgsDef } from "citty";
 import { simTargets } from "../device/sim/targets.ts";
 import { RequestError } from "../base/errors.ts";
@@ -6,6 +6,7 @@ import { allCases } from "../kernels/all-cases.ts";
 import { chips } from "../tile/chips/chips.ts";
 import type { ChipName } from "../tile/chips/types.ts";
 import { printProgram } from "../tile/print.ts";
+import { checkCommand } from "./chips-check.ts";
 import { doctorCommand } from "./chips-doctor.ts";
 import { profileCommand } from "./chips-profile.ts";
 import { command, oneOf } from "./common.ts";
@@ -38,5 +39,5 @@ const emitCommand = command(
 
 export const chipsCommand = defineCommand({
   meta: { name: "chips", description: "What kernels become on the chips of the tables" },
-  subCommands: { emit: emitCommand, doctor: doctorCommand, profile: profileCommand },
+  subCommands: { emit: emitCommand, check: checkCommand, doctor: doctorCommand, profile: profileCommand },
 });

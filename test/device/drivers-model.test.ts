@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { openCpu } from "../../src/device/cpu/cpu-device.ts";
 import { openDevice } from "../../src/device/open.ts";
-import { greedy, programsOf } from "./greedy.ts";
+import { greedy, programsOf } from "../../src/engine/tiny-network.ts";
 import { mockVendors } from "./mock/build.ts";
 
 const cpu = openCpu();

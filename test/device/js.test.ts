@@ -9,7 +9,7 @@ import { openCpu } from "../../src/device/cpu/cpu-device.ts";
 import { openDevice } from "../../src/device/open.ts";
 import { openJs } from "../../src/device/js/js-device.ts";
 import { kernel } from "../../src/tile/builder.ts";
-import { greedy } from "./greedy.ts";
+import { greedy } from "../../src/engine/tiny-network.ts";
 
 const empty = mkdtempSync(join(tmpdir(), "tessera-no-compiler-"));
 after(() => rmSync(empty, { recursive: true, force: true }));
@@ -36,7 +36,7 @@ test("without a compiler, generate answers on js and says so once", () => {
 test("unknown names are answered with the known ones", () => {
   assert.throws(
     () => openDevice("toString"),
-    /expected one of cpu, js, interpreter, sim:ascend-910b, .*, got "toString"/,
+    /expected one of cpu, js, interpreter, ascend, mlu, sim:ascend-910b, .*, got "toString"/,
   );
 });
 

@@ -10,14 +10,13 @@ import { after, test } from "node:test";
 import { openCpu } from "../../src/device/cpu/cpu-device.ts";
 import type { Device } from "../../src/device/device.ts";
 import { openSim } from "../../src/device/sim/open-sim.ts";
+import { greedy, loudModel, programsOf, tinyConfig } from "../../src/engine/tiny-network.ts";
 import { exportCheckpoint } from "../../src/model/exchange.ts";
 import { intMixes, type IntMix } from "../../src/model/int-format.ts";
 import { openCheckpoint } from "../../src/model/open-checkpoint.ts";
 import { parseStored } from "../../src/model/storage.ts";
 import { V4 } from "../../src/model/v4.ts";
 import { loadOfficial, saveOfficial } from "../../src/model/weights.ts";
-import { tinyConfig } from "../model/tiny.ts";
-import { greedy, loudModel, programsOf } from "./greedy.ts";
 
 const cpu = openCpu();
 const skip = cpu ? false : "no C++ compiler";

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { openCpu } from "../../src/device/cpu/cpu-device.ts";
 import { openSim } from "../../src/device/sim/open-sim.ts";
 import { simTargets } from "../../src/device/sim/targets.ts";
-import { greedy, programsOf } from "./greedy.ts";
+import { greedy, programsOf } from "../../src/engine/tiny-network.ts";
 
 const cpu = openCpu();
 const skip = cpu ? false : "no C++ compiler";

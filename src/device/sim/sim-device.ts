@@ -38,6 +38,10 @@ export interface SimOptions {
   readonly autoSync: boolean;
   /** Report races; off, a test can see which numbers they give. */
   readonly reportRaces: boolean;
+  /** What unwritten memory of a core is filled with; 0xff is NaN in every type. */
+  readonly poison: number;
+  /** Also look for the order of every two accesses by paths instead of clocks, see engine/audit.h. */
+  readonly audit: boolean;
 }
 export interface RunOptions extends Partial<SimOptions> {
   readonly numBlocks: number;
@@ -49,7 +53,7 @@ const REPORT_BYTES = 2048;
 /** Hidden symbols, since many libraries with the same headers live in one process. */
 const flags = ["-std=gnu++20", "-O1", "-fvisibility=hidden", "-fno-gnu-unique", "-ffp-contract=off", "-lm"];
 
-const exact: SimOptions = { isFast: false, seed: 0, autoSync: false, reportRaces: true };
+const exact: SimOptions = { isFast: false, seed: 0, autoSync: false, reportRaces: true, poison: 0xff, audit: false };
 
 export class SimDevice extends HostDevice {
   readonly target: SimTarget;
@@ -102,7 +106,7 @@ export class SimDevice extends HostDevice {
       const numBlocks = this.target.numBlocks(kernel.kind, x * y * z);
       return () => {
         if (numBlocks === 0) return;
-        if (workspaceBytesPerBlock === 0) return this.run(kernel, [...args, x, y, z], { numBlocks });
+        if (workspaceBytesPerBlock === 0) return void this.run(kernel, [...args, x, y, z], { numBlocks });
         const workspace = this.alloc(workspaceBytesPerBlock * numBlocks);
         const all = [...args, x, y, z, { buffer: workspace, byteOffset: 0 }];
         try {
@@ -126,18 +130,35 @@ export class SimDevice extends HostDevice {
     });
   }
 
-  /** Throws SimulationError. */
-  run(kernel: SimKernel, args: readonly LaunchArg[], options: RunOptions): void {
-    const { numBlocks, seed, autoSync, reportRaces, workspaceArg = -1 } = { ...this.options, ...options };
+  /** Whether the text of a mutant was reached, see mutate/mutant.ts. Throws SimulationError. */
+  run(kernel: SimKernel, args: readonly LaunchArg[], options: RunOptions): boolean {
+    const {
+      numBlocks,
+      seed,
+      autoSync,
+      reportRaces,
+      poison,
+      audit,
+      workspaceArg = -1,
+    } = { ...this.options, ...options };
     const words = Float64Array.from(args, (arg) => (typeof arg === "number" ? arg : arg.buffer.handle + arg.byteOffset)); // prettier-ignore
     const sizes = Float64Array.from(args, (arg) => (typeof arg === "number" ? -1 : sizeOf(arg)));
     const kind = this.target.kinds[kernel.kind];
     if (kind === undefined) throw new DeviceError(`${kernel.name}: expected a kind of ${Object.keys(this.target.kinds).join(", ")}, got "${kernel.kind}"`, { backend: this.properties.name }); // prettier-ignore
-    const launch = Float64Array.of(numBlocks, kind, seed, reportRaces ? 1 : 0, autoSync ? 1 : 0, workspaceArg);
-    const isBroken = kernel.enter(words, sizes, args.length, launch, this.report, REPORT_BYTES) !== 0;
+    const launch = Float64Array.of(
+      numBlocks,
+      kind,
+      seed,
+      reportRaces ? 1 : 0,
+      autoSync ? 1 : 0,
+      workspaceArg,
+      poison,
+      audit ? 1 : 0,
+    );
+    const code = kernel.enter(words, sizes, args.length, launch, this.report, REPORT_BYTES);
     const text = Buffer.from(this.report.subarray(0, this.report.indexOf(0))).toString("utf8");
-    this.lastRun = isBroken || this.options.isFast ? undefined : parseFigures(text);
-    if (!isBroken) return;
+    this.lastRun = code === 1 || this.options.isFast ? undefined : parseFigures(text);
+    if (code !== 1) return code === 2;
     throw parseReport(text, kernel, this.properties.name);
   }
 }

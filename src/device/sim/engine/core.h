@@ -8,7 +8,7 @@
  */
 #pragma once
 #include <algorithm>
-#include "memory.h"
+#include "audit.h"
 
 namespace sim {
 struct Launch {
@@ -22,6 +22,10 @@ struct Launch {
   bool autoSync = false;
   /** Index of the argument that no one has written yet, or -1. */
   int workspaceArg = -1;
+  /** What unwritten memory is filled with. */
+  u8 poison = 0xff;
+  /** Check the order of accesses by paths as well, see audit.h. */
+  bool isAudited = false;
 };
 inline Launch current;
 
@@ -78,6 +82,8 @@ struct Flag {
   u64 index = 0;
   At at;
   double time = 0;
+  /** In the audit's graph. */
+  u32 node = 0;
 };
 
 struct PipedCore {
@@ -106,6 +112,7 @@ struct PipedCore {
     const Touch proto{number, 0, u16(id), u8(p), 0, site};
     for (const Span& s : spans.list) s.memory->touch(s.start, s.bytes, s.kind, proto, pipe.known, current.racesCount);
     if (pipe.isInOrder) pipe.known.own[p] = number;
+    audit.operation(id, p, 0, site, spans, pipe.isInOrder);
     pipe.queue.push_back({Entry::op, site, std::forward<F>(run), 0, 0});
     if (pipe.queue.size() > 2048) drainTo(p, pipe.done + 1024);
   }
@@ -123,6 +130,7 @@ struct PipedCore {
     sites.push_back({name, at});
     const Clock known = snapshot(0);
     for (const Span& s : spans.list) s.memory->touch(s.start, s.bytes, s.kind, Touch{number, 0, u16(id), u8(p), 0, site}, known, current.racesCount);
+    audit.operation(id, p, 0, site, spans, p == 0, audit.gather(id, SCALAR_STORES, 0));
     running = at;
     run();
   }
@@ -133,15 +141,22 @@ struct PipedCore {
     f.time = std::max(pipes[from].time, pipes[0].time), figures.syncs++;
     f.clock = snapshot(from);
     f.index = pipes[from].end();
+    f.node = gathered(from);
   }
   void waitFlag(Flag& f, int to, At at, const char* name) {
     if (!f.isSet) fail("wait-without-set", at, name, format("%s is waited for, but nothing set it before: the core would hang", name));
     f.isSet = false;
     pipes[to].follow(f.time);
     pipes[to].known.join(f.clock);
+    audit.goesAfter(id, to, f.node);
     if (f.pipe == 0) return;
     if (to == 0) drainTo(f.pipe, f.index);
     else pipes[to].queue.push_back({Entry::wait, 0, nullptr, f.pipe, f.index});
+  }
+  /** The same for the audit: a node that comes after all that the pipe was given. */
+  u32 gathered(int p) {
+    const u32 own = audit.gather(id, p, 0);
+    return p == 0 ? audit.node({own, audit.gather(id, SCALAR_STORES, 0)}) : own;
   }
   /** What is complete when the pipe has finished all it was given. */
   Clock snapshot(int p) {
@@ -155,6 +170,7 @@ struct PipedCore {
   void barrier(int p) {
     figures.syncs++;
     pipes[p].known.own[p] = pipes[p].issued;
+    audit.goesAfter(id, p, gathered(p));
     if (p != 0) pipes[p].queue.push_back({Entry::fence, 0, nullptr, 0, 0});
   }
   void barrierAll() {
@@ -163,6 +179,7 @@ struct PipedCore {
     figures.syncs++;
     for (int p = 0; p < numPipes; p++) all.join(snapshot(p)), time = std::max(time, pipes[p].time);
     for (int p = 0; p < numPipes; p++) pipes[p].known.join(all), pipes[p].follow(time);
+    for (int p = numPipes; p-- > 0;) audit.goesAfter(id, 0, gathered(p));
     drainAll();
   }
   /** Another core's flag arrived: it tells what `clock` (in that core's terms) knows. */
@@ -173,6 +190,12 @@ struct PipedCore {
       const u32 n = far[std::size_t(id) * MAX_PIPES + p];
       if (n > known.own[p]) known.own[p] = n;
     }
+  }
+  /** The scalar program knows that every operation is complete. */
+  bool isSettled() const {
+    for (int p = 1; p < numPipes; p++)
+      if (pipes[p].issued > pipes[0].known.own[p]) return false;
+    return true;
   }
   /** A snapshot of one pipe in terms that every core understands. */
   std::vector<u32> tell(int pipe, int numCores) {

@@ -30,6 +30,10 @@ std::function<void()> bindWords(void (*kernel)(A...), const double* words, std::
 /** Runs the cores of one launch; provided by the simulator. */
 void launchCores(const std::function<void()>& body, const std::vector<Region>& regions);
 
+/** Called where a mutant's text stands instead of the kernel's. */
+inline bool wasReached = false;
+inline bool reached() { return wasReached = true; }
+
 /** Arguments of the launch that the device asked for. */
 inline std::vector<Region> given;
 /** What stands for `k<<<blocks, ub, stream>>>(args)` in a host function that is itself the entry. */
@@ -46,8 +50,10 @@ struct Host {
 };
 
 /**
- * launch: blocks (0: a host function that launches), kind, seed, report races, vendor's automatic synchronisation, argument not yet written (or -1).
- * sizes: bytes behind a pointer argument, -1 for a number. Returns 1 and a report when a rule was broken, else 0 and the figures of the run.
+ * launch: blocks (0: a host function that launches), kind, seed, report races, vendor's automatic synchronisation, argument not yet written (or -1),
+ * poison, audit.
+ * sizes: bytes behind a pointer argument, -1 for a number. Returns 1 and a report when a rule was broken, else the figures of
+ * the run and 0, or 2 when the text that a mutant has instead was reached.
  */
 template <class... A>
 int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, int numArgs, const double* launch, char* report, int reportBytes) {
@@ -55,21 +61,25 @@ int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, 
     std::snprintf(report, reportBytes, "rule=arguments\nline=0\nbuffer=\nmessage=expected %d arguments, got %d\n", int(sizeof...(A)), numArgs);
     return 1;
   }
-  current = {int(launch[0]), int(launch[1]), u64(launch[2]), launch[3] != 0, launch[4] != 0, int(launch[5])};
+  current = {int(launch[0]), int(launch[1]), u64(launch[2]), launch[3] != 0, launch[4] != 0, int(launch[5]), u8(launch[6]), launch[7] != 0};
   std::vector<Region> regions;
   for (int i = 0; i < numArgs; i++)
     if (sizes[i] >= 0) regions.push_back({reinterpret_cast<u8*>(std::uintptr_t(words[i])), u64(sizes[i]), i});
   scheduler.report.clear();
   sites.clear();
   figures = {};
+  wasReached = false;
   const auto body = bindWords(kernel, words, std::index_sequence_for<A...>{});
   given = regions;
   // Zero blocks: the function is of the host and launches kernels itself.
   if (current.numBlocks == 0) body();
   else launchCores(body, regions);
-  if (scheduler.report.empty()) std::snprintf(report, reportBytes, "makespan=%.0f\nwork=%.0f\nsyncs=%llu\nbytesIn=%llu\nbytesOut=%llu\nscalarReads=%llu\n", figures.makespan, figures.work, (unsigned long long)figures.syncs, (unsigned long long)figures.bytesIn, (unsigned long long)figures.bytesOut, (unsigned long long)figures.scalarReads);
-  else std::snprintf(report, reportBytes, "%s", scheduler.report.c_str());
-  return scheduler.report.empty() ? 0 : 1;
+  if (!scheduler.report.empty()) {
+    std::snprintf(report, reportBytes, "%s", scheduler.report.c_str());
+    return 1;
+  }
+  std::snprintf(report, reportBytes, "makespan=%.0f\nwork=%.0f\nsyncs=%llu\nbytesIn=%llu\nbytesOut=%llu\nscalarReads=%llu\n", figures.makespan, figures.work, (unsigned long long)figures.syncs, (unsigned long long)figures.bytesIn, (unsigned long long)figures.bytesOut, (unsigned long long)figures.scalarReads);
+  return wasReached ? 2 : 0;
 }
 }  // namespace sim
 

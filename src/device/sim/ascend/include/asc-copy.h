@@ -187,7 +187,7 @@ void DataCopyPad(const LocalTensor<T>& d, const GlobalTensor<T>& a, const DataCo
       if constexpr (!isFast) std::memset(d.memory->taint + to + left, 0, bytes);
       for (u64 e = 0; e < right; e += sizeof(T)) store<T>(*d.memory, to + left + bytes + e, value, 0);
       if constexpr (!isFast)
-        for (u64 e = left + bytes + right; e < landed; e++) store<u8>(*d.memory, to + e, 0xff, sim::padTail);
+        for (u64 e = left + bytes + right; e < landed; e++) store<u8>(*d.memory, to + e, sim::current.poison, sim::padTail);
     }
   });
 }

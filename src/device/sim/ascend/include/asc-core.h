@@ -40,6 +40,8 @@ struct Sent {
   int pipe;
   u64 index;
   double time;
+  /** In the audit's graph. */
+  u32 node;
 };
 struct Line {
   u8 data[64];
@@ -84,8 +86,8 @@ struct Core : sim::PipedCore {
   }
   static void poison(sim::Memory& m) {
     if (!m.data || isFast) return;
-    // NaN in every floating type.
-    std::memset(m.data, 0xff, m.sizeBytes);
+    // 0xff is NaN in every floating type.
+    std::memset(m.data, sim::current.poison, m.sizeBytes);
     std::memset(m.taint, sim::unwritten, m.sizeBytes);
     m.cells.clear();
   }
@@ -135,6 +137,8 @@ inline void checkExit(Core& c) {
   for (int e = 0; e < int(HardEvent::MAX); e++)
     for (int i = 0; i < 8; i++)
       if (c.flags[e][i].isSet) sim::fail("flag-left-over", c.flags[e][i].at, sim::format("event id %d", i), "a flag is set and never waited for: the next kernel starts with it");
+  // Kernels with addresses of their own (no TPipe, which does it) hand the core over with a barrier of all pipes.
+  if (!c.isSettled() && !c.tpipe && c.roots.size() > 1) sim::fail("final-barrier", c.running, "", "the kernel ends while its pipes may work: PipeBarrier<PIPE_ALL> is missing at its end");
   for (auto& [line, l] : c.cache)
     if (l.dirty) sim::fail("dcache-not-flushed", l.at, "device memory", "a scalar write stays in the core's data cache: DataCacheCleanAndInvalid is missing");
 }
@@ -160,10 +164,11 @@ inline void sim::launchCores(const std::function<void()>& body, const std::vecto
     auto m = std::make_unique<Memory>();
     m->name = format("argument %d", r.argument), m->data = r.base, m->sizeBytes = r.sizeBytes;
     m->mustBeWritten = r.argument == current.workspaceArg;
-    if (m->mustBeWritten && !isFast) std::memset(r.base, 0xff, r.sizeBytes);
+    if (m->mustBeWritten && !isFast) std::memset(r.base, current.poison, r.sizeBytes);
     deviceMemory.push_back(std::move(m));
   }
   const int perBlock = kind == mixKernel ? 3 : kind == mixKernel11 ? 2 : 1;
+  audit.begin(current.isAudited);
   numCores = std::size_t(numBlocks) * perBlock;
   while (cores.size() < numCores) cores.push_back(std::make_unique<Core>());
   for (std::size_t i = 0; i < numCores; i++) {
@@ -178,4 +183,5 @@ inline void sim::launchCores(const std::function<void()>& body, const std::vecto
   }
   scheduler.run(current.seed);
   if (scheduler.report.empty() && !isFast) checkCrossFlagsAtExit();
+  if (scheduler.report.empty()) audit.check();
 }

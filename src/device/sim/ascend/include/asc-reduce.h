@@ -75,7 +75,7 @@ void scratch(Checked& k, const LocalTensor<T>& work, u64 elements) {
 template <class T>
 void spoil(const LocalTensor<T>& work, u64 elements) {
   if constexpr (isFast) return;
-  for (u64 i = 0; i < (elements * sizeof(T) + 31) / 32 * 32; i++) store<u8>(*work.memory, work.addr + i, 0xff, sim::unwritten);
+  for (u64 i = 0; i < (elements * sizeof(T) + 31) / 32 * 32; i++) store<u8>(*work.memory, work.addr + i, sim::current.poison, sim::unwritten);
 }
 
 template <class T>

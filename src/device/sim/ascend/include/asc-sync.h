@@ -77,7 +77,7 @@ void CrossCoreSetFlag(u16 id, SIM_AT) {
     if (id > 10) sim::fail("cross-flag-id", at, sim::format("flag id %d", id), "cross-core flag ids 0 to 10 are free for kernels");
     if (mode != 0 && sim::current.kind != mixKernel && sim::current.kind != mixKernel11) sim::fail("cross-flag-kind", at, sim::format("flag id %d", id), "flags between the cores of a block need a mixed kernel");
   }
-  c.sent[mode][id].push_back({isFast ? std::vector<u32>() : c.tell(pipe, int(numCores)), pipe, c.pipes[pipe].end(), c.pipes[pipe].time});
+  c.sent[mode][id].push_back({isFast ? std::vector<u32>() : c.tell(pipe, int(numCores)), pipe, c.pipes[pipe].end(), c.pipes[pipe].time, c.gathered(pipe)});
   if constexpr (!isFast)
     for (Core* o : crossGroup(c, mode, true))
       if (c.sent[mode][id].size() > o->consumed[mode][id] + 15) sim::fail("cross-flag-overflow", at, sim::format("flag id %d", id), "a cross-core flag counts to 15: it was set 16 times before the other core waited");
@@ -97,7 +97,7 @@ inline void receive(Core& c, Core& from, const Sent& s, int pipe) {
   if constexpr (isFast) return;
   if (s.pipe != PIPE_S) from.drainTo(s.pipe, s.index);
   for (int p = 0; p < NUM_PIPES; p++)
-    if (pipe == PIPE_ALL || pipe == p) c.learn(s.far, p), c.pipes[p].follow(s.time);
+    if (pipe == PIPE_ALL || pipe == p) c.learn(s.far, p), c.pipes[p].follow(s.time), sim::audit.goesAfter(c.id, p, s.node);
 }
 inline std::string coreName(const Core& c) {
   return c.isCube ? sim::format("AIC %d", c.block) : sim::format("AIV %d", c.block * c.numSubs() + c.sub);
@@ -133,7 +133,7 @@ void SyncAll(SIM_AT) {
   const int limit = sim::current.kind == vectorKernel ? ASC_VECTOR_CORES : ASC_CUBE_CORES;
   if (!isFast && sim::current.numBlocks > limit) sim::fail("co-resident", at, "", sim::format("SyncAll needs all %d blocks at once, the chip has cores for %d", sim::current.numBlocks, limit));
   if constexpr (!isFast) c.barrierAll();
-  c.arrivals.push_back({isFast ? std::vector<u32>() : c.tell(PIPE_S, int(numCores)), PIPE_S, 0, c.pipes[PIPE_S].time});
+  c.arrivals.push_back({isFast ? std::vector<u32>() : c.tell(PIPE_S, int(numCores)), PIPE_S, 0, c.pipes[PIPE_S].time, c.gathered(PIPE_S)});
   // After barrierAll every pipe of this core is complete, so the scalar pipe knows it all.
   const std::size_t round = c.arrivals.size();
   const auto isIn = [&c](const Core& o) { return !isAIVOnly || o.isCube == c.isCube; };

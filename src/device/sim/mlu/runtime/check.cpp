@@ -115,6 +115,10 @@ void finish(int pipe) {
   for (auto& p : now) p.run();
 }
 
+char* wram_bytes(const void* p) {
+  return machine.is_checked() ? machine.core->wram.data() + ((const char*)p - machine.wram.base) : (char*)p;
+}
+
 uint8_t* known_of(const void* p) {
   Core& c = *machine.core;
   if (in(machine.nram, p)) return c.nram_known.data() + ((const char*)p - machine.nram.base);
@@ -181,14 +185,19 @@ bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int
     return false;
   }
   spend(COMPUTE, (uses.begin()->region.bytes + unit_bytes - 1) / unit_bytes);
+  int widest = 1;
+  for (auto& u : uses) widest = std::max(widest, u.size);
   for (auto& u : uses) {
     if (!is_inside(op, line, u.region, NRAM, u.writes)) return false;
     if ((!m.config.is_relaxed || granularity > 1) && (uintptr_t)u.region.base % 64 != 0) {
       report("alignment", op, line, std::string("expected an address that is a multiple of 64, got ") + name_of(u.region.base), u.region.base);
       return false;
     }
-    if (granularity > 1 && u.region.bytes % granularity != 0) {
-      report("alignment", op, line, "expected a multiple of " + std::to_string(granularity) + " bytes, got " + std::to_string(u.region.bytes));
+    // Two words are the result of a search, not a run of elements. Of a conversion the wider side counts.
+    const bool is_run = !u.writes || u.region.bytes > 8;
+    const int step = granularity > 1 ? granularity : m.config.is_relaxed || !is_run ? 1 : grain * u.size / widest;
+    if (u.region.bytes % step != 0) {
+      report("alignment", op, line, "expected a multiple of " + std::to_string(step) + " bytes, got " + std::to_string(u.region.bytes));
       return false;
     }
   }

@@ -1,5 +1,6 @@
 // Copies: direction against address, bounds, order of pipes, what is known of the bytes, shared memories.
 #include "machine.h"
+#include <cstdlib>
 #include <memory>
 
 namespace bang {
@@ -50,7 +51,7 @@ void run(const Job& j) {
       const int size = j.size % 4 == 0 && (uintptr_t)s % 4 == 0 ? 4 : j.size % 2 == 0 && (uintptr_t)s % 2 == 0 ? 2 : 1;
       const bool known = is_known(s, j.size, size);
       if (!known && is_off_chip(j.dir.to)) report("unwritten", j.op, j.line, "stores bytes of " + name_of(s) + " that nothing has written to " + name_of(d), s);
-      memmove(d, s, j.size);
+      memmove(j.dir.to == WRAM ? wram_bytes(d) : d, j.dir.from == WRAM ? wram_bytes(s) : s, j.size);
       uint8_t* to = known_of(d);
       const uint8_t* from = known_of(s);
       if (to && from) memmove(to, from, j.size);
@@ -78,6 +79,10 @@ bool check(const Job& j, std::vector<Use>& uses, bool is_async, Pipe pipe) {
       report("alignment", j.op, j.line, "expected WRAM copies in multiples of 64 bytes, got " + std::to_string(j.size) + " at " + name_of(j.src), j.src);
       return false;
     }
+  }
+  if (dst.count > 1 && std::abs(dst.stride) < dst.bytes) {
+    report("overlap", j.op, j.line, "expected segments apart at the destination, got " + std::to_string(dst.bytes) + " bytes every " + std::to_string(dst.stride), j.dst);
+    return false;
   }
   uses.push_back({src, false, 1});
   uses.push_back({dst, true, 1});

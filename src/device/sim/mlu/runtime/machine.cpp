@@ -2,6 +2,8 @@
 // The entry point for the host is at the end: bang_run.
 #include "machine.h"
 #include <algorithm>
+#include <csetjmp>
+#include <csignal>
 #include <ucontext.h>
 
 extern "C" {
@@ -10,6 +12,7 @@ int taskDim, taskDimX, taskDimY, taskDimZ, taskId, taskIdX, taskIdY, taskIdZ, cl
 
 namespace bang {
 Machine machine;
+uint32_t unknown_word = 0xffc1ffc1;
 namespace {
 using Entry = void (*)(const double*);
 constexpr int cores_per_cluster = 4;
@@ -51,7 +54,7 @@ void set_ids(const Core& core) {
 
 void swap_in(Core& core) {
   memcpy(machine.nram.base, core.nram.data(), machine.nram.size);
-  memcpy(machine.wram.base, core.wram.data(), machine.wram.size);
+  if (!machine.is_checked()) memcpy(machine.wram.base, core.wram.data(), machine.wram.size);
   if (machine.resident_cluster != core.cluster && machine.sram.size > 0) {
     if (machine.resident_cluster >= 0)
       memcpy(machine.clusters[machine.resident_cluster].sram.data(), machine.sram.base, machine.sram.size);
@@ -63,10 +66,12 @@ void swap_in(Core& core) {
 }
 void swap_out(Core& core) {
   memcpy(core.nram.data(), machine.nram.base, machine.nram.size);
-  memcpy(core.wram.data(), machine.wram.base, machine.wram.size);
+  if (!machine.is_checked()) memcpy(core.wram.data(), machine.wram.base, machine.wram.size);
 }
 
 void prepare(Core& core) {
+  core.wram.resize(machine.wram.size);
+  if (machine.is_checked()) fill_unknown(machine.wram.base, machine.wram.size);
   core.nram_known.assign(machine.nram.size, 0);
   core.wram_known.assign(machine.wram.size, 0);
   core.compute_read.assign(machine.nram.size / 4 + 1, 0);
@@ -117,7 +122,6 @@ void run_job(int first_task) {
     prepare(c);
     c.clock[i] = 1;
     c.nram.resize(m.nram.size);
-    c.wram.resize(m.wram.size);
     fill_unknown(c.nram.data(), m.nram.size);
     fill_unknown(c.wram.data(), m.wram.size);
     Fibre& f = fibres[i];
@@ -194,6 +198,29 @@ bool fits_chip() {
   else if (clusters == 0 && m.sram.size > 0)
     report("task-type", "launch", 0, "expected no cluster memory in a Block kernel, got " + std::to_string(m.sram.size) + " bytes of SRAM");
   return m.num_reports == 0;
+}
+
+/// A plain load or store of scalar code at no mapped address: what a core would trap on ends the launch with a report.
+sigjmp_buf trap;
+void on_fault(int, siginfo_t* info, void*) {
+  report("bounds", "scalar code", 0, "expected an address of the chip, got " + name_of(info->si_addr));
+  siglongjmp(trap, 1);
+}
+template <class F>
+void guarded(F run) {
+  static std::vector<char> stack(64 << 10);
+  const stack_t own{stack.data(), 0, stack.size()};
+  stack_t old_stack;
+  struct sigaction action{}, old_segv, old_bus;
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaltstack(&own, &old_stack);
+  sigaction(SIGSEGV, &action, &old_segv);
+  sigaction(SIGBUS, &action, &old_bus);
+  if (sigsetjmp(trap, 1) == 0) run();
+  sigaction(SIGSEGV, &old_segv, nullptr);
+  sigaction(SIGBUS, &old_bus, nullptr);
+  sigaltstack(&old_stack, nullptr);
 }
 
 /// Jobs in any order.
@@ -285,12 +312,14 @@ void yield_now() { swapcontext(&fibres[machine.core - machine.cores.data()].cont
 using namespace bang;
 
 /// sizes: bytes behind a pointer argument, -1 for a number. launch: tasks, clusters of a job (0: Block), seed, report races
-/// (unused), relaxed. Returns 1 and a report when a rule was broken, else 0 and what was counted.
+/// (unused), relaxed, (unused), poison. Returns 1 and a report when a rule was broken, else 0 (or 2) and what was counted.
 extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), const double* args, const double* sizes,
                         int num_args, const double* launch, int arch, int is_checked, char* out, int out_bytes) {
   auto& m = machine;
   m.config = {arch, (int)launch[0], (int)launch[1], (uint32_t)launch[2], is_checked != 0, launch[4] != 0};
   m.random = (uint64_t)launch[2] * 2654435761u + 12345;
+  // Bytes of the poison in turn with others, so that a written zero is told from memory that nothing wrote.
+  unknown_word = 0x00c100c1u | (uint32_t)launch[6] * 0x01000100u;
   m.first_report.clear();
   m.num_reports = 0;
   m.counters = Counters();
@@ -307,7 +336,7 @@ extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), c
   if (fits_chip()) {
     entry = call;
     words = args;
-    run_all();
+    guarded(run_all);
   }
   m.core = nullptr;
   fibres.clear();

@@ -154,6 +154,10 @@ bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int
 inline Use reads(const void* p, int64_t n, int size) { return {{(const char*)p, n * size, 0, 1}, false, size}; }
 inline Use writes(const void* p, int64_t n, int size) { return {{(const char*)p, n * size, 0, 1}, true, size}; }
 
+/// Where the bytes behind a WRAM address are kept. Where rules are checked that is beside the kernel's own memory, which
+/// stays unknown: scalar code that reads a filter gets NaN, as it does on the chip.
+char* wram_bytes(const void* p);
+
 /// What is known of NRAM and SRAM bytes: 1 written, 0 not. Unknown bytes hold a pattern, so that writes of scalar code show.
 uint8_t* known_of(const void* p);
 /// Whether every element of a region was written; scalar writes are noticed here.
@@ -163,7 +167,7 @@ void set_known(const void* p, int64_t bytes, bool known);
 void spread(const void* dst, int dst_size, int64_t n, std::initializer_list<Use> sources);
 /// Marks dst as known or, if a source is not, as unknown.
 void spread_whole(const void* dst, int64_t bytes, std::initializer_list<Use> sources);
-constexpr uint32_t unknown_word = 0xffc1ffc1;
+extern uint32_t unknown_word;
 /// Bytes that reductions, rearrangements and copies with WRAM work in.
 constexpr int grain = 64;
 

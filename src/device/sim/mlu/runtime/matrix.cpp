@@ -48,7 +48,7 @@ void load_matrix(T* d, const T* s, mluMemcpyDirection_t dir, int k, int n, int p
     drop_tags(d, bytes);
     machine.core->wram_tags.push_back({(char*)d - machine.wram.base, bytes, n, k * (int64_t)sizeof(T), (int)sizeof(T)});
   }
-  arrange(d, s, n, k, transposed, pitch);
+  arrange((T*)wram_bytes(d), s, n, k, transposed, pitch);
 }
 
 /// Whether WRAM at b holds a filter of n rows of k elements.
@@ -93,7 +93,7 @@ void matmul(const char* op, D* d, const T* a, const T* b, int m, int k, int n, i
   if ((const void*)d == (const void*)a) return report("overlap", op, line, "expected source and destination apart, got " + name_of(d), d);
   if (!is_filter(op, line, b, n, k)) return;
   spend(COMPUTE, (int64_t)m * n * k / unit_multiply_adds);
-  const std::vector<float> left = widened(a, (int64_t)m * k), right = widened(b, (int64_t)n * k);
+  const std::vector<float> left = widened(a, (int64_t)m * k), right = widened((const T*)wram_bytes(b), (int64_t)n * k);
   std::vector<bool> known(m, true);
   if (machine.is_checked())
     for (int i = 0; i < m; i++) known[i] = is_known((const char*)(a + (int64_t)i * k), k * (int64_t)sizeof(T), sizeof(T));
@@ -117,7 +117,7 @@ void conv(float* d, const T* s, const T* b, int ci, int h, int w, int kh, int kw
   if (!begin_vector(op, line, {writes(d, (int64_t)oh * ow * co, 4), reads(s, (int64_t)h * w * ci, sizeof(T))}, grain)) return;
   if (!is_filter(op, line, b, co, k)) return;
   spend(COMPUTE, (int64_t)oh * ow * co * k / unit_multiply_adds);
-  std::vector<float> window(k), filter = widened(b, (int64_t)co * k);
+  std::vector<float> window(k), filter = widened((const T*)wram_bytes(b), (int64_t)co * k);
   for (int y = 0; y < oh; y++)
     for (int x = 0; x < ow; x++) {
       for (int i = 0; i < kh; i++)

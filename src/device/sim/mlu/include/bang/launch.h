@@ -8,6 +8,12 @@
 extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), const double* args, const double* sizes,
                         int num_args, const double* launch, int arch, int is_checked, char* report, int report_bytes);
 
+namespace sim {
+/// Called where a mutant's text stands instead of the kernel's.
+inline bool was_reached = false;
+inline bool reached() { return was_reached = true; }
+}  // namespace sim
+
 namespace bang {
 template <class T>
 T decode(double word) {
@@ -54,5 +60,7 @@ constexpr int count_arguments(void (*)(A...)) {
       out[2] = __start_bang_wram_##kernel, out[3] = __stop_bang_wram_##kernel;                                         \
       out[4] = __start_bang_sram_##kernel, out[5] = __stop_bang_sram_##kernel;                                         \
     };                                                                                                                 \
-    return bang_run(call, memories, words, sizes, num_args, launch, __BANG_ARCH__, BANG_CHECKED, report, report_bytes); \
+    ::sim::was_reached = false;                                                                                        \
+    const int code = bang_run(call, memories, words, sizes, num_args, launch, __BANG_ARCH__, BANG_CHECKED, report, report_bytes); \
+    return code != 0 ? 1 : ::sim::was_reached ? 2 : 0;                                                                 \
   }

@@ -1,16 +1,69 @@
-/** One small network through the whole engine on any device. Main functions: `greedy`, `programsOf` (its kernels ahead). */
-import type { Device } from "../../src/device/device.ts";
-import { generateTokens } from "../../src/engine/generate.ts";
-import { V4State } from "../../src/model/state.ts";
-import { V4 } from "../../src/model/v4.ts";
-import type { DeviceProperties } from "../../src/device/device.ts";
-import { PlanningDevice } from "../../src/device/planning.ts";
-import { SIDE_WIDTH } from "../../src/model/visual-embedding.ts";
-import * as t from "../../src/tensor/ops.ts";
-import { Tensor } from "../../src/tensor/tensor.ts";
-import type { TileProgram } from "../../src/tile/ir.ts";
-import { END, grammar, NULL, plan } from "../engine/grammar.ts";
-import { someIds, tinyConfig } from "../model/tiny.ts";
+/**
+ * A tiny network with every layer kind through the whole engine on any device: what a device is checked with, and what
+ * tests build on. Main functions: `greedy`, `programsOf` (its kernels ahead).
+ */
+import type { Device, DeviceProperties } from "../device/device.ts";
+import { PlanningDevice } from "../device/planning.ts";
+import { makeConfig, type V4Config } from "../model/config.ts";
+import { V4State } from "../model/state.ts";
+import { V4 } from "../model/v4.ts";
+import { SIDE_WIDTH } from "../model/visual-embedding.ts";
+import * as t from "../tensor/ops.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { TileProgram } from "../tile/ir.ts";
+import { generateTokens } from "./generate.ts";
+import type { Grammar } from "./modality.ts";
+
+/** A small grammar: text ids 0..39, specials 40..49, codes from 50. */
+export const END = 1;
+export const NULL = 2;
+
+export const grammar: Grammar = {
+  boi: 40,
+  eoi: 41,
+  bov: 42,
+  eov: 43,
+  vpad: 44,
+  styles: new Map([
+    ["flat", 45],
+    ["round", 46],
+  ]),
+  sizes: new Map([[47, { rows: 4, cols: 4 }]]),
+  frames: new Map([[48, 2]]),
+  codes: { start: 50, end: 70 },
+};
+export const plan = { size: 47, frames: 48 };
+
+export const tinyConfig = (own: Partial<V4Config> = {}): V4Config =>
+  makeConfig("nano", {
+    vocab_size: 70,
+    hidden_size: 32,
+    num_hidden_layers: 4,
+    num_attention_heads: 4,
+    head_dim: 16,
+    qk_rope_head_dim: 8,
+    q_lora_rank: 16,
+    o_groups: 2,
+    o_lora_rank: 8,
+    sliding_window: 8,
+    compress_ratios: [0, 4, 16, 4],
+    n_routed_experts: 4,
+    num_experts_per_tok: 2,
+    moe_intermediate_size: 16,
+    num_hash_layers: 1,
+    index_n_heads: 4,
+    index_head_dim: 8,
+    index_topk: 3,
+    hc_mult: 2,
+    max_position_embeddings: 128,
+    num_nextn_predict_layers: 1,
+    visual: { start_id: 50, levels: [5, 4], max_rows: 4, max_cols: 4, max_frames: 3 },
+    ...own,
+  });
+
+/** Token ids below `limit`, spread by a fixed rule. */
+export const someIds = (count: number, limit: number, salt = 0): Int32Array =>
+  Int32Array.from({ length: count }, (_, i) => (i * i * 7 + i * 13 + salt * 31 + 5) % limit);
 
 /** The tiny network with weights large enough that layers matter. */
 export function loudModel(device: Device, config = tinyConfig()): V4 {

@@ -1,0 +1,115 @@
+/**
+ * Mutations of a kernel's text: what is changed, and one source that holds the kernel with all of its mutants, chosen
+ * by a last argument, so that a single build serves the whole matrix. Knows no chip: ascend.ts and mlu.ts make mutants.
+ * Main function: `withMutants`.
+ */
+import { CompileError } from "../../../base/errors.ts";
+import { SYMBOL } from "../../cpu/toolchain.ts";
+
+/** The rows of the mutation table. */
+export const mutationKinds = [
+  "drop one synchronisation",
+  "swap ids",
+  "shrink or overlap a buffer",
+  "tail one longer or shorter",
+  "stride in the wrong unit",
+  "drop the fill of a padded tail",
+  "drop a barrier of one pipe",
+  "skip the flush of the data cache",
+  "one core missing or extra",
+  "bf16 arithmetic",
+  "row-major copy to WRAM",
+  "count one longer or shorter",
+  "two cores in one line",
+  "copy in the wrong direction",
+  "scalar read of WRAM",
+  "m = 1",
+] as const;
+export type MutationKind = (typeof mutationKinds)[number];
+
+/** Characters [start, end) of the source become `text`. A range that ends in ";" is a statement, else an expression. */
+export interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+export interface Mutant {
+  readonly kind: MutationKind;
+  /** Line of the source, from 1, and what happens there. */
+  readonly where: string;
+  readonly edits: readonly Edit[];
+  /** It must not compile, so it cannot share a build with others. */
+  readonly mustNotCompile?: boolean;
+}
+
+export const lineOf = (source: string, at: number): number => source.slice(0, at).split("\n").length;
+/** A mutant of one kind; what it does is read from its first edit. */
+export function mutant(kind: MutationKind, source: string, ...edits: readonly Edit[]): Mutant {
+  const short = (text: string): string => (text.length > 90 ? `${text.slice(0, 87)}...` : text);
+  const [first] = edits as [Edit];
+  const old = source.slice(first.start, first.end);
+  return { kind, where: `line ${lineOf(source, first.start)}: ${short(old)} -> ${short(first.text) || "nothing"}${edits.length > 1 ? `, and ${edits.length - 1} more` : ""}`, edits }; // prettier-ignore
+}
+
+/** All edits of one range. */
+interface Place {
+  readonly start: number;
+  readonly end: number;
+  readonly options: { readonly id: number; readonly text: string }[];
+  readonly inner: Place[];
+}
+
+/** Ranges as a forest: outer ones first, each with those inside of it. */
+function placesOf(mutants: readonly Mutant[]): Place[] {
+  const byRange = new Map<string, Place>();
+  mutants.forEach(({ edits, where }, i) => {
+    for (const { start, end, text } of edits) {
+      if (end <= start) throw new CompileError(`mutation ${where}: expected a range of the text, got [${start}, ${end})`, { pass: "mutate", target: "text" }); // prettier-ignore
+      const key = `${start} ${end}`;
+      const place = byRange.get(key) ?? { start, end, options: [], inner: [] };
+      byRange.set(key, place);
+      place.options.push({ id: i + 1, text });
+    }
+  });
+  const roots: Place[] = [];
+  const open: Place[] = [];
+  for (const place of [...byRange.values()].toSorted((a, b) => a.start - b.start || b.end - a.end)) {
+    while (open.length > 0 && open.at(-1)!.end <= place.start) open.pop();
+    const outer = open.at(-1);
+    if (outer && place.end > outer.end) throw new CompileError(`mutation: expected ranges inside each other or apart, got [${outer.start}, ${outer.end}) and [${place.start}, ${place.end})`, { pass: "mutate", target: "text" }); // prettier-ignore
+    (outer?.inner ?? roots).push(place);
+    open.push(place);
+  }
+  return roots;
+}
+
+function render(source: string, from: number, to: number, places: readonly Place[]): string {
+  let out = "";
+  let at = from;
+  for (const { start, end, options, inner } of places) {
+    const plain = render(source, start, end, inner);
+    const isStatement = source[end - 1] === ";";
+    const chosen = options.reduce(
+      (rest, { id, text }) => (isStatement ? `if (mutant == ${id} && ::sim::reached()) { ${text || ";"} } else { ${rest} }` : `(mutant == ${id} && ::sim::reached() ? (${text}) : (${rest}))`), // prettier-ignore
+      plain,
+    );
+    out += source.slice(at, start) + chosen;
+    at = end;
+  }
+  return out + source.slice(at, to);
+}
+
+/** The source with a last argument `mutant`: 0 is the kernel itself, i + 1 the i-th mutant. Lines keep their numbers. */
+export function withMutants(source: string, mutants: readonly Mutant[]): string {
+  const out = render(source, 0, source.length, placesOf(mutants));
+  const head = new RegExp(`\\b${SYMBOL}\\(([^)]*)\\)`);
+  if (!head.test(out)) throw new CompileError(`mutation: expected a function ${SYMBOL}, found none`, { pass: "mutate", target: "text" }); // prettier-ignore
+  return out.replace(head, (_all, args: string) => `${SYMBOL}(${args}${args.trim() ? ", " : ""}int64_t mutant)`);
+}
+
+/** The source of one mutant alone. */
+export function applyMutant(source: string, { edits }: Mutant): string {
+  let out = source;
+  for (const { start, end, text } of edits.toSorted((a, b) => b.start - a.start)) out = out.slice(0, start) + text + out.slice(end); // prettier-ignore
+  return out;
+}

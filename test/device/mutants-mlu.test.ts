@@ -1,0 +1,66 @@
+/**
+ * The mutation matrix of emitted BANG C. Without a compiler: what the mutators find in a text, of our emitter and of
+ * others. With one: a share of the matrix that has every kernel with every kind; `tessera chips check` runs it whole.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { findCompiler } from "../../src/device/cpu/toolchain.ts";
+import { mluMutants } from "../../src/device/sim/mutate/mlu.ts";
+import { applyMutant, mutationKinds, type MutationKind } from "../../src/device/sim/mutate/mutant.ts";
+import { runMatrix } from "../../src/kernels/chip-check.ts";
+import { chips } from "../../src/tile/chips/chips.ts";
+
+const chip = chips["mlu-370"];
+const snapshot = (name: string): string => readFileSync(new URL(`../tile/snapshots-mlu/${name}.mlu-370.txt`, import.meta.url), "utf8"); // prettier-ignore
+/** The changed lines of every mutant of a kind, trimmed. */
+function changes(source: string, kind: MutationKind): string[] {
+  const before = source.split("\n");
+  return mluMutants(source, chip)
+    .filter((m) => m.kind === kind)
+    .map((m) => applyMutant(source, m).split("\n").filter((line, i) => line !== before[i]).map((line) => line.trim()).join(" | ")); // prettier-ignore
+}
+
+test("every kind of the table applies to some emitted kernel", () => {
+  const found = new Set(["matmul", "rms_norm", "topk_mask", "gather_rows"].flatMap((name) => mluMutants(snapshot(name), chip).map((m) => m.kind))); // prettier-ignore
+  const others: readonly MutationKind[] = ["drop one synchronisation", "swap ids", "drop a barrier of one pipe", "skip the flush of the data cache", "m = 1"]; // prettier-ignore
+  assert.deepEqual([...found].toSorted(), mutationKinds.filter((k) => !others.includes(k)).toSorted());
+});
+
+test("sizes, strides, fills and directions of a copy with its tail", () => {
+  const source = snapshot("matmul");
+  const copy = "__memcpy(a_tile, a + p2 * n_aBatch + p1 * 96 * 1 * n_k + l0, ";
+  assert.ok(changes(source, "tail one longer or shorter").includes(`${copy}hi1 * 2 + 2, GDRAM2NRAM, 512, 1 * n_k * 2, hi0 - 1);`)); // prettier-ignore
+  assert.ok(changes(source, "stride in the wrong unit").includes(`${copy}hi1 * 2, GDRAM2NRAM, 512, (1 * n_k * 2) / 2, hi0 - 1);`)); // prettier-ignore
+  assert.deepEqual(changes(source, "drop the fill of a padded tail"), [";", ";", ";"]);
+  assert.ok(
+    changes(source, "copy in the wrong direction").includes("__memcpy(filter, rearranged, 131072, GDRAM2WRAM);"),
+  );
+  assert.deepEqual(changes(source, "row-major copy to WRAM"), [
+    "__memcpy(rearranged, as_f32_2, 128 * 256 * 4, NRAM2NRAM);",
+    "__memcpy(filter, as_f32_2, 131072, NRAM2WRAM);",
+  ]);
+  assert.deepEqual(changes(source, "scalar read of WRAM"), ["as_f32[0] = *(filter); __bang_matmul(dot, as_f32, filter, 96, 256, 128);"]); // prettier-ignore
+});
+
+test("a buffer goes onto one that is still to be read", () => {
+  // mul_3 is written while as_f32 is still read, and is put where that one lies or over its end.
+  const moved = changes(snapshot("rms_norm"), "shrink or overlap a buffer");
+  assert.ok(moved.includes("float* mul = (float*)(nram + 6144);"), moved.join("\n"));
+  assert.ok(moved.includes("float* mul = (float*)(nram + 18432 - 64);"), moved.join("\n"));
+});
+
+test("asynchronous copies and every form of waiting, in kernels that others wrote", () => {
+  const source = readFileSync(new URL("mlu/cluster_sum.mlu", import.meta.url), "utf8");
+  const calls = source.match(/__sync\w*\(\);/g)!;
+  assert.ok(calls.length > 3);
+  assert.equal(changes(source, "drop one synchronisation").length, calls.length);
+});
+
+test("mlu-370: mutants of emitted kernels do not pass", { skip: findCompiler() ? false : "sim:mlu: no C++ compiler" }, async (t) => {
+  const { table, rules, survivors, failed, kernels } = await runMatrix("mlu-370", { perKernel: 1, sample: 1 });
+  for (const [kind, row] of Object.entries(table)) if (row.tried > 0) t.diagnostic(`${kind}: ${JSON.stringify(row)}`);
+  t.diagnostic(`${kernels.length} kernels; ${JSON.stringify(rules)}`);
+  assert.deepEqual(failed, []);
+  assert.deepEqual(survivors, []);
+}); // prettier-ignore
