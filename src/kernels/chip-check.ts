@@ -20,7 +20,7 @@ import { simTargets } from "../device/sim/targets.ts";
 import { SimulationError } from "../device/sim/violation.ts";
 import type { BufferArg, LaunchArg } from "../device/device.ts";
 import type { ChipName } from "../tile/chips/types.ts";
-import { chipCases, chooseCases, compareBytes, openRecorder, planCase, recordLaunches, type LaunchRecorder, type Planned, type RecordedLaunch } from "./chip-launches.ts"; // prettier-ignore
+import { chooseCases, compareBytes, openRecorder, planCases, recordLaunches, type LaunchRecorder, type Planned, type RecordedLaunch } from "./chip-launches.ts"; // prettier-ignore
 
 /** near: other bits, within the case's tolerance; unreached: the launch never comes to the place. */
 export const outcomes = ["rejected", "wrong", "equivalent", "unreached", "survived"] as const;
@@ -198,7 +198,7 @@ const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Promise<MatrixResult> {
   const device = openRecorder(`sim:${name}`);
   device.isInference = true;
-  const jobs = jobsOf(device, chipCases.map((c) => planCase(c, device.target)), options); // prettier-ignore
+  const jobs = jobsOf(device, planCases(device.target), options); // prettier-ignore
   const table = Object.fromEntries(mutationKinds.map((kind) => [kind, emptyRow()])) as Record<MutationKind, Row>;
   const rules: Record<string, number> = {};
   const [survivors, failed]: [string[], string[]] = [[], []];
@@ -241,7 +241,7 @@ export interface CasesResult {
 /** Every case of the kernels (of one), with every rule checked. */
 export async function runCases(name: ChipName, options: Pick<MatrixOptions, "kernel" | "onProgress"> = {}): Promise<CasesResult> {
   const device = openRecorder(`sim:${name}`);
-  const planned = chipCases.map((c) => planCase(c, device.target)).filter((p) => !p.refused && (options.kernel === undefined || p.launches.some((l) => l.program.name === options.kernel))); // prettier-ignore
+  const planned = planCases(device.target).filter((p) => !p.refused && (options.kernel === undefined || p.launches.some((l) => l.program.name === options.kernel))); // prettier-ignore
   device.build(planned.flatMap((p) => [...p.sources.keys()]));
   const failed: string[] = [];
   for (const [i, p] of planned.entries()) {
@@ -261,5 +261,5 @@ export async function runCases(name: ChipName, options: Pick<MatrixOptions, "ker
 /** Names of the kernels of inference that a chip has. */
 export function kernelsOf(name: ChipName): string[] {
   const target = simTargets[`sim:${name}`];
-  return [...chooseCases(chipCases.map((c) => planCase(c, target)), 1).keys()].toSorted();
+  return [...chooseCases(planCases(target), 1).keys()].toSorted();
 } // prettier-ignore
