@@ -13,7 +13,7 @@ import { SYMBOL, Toolchain, type Compiler } from "../cpu/toolchain.ts";
 import type { BufferArg, DeviceBuffer, Executable, LaunchArg } from "../device.ts";
 import { HostDevice, type HostKernel } from "../host-device.ts";
 import type { RunCounters } from "./mlu/runtime.ts";
-import type { SimTarget } from "./targets.ts";
+import type { EmittedKernel, Grid, SimTarget } from "./targets.ts";
 import { parseReport } from "./violation.ts";
 
 /** A kernel in the chip's own language, whose function is called `ts_kernel` (foreign.ts renames others). */
@@ -90,10 +90,21 @@ export class SimDevice extends HostDevice {
       verify(program);
       return target.emit(program, SYMBOL, target.chip);
     });
-    const kernels = this.compileKernels(
-      emitted.map(({ source, kind }, i) => ({ name: programs[i]!.name, source, kind, args: argsOf(programs[i]!) })),
-    );
-    return programs.map((program, i) => ({ program, bind: this.bindGrid(kernels[i]!, emitted[i]!.workspaceBytesPerBlock) })); // prettier-ignore
+    const sourceOf = (i: number, { source, kind }: Pick<EmittedKernel, "source" | "kind">): SimSource => ({ name: programs[i]!.name, source, kind, args: argsOf(programs[i]!) }); // prettier-ignore
+    const united = emitted.flatMap(({ together }, i) => (together ? [{ i, together }] : []));
+    const kernels = this.compileKernels([...emitted.map((k, i) => sourceOf(i, k)), ...united.map(({ i, together }) => sourceOf(i, together))]); // prettier-ignore
+    const bindings = programs.map((_, i) => this.bindGrid(kernels[i]!, emitted[i]!.workspaceBytesPerBlock));
+    united.forEach(({ i, together }, at) => (bindings[i] = this.bindEither(bindings[i]!, kernels[programs.length + at]!, together.blocksFor))); // prettier-ignore
+    return programs.map((program, i) => ({ program, bind: bindings[i]! }));
+  }
+
+  /** By the grid: blocks that work together, or each alone. */
+  private bindEither(alone: HostKernel, kernel: SimKernel, blocksFor: (grid: Grid) => number): HostKernel {
+    return (grid, args) => {
+      const [x = 1, y = 1, z = 1] = grid;
+      const numBlocks = blocksFor([x, y, z]);
+      return numBlocks === 0 ? alone(grid, args) : () => this.run(kernel, [...args, x, y, z], { numBlocks });
+    };
   }
 
   private bindGrid(kernel: SimKernel, workspaceBytesPerBlock: number): HostKernel {

@@ -7,7 +7,8 @@ import { fileURLToPath } from "node:url";
 import { chips } from "../../tile/chips/chips.ts";
 import { spaceOf, type AscendSpace, type Chip, type ChipName, type Figure } from "../../tile/chips/types.ts";
 import { emitAscend } from "../../tile/emit/ascend/ascend.ts";
-import { emitMlu } from "../../tile/emit/mlu.ts";
+import { emitMlu, emitMluCluster } from "../../tile/emit/mlu.ts";
+import { CORES } from "../../tile/cluster.ts";
 import type { TileProgram } from "../../tile/ir.ts";
 import { mluCounters, mluRuntime, type RunCounters } from "./mlu/runtime.ts";
 
@@ -18,7 +19,11 @@ export interface EmittedKernel {
   /** A key of the target's `kinds`. */
   readonly kind: string;
   readonly workspaceBytesPerBlock: number;
+  /** The same for blocks that work together; which of the two a launch takes is up to its grid. */
+  readonly together?: { readonly source: string; readonly kind: string; readonly blocksFor: (grid: Grid) => number };
 }
+/** Programs along x, y and z. */
+export type Grid = readonly [number, number, number];
 
 export interface SimTarget {
   readonly chip: Chip;
@@ -69,12 +74,29 @@ function ascend(name: ChipName, npuArch: number): SimTarget {
 /** The number of clusters that meet in a job; cores of a block never do. */
 const mluKinds = { block: 0, union1: 1, union2: 2, union4: 4 } as const;
 
+/**
+ * Tasks of a Union1 launch: four for each cluster that gets a team; 0 where Block is better, because no programs share a
+ * team or the busiest core would have more to do.
+ */
+function unionBlocks(grid: Grid, axis: number, cores: number): number {
+  const clusters = Math.floor(cores / CORES);
+  const teams = grid.reduce((p, n, d) => p * (d === axis ? Math.ceil(n / CORES) : n), 1);
+  const alone = Math.ceil(grid.reduce((p, n) => p * n, 1) / cores);
+  if (grid[axis]! < 2 || Math.ceil(teams / clusters) > alone) return 0;
+  return CORES * Math.min(teams, clusters);
+}
+
 function mlu(name: ChipName, arch: number): SimTarget {
   const chip = chips[name];
   const cores = countOf(chip.rates.vectorCores);
   return {
     chip,
-    emit: (program, symbol) => ({ source: emitMlu(program, chip, symbol).source, kind: "block", workspaceBytesPerBlock: 0 }), // prettier-ignore
+    emit: (program, symbol) => {
+      const block = { source: emitMlu(program, chip, symbol).source, kind: "block", workspaceBytesPerBlock: 0 };
+      const union = emitMluCluster(program, chip, symbol);
+      if (!union) return block;
+      return { ...block, together: { source: union.source, kind: "union1", blocksFor: (grid) => unionBlocks(grid, union.axis, cores) } }; // prettier-ignore
+    },
     folders: [join(here, "mlu", "include"), join(here, "mlu", "include", "bang")],
     header: "bang.h",
     get flags() {
