@@ -157,15 +157,16 @@ export function planCluster(program: TileProgram, chip: Chip, overlap: PipelineP
       }
     }
     const capacity = capacityOf(chip, "SRAM");
-    if (sramBytes > capacity) why = `two buffers of what its programs share are ${sramBytes} bytes, SRAM has ${capacity}`;
+    if (sramBytes > capacity)
+      why = `two buffers of what its programs share are ${sramBytes} bytes, SRAM has ${capacity}`;
     if (sramBytes === 0 || sramBytes > capacity) notes.push(`not along ${name}: ${why}`);
     else return { plan: { axis, offsets, sramBytes, loops: meeting }, notes };
   }
   return { plan: undefined, notes: ["Block", ...notes] };
 }
 
-export const printCluster = ({ plan, notes }: ClusterDecision, tile: (id: number) => string): string =>
+export const printCluster = ({ plan, notes }: ClusterDecision, tile: (id: number) => string): string[] =>
   [
     ...(plan ? [`Union1 where the grid has several programs along ${"xyz"[plan.axis]}, else Block: SRAM ${plan.sramBytes} for ${[...plan.offsets.keys()].map(tile).join(", ")}`] : []),
     ...notes,
-  ].join("\n"); // prettier-ignore
+  ]; // prettier-ignore

@@ -88,7 +88,7 @@ export const passes: readonly Pass[] = [
     run: (state) => ({ ...state, cluster: planCluster(state.program, state.chip, state.overlap) }),
     print: ({ program, cluster }) => {
       const tiles = byId(program);
-      return [printCluster(cluster, (id) => `%${id} ${opName(tiles.get(id)!.op)}`), ""].join("\n");
+      return [...printCluster(cluster, (id) => `%${id} ${opName(tiles.get(id)!.op)}`), ""].join("\n");
     },
   },
   {

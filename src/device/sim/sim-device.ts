@@ -69,7 +69,7 @@ export class SimDevice extends HostDevice {
     options: Partial<SimOptions> = {},
   ) {
     // prettier-ignore
-    super(name, () => () => () => {}, { name, target: target.chip.name, numThreads: 1, features: [], chip: target.chip }); // prettier-ignore
+    super(name, () => () => () => {}, { name, target: target.chip.name, numThreads: target.numThreads, features: [], chip: target.chip }); // prettier-ignore
     this.target = target;
     this.memory = memory;
     this.options = { ...exact, ...options };

@@ -32,6 +32,8 @@ export interface SimTarget {
   readonly folders: readonly string[];
   readonly header: string;
   readonly flags: readonly string[];
+  /** Cores to choose tiles for; 1 where kernels have their own sizes. */
+  readonly numThreads: number;
   /** Kinds of kernels as the headers number them. */
   readonly kinds: Readonly<Record<string, number>>;
   /** Blocks to start for a grid of so many programs. */
@@ -66,6 +68,7 @@ function ascend(name: ChipName, npuArch: number): SimTarget {
       `-DASC_VECTOR_CORES=${vectorCores}`,
       ...(["UB", "L1", "L0A", "L0B", "L0C"] as const).map(size),
     ],
+    numThreads: 1,
     kinds: ascendKinds,
     numBlocks: (kind, numPrograms) => Math.min(numPrograms, kind === "vector" ? vectorCores : cubeCores),
   };
@@ -102,6 +105,7 @@ function mlu(name: ChipName, arch: number): SimTarget {
     get flags() {
       return [`-D__BANG_ARCH__=${arch}`, "-Wl,--no-as-needed", mluRuntime()];
     },
+    numThreads: cores,
     kinds: mluKinds,
     counters: mluCounters,
     numBlocks: (_kind, numPrograms) => Math.min(numPrograms, cores),

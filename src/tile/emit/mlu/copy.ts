@@ -43,7 +43,15 @@ type Copy = "__memcpy" | "__memcpy_async";
  * The part of a box that exists, by 2-d copies of its rows, or of single elements where they are apart in memory.
  * `shared`: the tile in SRAM, where it is as it is in NRAM, instead of the view.
  */
-function copyBox(e: MluEmission, copy: Copy, dir: Direction, b: Buffer, view: View, axes: readonly Axis[], shared?: string): void {
+function copyBox(
+  e: MluEmission,
+  copy: Copy,
+  dir: Direction,
+  b: Buffer,
+  view: View,
+  axes: readonly Axis[],
+  shared?: string,
+): void {
   const rank = axes.length;
   const last = axes[rank - 1]!;
   const stride = view.strides[rank - 1]!;
