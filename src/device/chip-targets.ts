@@ -5,7 +5,8 @@
 import { chips } from "../tile/chips/chips.ts";
 import type { Chip, ChipName, Figure } from "../tile/chips/types.ts";
 import { emitAscend } from "../tile/emit/ascend/ascend.ts";
-import { emitMlu } from "../tile/emit/mlu.ts";
+import { CORES } from "../tile/cluster.ts";
+import { emitMlu, emitMluCluster } from "../tile/emit/mlu.ts";
 import type { TileProgram } from "../tile/ir.ts";
 
 /** What an emitter hands over: a function `symbol` that runs a share of the grid on every block. */
@@ -15,7 +16,11 @@ export interface EmittedKernel {
   /** vector: on the vector cores; cube: on the matrix cores; mix11: both, in pairs; block: any core. */
   readonly kind: string;
   readonly workspaceBytesPerBlock: number;
+  /** The same for blocks that work together; which of the two a launch takes is up to its grid. Drivers start each alone. */
+  readonly together?: { readonly source: string; readonly kind: string; readonly blocksFor: (grid: Grid) => number };
 }
+/** Programs along x, y and z. */
+export type Grid = readonly [number, number, number];
 
 /** Cores that a launch can use; a device knows its own, a chip's table those of one product. */
 export interface Cores {
@@ -51,13 +56,30 @@ function ascend(name: ChipName): ChipTarget {
   };
 }
 
+/**
+ * Tasks of a Union1 launch: four for each cluster that gets a team; 0 where Block is better, because no programs share a
+ * team or the busiest core would have more to do.
+ */
+function unionBlocks(grid: Grid, axis: number, cores: number): number {
+  const clusters = Math.floor(cores / CORES);
+  const teams = grid.reduce((p, n, d) => p * (d === axis ? Math.ceil(n / CORES) : n), 1);
+  const alone = Math.ceil(grid.reduce((p, n) => p * n, 1) / cores);
+  if (grid[axis]! < 2 || Math.ceil(teams / clusters) > alone) return 0;
+  return CORES * Math.min(teams, clusters);
+}
+
 function mlu(name: ChipName): ChipTarget {
   const chip = chips[name];
   const own = coresOf(chip);
   return {
     chip,
     cores: own,
-    emit: (program, symbol) => ({ source: emitMlu(program, chip, symbol).source, kind: "block", workspaceBytesPerBlock: 0 }), // prettier-ignore
+    emit: (program, symbol) => {
+      const block = { source: emitMlu(program, chip, symbol).source, kind: "block", workspaceBytesPerBlock: 0 };
+      const union = emitMluCluster(program, chip, symbol);
+      if (!union) return block;
+      return { ...block, together: { source: union.source, kind: "union1", blocksFor: (grid) => unionBlocks(grid, union.axis, own.vector) } }; // prettier-ignore
+    },
     numBlocks: (_kind, numPrograms, cores = own) => Math.min(numPrograms, cores.vector),
   };
 }

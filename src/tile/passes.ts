@@ -6,6 +6,7 @@
 import { CompileError } from "../base/errors.ts";
 import { capacityOf, type Chip, type Space } from "./chips/types.ts";
 import { doubleBuffer } from "./double-buffer.ts";
+import { noCluster, planCluster, printCluster, type ClusterDecision } from "./cluster.ts";
 import type { TileProgram, TileValue } from "./ir.ts";
 import { legaliseDTypes, type LegalProgram } from "./legality.ts";
 import { choosePipelines, noPipelines, printPipeline, type PipelinePlan } from "./pipeline.ts";
@@ -18,6 +19,7 @@ import { tilesOf } from "./walk.ts";
 export interface Lowering extends LegalProgram {
   readonly chip: Chip;
   readonly overlap: PipelinePlan;
+  readonly cluster: ClusterDecision;
   readonly memory: MemoryPlan;
 }
 
@@ -83,6 +85,14 @@ export const passes: readonly Pass[] = [
     },
   },
   {
+    name: "shareLoads",
+    run: (state) => ({ ...state, cluster: planCluster(state.program, state.chip, state.overlap) }),
+    print: ({ program, cluster }) => {
+      const tiles = byId(program);
+      return [...printCluster(cluster, (id) => `%${id} ${opName(tiles.get(id)!.op)}`), ""].join("\n");
+    },
+  },
+  {
     name: "assignMemorySpaces",
     run: (state) => ({ ...state, memory: assignMemorySpaces(state, state.chip, state.overlap.pipelines) }),
     print: ({ program, memory }) => {
@@ -126,6 +136,7 @@ export function lower(program: TileProgram, chip: Chip, onStage: (pass: Pass, st
     expansions: new Map(),
     assumptions: [],
     overlap: noPipelines,
+    cluster: noCluster,
     memory: { placements: [], peakBytes: {}, workspaceBytes: 0, buffering: [] },
   };
   for (const pass of passes) {

@@ -18,6 +18,8 @@ export function watchTraffic(device: SimDevice): { launches: number; readonly wr
     // Before the launch, which may overwrite what it reads.
     const model = trafficOf(loweringOf(program, chip), { grid: [x, y, z], numbers: numbersOf(args), read: readerOf(program, args) }); // prettier-ignore
     plain(executable, grid, args);
+    // The model is of blocks that work alone.
+    if (device.lastKind?.startsWith("union")) return;
     watched.launches++;
     const said = [sumOf(model.read) + model.workspaceRead, sumOf(model.written) + model.workspaceWritten];
     const { bytesIn, bytesOut } = device.lastRun!;

@@ -200,7 +200,7 @@ test("a sum of dots stays in the product memory and a narrowed store takes it fr
 test("the passes are a printable list", () => {
   assert.deepEqual(
     passes.map((p) => p.name),
-    ["verify", "legaliseDTypes", "pipelineCopies", "assignMemorySpaces", "doubleBuffer", "checkCapacity"],
+    ["verify", "legaliseDTypes", "pipelineCopies", "shareLoads", "assignMemorySpaces", "doubleBuffer", "checkCapacity"],
   );
   const text = explain(mixed, chips["ascend-910b"]);
   assert.equal(text, explain(mixed, chips["ascend-910b"]));

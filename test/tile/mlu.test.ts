@@ -9,10 +9,12 @@ import { allCases } from "../../src/kernels/all-cases.ts";
 import { kernel } from "../../src/tile/builder.ts";
 import { chips } from "../../src/tile/chips/chips.ts";
 import { capacityOf } from "../../src/tile/chips/types.ts";
-import { emitMlu } from "../../src/tile/emit/mlu.ts";
+import { emitMlu, emitMluCluster } from "../../src/tile/emit/mlu.ts";
 
 const names = ["mlu-370", "mlu-590"] as const;
 const root = new URL("./snapshots-mlu/", import.meta.url);
+/** The one whose form for clusters is kept as well. */
+const clustered = "matmul";
 const kept = ["rms_norm", "matmul", "gather_rows", "map_mul_add", "topk_mask"];
 
 for (const name of names)
@@ -25,6 +27,8 @@ for (const name of names)
         const { source, nramBytes, wramBytes } = emitMlu(program, chip);
         assert.equal(emitMlu(program, chip).source, source, "the text is deterministic");
         assert.ok(nramBytes <= capacityOf(chip, "NRAM") && wramBytes <= capacityOf(chip, "WRAM"), program.name);
+        const union = emitMluCluster(program, chip);
+        if (union) assert.ok(union.nramBytes <= nramBytes && union.sramBytes <= capacityOf(chip, "SRAM"), program.name);
         if (!training.includes(program.name)) count++;
       }
     t.diagnostic(`${count} inference kernels`);
@@ -35,13 +39,16 @@ for (const kernelName of kept)
   test(`snapshot ${kernelName}`, () => {
     const program = allCases.flatMap((c) => c.programs(chips["mlu-370"])).find((p) => p.name === kernelName);
     assert.ok(program, `expected a kernel "${kernelName}"`);
-    const got = emitMlu(program, chips["mlu-370"]).source;
-    const path = new URL(`${kernelName}.mlu-370.txt`, root);
-    if (process.env.UPDATE_SNAPSHOTS === "1") {
-      mkdirSync(root, { recursive: true });
-      writeFileSync(path, got);
+    const forms = [["mlu-370", emitMlu(program, chips["mlu-370"]).source]];
+    if (kernelName === clustered) forms.push(["mlu-370.union1", emitMluCluster(program, chips["mlu-370"])!.source]);
+    for (const [form, got] of forms) {
+      const path = new URL(`${kernelName}.${form}.txt`, root);
+      if (process.env.UPDATE_SNAPSHOTS === "1") {
+        mkdirSync(root, { recursive: true });
+        writeFileSync(path, got!);
+      }
+      assert.equal(got, readFileSync(path, "utf8"), `${path.pathname}: run with UPDATE_SNAPSHOTS=1 if the change is meant`); // prettier-ignore
     }
-    assert.equal(got, readFileSync(path, "utf8"), `${path.pathname}: run with UPDATE_SNAPSHOTS=1 if the change is meant`); // prettier-ignore
   });
 
 test("what has no lowering is a build error with op, dtype and reason", () => {

@@ -12,6 +12,7 @@ import type { CpuDevice } from "../cpu/cpu-device.ts";
 import { SYMBOL, Toolchain, type Compiler } from "../cpu/toolchain.ts";
 import type { BufferArg, DeviceBuffer, Executable, LaunchArg } from "../device.ts";
 import { HostDevice, type HostKernel } from "../host-device.ts";
+import type { EmittedKernel, Grid } from "../chip-targets.ts";
 import type { SimTarget } from "./targets.ts";
 import { parseFigures, parseReport, type RunFigures } from "./violation.ts";
 
@@ -60,6 +61,8 @@ export class SimDevice extends HostDevice {
   readonly options: SimOptions;
   /** Figures of the last kernel; none in fast mode. */
   lastRun: RunFigures | undefined;
+  /** Of the last kernel: a key of the target's `kinds`. */
+  lastKind: string | undefined;
   private readonly toolchain: Toolchain;
   /** Buffers live where foreign code can see them by address. */
   private readonly memory: CpuDevice;
@@ -74,7 +77,7 @@ export class SimDevice extends HostDevice {
     options: Partial<SimOptions> = {},
   ) {
     // prettier-ignore
-    super(name, () => () => () => {}, { name, target: target.chip.name, numThreads: 1, features: [], chip: target.chip }); // prettier-ignore
+    super(name, () => () => () => {}, { name, target: target.chip.name, numThreads: target.numThreads, features: [], chip: target.chip }); // prettier-ignore
     this.target = target;
     this.memory = memory;
     this.options = { ...exact, ...options };
@@ -95,10 +98,21 @@ export class SimDevice extends HostDevice {
       verify(program);
       return target.emit(program, SYMBOL, target.chip);
     });
-    const kernels = this.compileKernels(
-      emitted.map(({ source, kind }, i) => ({ name: programs[i]!.name, source, kind, args: argsOf(programs[i]!) })),
-    );
-    return programs.map((program, i) => ({ program, bind: this.bindGrid(kernels[i]!, emitted[i]!.workspaceBytesPerBlock) })); // prettier-ignore
+    const sourceOf = (i: number, { source, kind }: Pick<EmittedKernel, "source" | "kind">): SimSource => ({ name: programs[i]!.name, source, kind, args: argsOf(programs[i]!) }); // prettier-ignore
+    const united = emitted.flatMap(({ together }, i) => (together ? [{ i, together }] : []));
+    const kernels = this.compileKernels([...emitted.map((k, i) => sourceOf(i, k)), ...united.map(({ i, together }) => sourceOf(i, together))]); // prettier-ignore
+    const bindings = programs.map((_, i) => this.bindGrid(kernels[i]!, emitted[i]!.workspaceBytesPerBlock));
+    united.forEach(({ i, together }, at) => (bindings[i] = this.bindEither(bindings[i]!, kernels[programs.length + at]!, together.blocksFor))); // prettier-ignore
+    return programs.map((program, i) => ({ program, bind: bindings[i]! }));
+  }
+
+  /** By the grid: blocks that work together, or each alone. */
+  private bindEither(alone: HostKernel, kernel: SimKernel, blocksFor: (grid: Grid) => number): HostKernel {
+    return (grid, args) => {
+      const [x = 1, y = 1, z = 1] = grid;
+      const numBlocks = blocksFor([x, y, z]);
+      return numBlocks === 0 ? alone(grid, args) : () => this.run(kernel, [...args, x, y, z], { numBlocks });
+    };
   }
 
   private bindGrid(kernel: SimKernel, workspaceBytesPerBlock: number): HostKernel {
@@ -143,6 +157,7 @@ export class SimDevice extends HostDevice {
     } = { ...this.options, ...options };
     const words = Float64Array.from(args, (arg) => (typeof arg === "number" ? arg : arg.buffer.handle + arg.byteOffset)); // prettier-ignore
     const sizes = Float64Array.from(args, (arg) => (typeof arg === "number" ? -1 : sizeOf(arg)));
+    this.lastKind = kernel.kind;
     const kind = this.target.kinds[kernel.kind];
     if (kind === undefined) throw new DeviceError(`${kernel.name}: expected a kind of ${Object.keys(this.target.kinds).join(", ")}, got "${kernel.kind}"`, { backend: this.properties.name }); // prettier-ignore
     const launch = Float64Array.of(

@@ -13,6 +13,8 @@ export interface SimTarget extends ChipTarget {
   readonly folders: readonly string[];
   readonly header: string;
   readonly flags: readonly string[];
+  /** Cores to choose tiles for; 1 where kernels have their own sizes. */
+  readonly numThreads: number;
   /** Kinds of kernels as the headers number them. */
   readonly kinds: Readonly<Record<string, number>>;
 }
@@ -36,6 +38,7 @@ function ascend(name: ChipName, npuArch: number): SimTarget {
       `-DASC_VECTOR_CORES=${target.cores.vector}`,
       ...(["UB", "L1", "L0A", "L0B", "L0C"] as const).map(size),
     ],
+    numThreads: 1,
     kinds: ascendKinds,
   };
 }
@@ -51,6 +54,7 @@ function mlu(name: ChipName, arch: number): SimTarget {
     get flags() {
       return [`-D__BANG_ARCH__=${arch}`, "-Wl,--no-as-needed", mluRuntime()];
     },
+    numThreads: chipTargets[name].cores.vector,
     kinds: mluKinds,
   };
 }

@@ -1,6 +1,6 @@
 /**
  * Cambricon MLU cores: mtp_372 (MLU370) and mtp_592 (MLU590). Vectors and the left operand live in NRAM, the right one
- * in WRAM, products come back to NRAM. Cluster SRAM (4 MB and 2 MB) is shared and not planned per program.
+ * in WRAM, products come back to NRAM. What the four cores of a cluster load alike waits in its SRAM.
  * Sources: capacities and arch guards of the public mlu-ops repository (April 2026), instruction names and dtypes of
  * the MIT-licensed bang_device_functions.h and of public kernels; the vendor's manual is not public, so an op that
  * none of them shows has no row.
@@ -118,6 +118,7 @@ export const mlu372: Arch<MluSpace> = {
     // 128 KB of NRAM hold the scalar stack. Public kernels keep counts to multiples of 128 bytes, so rows are too.
     NRAM: { sizeBytes: 768 * K, reservedBytes: 128 * K, alignBytes: 128, rowBytes: 128 },
     WRAM: { sizeBytes: 1024 * K, reservedBytes: 0, alignBytes: 64, rowBytes: 64 },
+    SRAM: { sizeBytes: 4096 * K, reservedBytes: 128 * K, alignBytes: 128, rowBytes: 128 },
   },
   roles: { vector: "NRAM", stage: "NRAM", left: "NRAM", right: "WRAM", product: "NRAM" },
   maskBits: 32,
@@ -149,6 +150,7 @@ export const mlu592: Arch<MluSpace> = {
   spaces: {
     NRAM: { ...mlu372.spaces.NRAM, sizeBytes: 512 * K },
     WRAM: { ...mlu372.spaces.WRAM, sizeBytes: 512 * K },
+    SRAM: { ...mlu372.spaces.SRAM, sizeBytes: 2048 * K },
   },
   vector: {
     ...vector372,

@@ -8,7 +8,7 @@ import type { BinaryOp, CompareOp, ReduceOp, TileOp, UnaryOp } from "../ir.ts";
 
 export type ChipName = "ascend-910b" | "ascend-910c" | "ascend-950" | "mlu-370" | "mlu-590";
 export type AscendSpace = "UB" | "L1" | "L0A" | "L0B" | "L0C";
-export type MluSpace = "NRAM" | "WRAM";
+export type MluSpace = "NRAM" | "WRAM" | "SRAM";
 export type Space = AscendSpace | MluSpace;
 
 /** What a memory is used for; one memory may play several roles. */

@@ -35,17 +35,28 @@ const times = (a: string, n: number): string => (a === "0" ? "0" : n === 1 ? a :
 const minus = (a: string, b: string): string => (b === "0" ? a : `(${a} - ${b})`);
 const shifted = (at: string, i: string): string => (i === "0" || at === "0" ? plus(at, i) : `(${at} + ${i})`);
 
-type Direction = "GDRAM2NRAM" | "NRAM2GDRAM";
+type Direction = "GDRAM2NRAM" | "NRAM2GDRAM" | "GDRAM2SRAM" | "SRAM2NRAM";
 /** The second returns at once; its pipe is waited for later. */
 type Copy = "__memcpy" | "__memcpy_async";
 
-/** The part of a box that exists, by 2-d copies of its rows, or of single elements where they are apart in memory. */
-function copyBox(e: MluEmission, copy: Copy, dir: Direction, b: Buffer, view: View, axes: readonly Axis[]): void {
+/**
+ * The part of a box that exists, by 2-d copies of its rows, or of single elements where they are apart in memory.
+ * `shared`: the tile in SRAM, where it is as it is in NRAM, instead of the view.
+ */
+function copyBox(
+  e: MluEmission,
+  copy: Copy,
+  dir: Direction,
+  b: Buffer,
+  view: View,
+  axes: readonly Axis[],
+  shared?: string,
+): void {
   const rank = axes.length;
   const last = axes[rank - 1]!;
   const stride = view.strides[rank - 1]!;
-  const isRun = last.box === 1 || (stride.kind === "const" && stride.value === 1);
-  const steps = view.strides.map((s) => e.index(s));
+  const isRun = shared !== undefined || last.box === 1 || (stride.kind === "const" && stride.value === 1);
+  const steps = shared ? [] : view.strides.map((s) => e.index(s));
   /** Elements of NRAM per step of an axis. */
   const tileStep = (d: number): number =>
     d === rank - 1 ? 1 : axes.slice(d + 1, -1).reduce((p, a) => p * a.box, b.pitch);
@@ -56,16 +67,17 @@ function copyBox(e: MluEmission, copy: Copy, dir: Direction, b: Buffer, view: Vi
   const guard = axes.flatMap((a) => (a.box === 1 ? a.whole : a.whole.length > 0 ? [`${a.hi} > ${a.lo}`] : []));
   const body = (): void => {
     const tileAt = idx.reduce((s, i, d) => plus(s, times(i, tileStep(d))), "0");
-    const global = `${view.buffer} + ${e.offset(view, idx.map((i, d) => shifted(axes[d]!.at, i)))}`; // prettier-ignore
-    const tile = tileAt === "0" ? b.name : `${b.name} + ${tileAt}`;
-    const [dst, src] = dir === "GDRAM2NRAM" ? [tile, global] : [global, tile];
+    const within = (name: string): string => (tileAt === "0" ? name : `${name} + ${tileAt}`);
+    const far = shared ? within(shared) : `${view.buffer} + ${e.offset(view, idx.map((i, d) => shifted(axes[d]!.at, i)))}`; // prettier-ignore
+    const isStore = dir === "NRAM2GDRAM";
+    const [dst, src] = isStore ? [far, within(b.name)] : [within(b.name), far];
     const bytes = isRun ? times(minus(last.hi, last.lo), b.size) : String(b.size);
     const size = /^\d+ \* \d+$/.test(bytes) ? String(Number(bytes.split(" * ")[0]) * b.size) : bytes;
     if (!isRepeated) return e.out.add(`${copy}(${dst}, ${src}, ${size}, ${dir});`);
     const r = axes[repeat]!;
     const tileStride = String(tileStep(repeat) * b.size);
-    const globalStride = times(steps[repeat]!, b.size);
-    const strides = dir === "GDRAM2NRAM" ? [tileStride, globalStride] : [globalStride, tileStride];
+    const farStride = shared ? tileStride : times(steps[repeat]!, b.size);
+    const strides = isStore ? [farStride, tileStride] : [tileStride, farStride];
     const segments = minus(r.hi, r.lo);
     const count = /^\d+$/.test(segments) ? String(Number(segments) - 1) : `${segments} - 1`;
     e.out.add(`${copy}(${dst}, ${src}, ${size}, ${dir}, ${strides.join(", ")}, ${count});`);
@@ -82,7 +94,10 @@ function copyBox(e: MluEmission, copy: Copy, dir: Direction, b: Buffer, view: Vi
 /** Now, or ahead of its turn, perhaps into a buffer that a store may still read. */
 type When = "now" | "ahead" | "ahead, stored from";
 
-export function load(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind: "load" }>, when: When = "now"): void {
+type LoadOp = Extract<TileOp, { kind: "load" }>;
+
+/** `shared`: where the memory core has brought the tile. */
+export function load(e: MluEmission, tile: TileValue, op: LoadOp, when: When = "now", shared?: string): void {
   const b = e.buffer(tile.id);
   e.scope("", () => {
     const axes = clip(e, op.view, op.at, b.shape);
@@ -93,8 +108,15 @@ export function load(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind
         fillWith(e, b, op.other);
         if (when !== "now") e.out.add("__sync_compute();");
       });
-    copyBox(e, when === "now" ? "__memcpy" : "__memcpy_async", "GDRAM2NRAM", b, op.view, axes);
+    const copy = when === "now" ? "__memcpy" : "__memcpy_async";
+    copyBox(e, copy, shared ? "SRAM2NRAM" : "GDRAM2NRAM", b, op.view, axes, shared);
   });
+}
+
+/** What exists of a tile, to `name` in SRAM, by the memory core: it has nothing to do while it waits, and fills nothing. */
+export function loadShared(e: MluEmission, tile: TileValue, op: LoadOp, name: string): void {
+  const b = { ...e.shaped("", tile.dtype, tile.shape), name };
+  e.scope("", () => copyBox(e, "__memcpy", "GDRAM2SRAM", b, op.view, clip(e, op.view, op.at, b.shape)));
 }
 
 export function store(e: MluEmission, s: Extract<Stmt, { kind: "store" }>, copy: Copy = "__memcpy"): void {

@@ -145,6 +145,12 @@ export class MluEmission {
     this.buffers.set(id, buffer);
     return buffer;
   }
+  /** Where the memory core brings a tile for the cluster: the first of two buffers in SRAM, and how long each is. */
+  shared(id: number, offset: number): { readonly name: string; readonly count: number } {
+    const { dtype, shape } = this.tile(id);
+    const { type, count } = this.shaped("", dtype, shape);
+    return { name: this.declare("SRAM", offset, type, `shared_${nameOf(this.tile(id))}s`), count };
+  }
   isPair(id: number): boolean {
     return this.pairHomes.has(this.home(id));
   }

@@ -23,18 +23,31 @@ export interface Rounds {
 }
 
 type Loaded = TileValue & { readonly op: Extract<TileValue["op"], { kind: "load" }> };
-const tileOf = (e: MluEmission, id: number): Loaded => e.tile(id) as Loaded;
-const nameOf = (e: MluEmission, id: number): string => `${tileOf(e, id).op.view.buffer} [${e.tile(id).shape}]`;
-const few = (names: readonly string[]): string => (names.length > 8 ? [...names.slice(0, 7), "...", names[names.length - 1]!] : names).join(", "); // prettier-ignore
+export const tileOf = (e: MluEmission, id: number): Loaded => e.tile(id) as Loaded;
+export const nameOf = (e: MluEmission, id: number): string => `${tileOf(e, id).op.view.buffer} [${e.tile(id).shape}]`;
+export const few = (names: readonly string[]): string => (names.length > 8 ? [...names.slice(0, 7), "...", names[names.length - 1]!] : names).join(", "); // prettier-ignore
 
 /** Statements that `turns` writes itself. */
 export const movedBy = (p: Pipeline, s: Stmt): boolean =>
   s.kind === "store" ? p.stores.includes(s) : s.kind === "let" && (p.loads.includes(s.tile.id) || p.kept.includes(s.tile.id)); // prettier-ignore
 
+/** Which of the two buffers of each tile is this turn's. */
+export function nameBuffers(e: MluEmission, p: Pipeline, turn: string): void {
+  const loaded = new Set(p.loads.map((id) => e.home(id)));
+  for (const id of p.loads) {
+    const { base, now, next, type, count } = e.pair(id);
+    e.out.add(`${type}* ${next} = ${base} + ${turn} % 2 * ${count};`, `${type}* ${now} = ${base} + (${turn} + 1) % 2 * ${count};`); // prettier-ignore
+  }
+  for (const home of new Set(p.stores.map((s) => e.home(s.value))))
+    if (e.isPair(home) && !loaded.has(home)) {
+      const { base, now, type, count } = e.pair(home);
+      e.out.add(`${type}* ${now} = ${base} + ${turn} % 2 * ${count};`);
+    }
+}
+
 export function turns(e: MluEmission, p: Pipeline, rounds: Rounds, compute: () => void): void {
   const at = (id: number): void => void (e.at = e.live.at(id));
   const turn = `turn${rounds.name}`;
-  const loaded = new Set(p.loads.map((id) => e.home(id)));
   const stored = new Set(p.stores.map((s) => e.home(s.value)));
 
   if (p.kept.length > 0) e.out.add(`// load once ${few(p.kept.map((id) => nameOf(e, id)))}`);
@@ -45,15 +58,7 @@ export function turns(e: MluEmission, p: Pipeline, rounds: Rounds, compute: () =
   // What else is in these bytes may still be at work on them.
   if (!p.isExclusive) e.out.add("__sync_compute();");
   e.scope(rounds.head, () => {
-    for (const id of p.loads) {
-      const { base, now, next, type, count } = e.pair(id);
-      e.out.add(`${type}* ${next} = ${base} + ${turn} % 2 * ${count};`, `${type}* ${now} = ${base} + (${turn} + 1) % 2 * ${count};`); // prettier-ignore
-    }
-    for (const home of stored)
-      if (e.isPair(home) && !loaded.has(home)) {
-        const { base, now, type, count } = e.pair(home);
-        e.out.add(`${type}* ${now} = ${base} + ${turn} % 2 * ${count};`);
-      }
+    nameBuffers(e, p, turn);
     e.out.add(`// load ahead ${few(p.loads.map((id) => nameOf(e, id)))}`);
     e.scope(`if (${rounds.hasNext}) `, () => {
       e.out.add(rounds.nextIndices);

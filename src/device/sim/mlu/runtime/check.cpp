@@ -236,13 +236,13 @@ void touch_shared(const char* op, int line, const Use& u, Space space) {
     for (int64_t i = 0; i < u.region.count; i++) {
       const uint64_t from = (uint64_t)(u.region.base + i * u.region.stride);
       for (uint64_t l = from / 64; l <= (from + u.region.bytes - 1) / 64; l++) {
-        auto [it, is_new] = m.line_writers.try_emplace(l, Writer{own.task, (int)index, own.clock[index]});
+        auto [it, is_new] = m.line_writers.try_emplace(l, Writer{m.job, own.task, (int)index, own.clock[index]});
         if (is_new) continue;
         Writer& w = it->second;
         const bool same = w.task == own.task && w.core == (int)index;
-        const bool ordered = same || (m.config.clusters > 0 && own.clock[w.core] >= w.time && w.core != (int)index);
+        const bool ordered = same || (m.config.clusters > 0 && w.job == m.job && own.clock[w.core] >= w.time && w.core != (int)index);
         if (!ordered) report("line", op, line, "writes " + name_of((const char*)(l * 64)) + " in a 64-byte line that task " + std::to_string(w.task) + " writes too, with no barrier in between", (const char*)(l * 64));
-        w = {own.task, (int)index, own.clock[index]};
+        w = {m.job, own.task, (int)index, own.clock[index]};
       }
     }
     return;

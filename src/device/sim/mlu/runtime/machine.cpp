@@ -100,7 +100,7 @@ void run_job(int first_task) {
   m.cores.assign(clusters * per, Core());
   m.clusters.assign(clusters, Cluster());
   m.resident_cluster = -1;
-  m.line_writers.clear();
+  m.job = first_task;
   m.locks.clear();
   fibres.clear();
   fibres.resize(m.cores.size());
@@ -240,6 +240,7 @@ void run_all() {
   }
   m.cores.assign(1, Core());
   m.clusters.clear();
+  m.job = 0;
   prepare(m.cores[0]);
   for (int task : order) run_task(task);
 }

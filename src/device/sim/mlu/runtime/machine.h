@@ -93,6 +93,7 @@ struct Argument {
   std::string name;
 };
 struct Writer {
+  int job;
   int task;
   int core;
   uint32_t time;
@@ -125,6 +126,8 @@ struct Machine {
   std::vector<Cluster> clusters;
   Core* core = nullptr;
   int resident_cluster = -1;
+  /// First task of the cores that may meet; jobs never do.
+  int job = 0;
   uint64_t random = 1;
   std::unordered_map<uint64_t, Writer> line_writers;
   std::map<std::pair<int, int>, Core*> locks;
