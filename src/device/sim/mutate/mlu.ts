@@ -31,13 +31,14 @@ const shrinks: Finder = (t) =>
 /** Buffers of one arena with values at the same time: `a` is written before `b` and read after. */
 const pairs = ({ buffers }: BangText): (readonly [ArenaBuffer, ArenaBuffer])[] =>
   buffers.flatMap((b) => buffers.filter((a) => a !== b && a.arena === b.arena && a.from !== b.from && a.firstUse < b.firstUse && b.firstUse < a.lastRead).map((a) => [a, b] as const)); // prettier-ignore
-/** Each buffer onto one that is still to be read, and 64 bytes into one that ends where it starts. */
+/** Each buffer onto one that is still to be read, 64 bytes into one that ends where it starts, and its halves onto each other. */
 const overlaps: Finder = (t) => {
   const all = pairs(t);
   const onto = new Map(all.map(([a, b]) => [b, a]));
   return [
     ...[...onto].map(([b, a]) => [replace(b.offset, a.offset.text)]),
     ...all.filter(([a, b]) => a.to === b.from).map(([, b]) => [replace(b.offset, `${b.offset.text} - 64`)]),
+    ...t.buffers.filter((b) => b.halves.length > 0).map((b) => b.halves.map((h) => replace(h, "0"))),
   ];
 };
 
@@ -96,6 +97,11 @@ const tasks: Finder = (t) =>
       [/first = (taskId) \* group/g, ["(taskId + 1)", "(taskId / 2)", "coreId"]],
       [/first \+= (taskDim) \* group/g, ["(taskDim + 1)"]],
       [/first < (num_programs);/g, ["(num_programs - 1)", "num_programs / 2"]],
+      // The same where copies run a turn ahead.
+      [/next = (taskId) \* group/g, ["(taskId + 1)", "(taskId / 2)", "coreId"]],
+      [/: 1 \+ \((taskDim) - 1\) \* group/g, ["(taskDim + 1)"]],
+      [/; id < (num_programs);/g, ["(num_programs - 1)", "num_programs / 2"]],
+      [/if \(next < (num_programs)\)/g, ["(num_programs - 1)", "num_programs / 2"]],
       [/std::min<int64_t>\(first \+ group, (num_programs)\)/g, ["num_programs - 1", "num_programs + 1"]],
     ] as const
   ).flatMap(([pattern, wrong]) =>
