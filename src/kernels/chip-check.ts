@@ -1,8 +1,7 @@
 /**
- * The mutation matrix of a simulated chip: every kernel that is emitted for it, with every mutant of its text, on a
- * recorded launch. A mutant must be rejected, give a wrong answer or not compile; one that gives the same bits whatever
- * unwritten memory holds, in every order tried and with every pair of accesses ordered by a path of what is left of the
- * synchronisation (engine/audit.h, no clocks), is equivalent. Main function: `checkChip`.
+ * The mutation matrix of a simulated chip: every kernel that is emitted for it, with every mutant of its text, on
+ * recorded launches. A mutant must be rejected, give a wrong answer or not compile; chip-bench.ts says when one of the
+ * rest is equivalent. Main functions: `runMatrix`, and `runCases` for the kernels as emitted.
  */
 import { CompileError } from "../base/errors.ts";
 import { SYMBOL } from "../device/cpu/toolchain.ts";
@@ -14,17 +13,15 @@ import {
   type Mutant,
   type MutationKind,
 } from "../device/sim/mutate/mutant.ts";
-import type { RunOptions, SimDevice, SimKernel } from "../device/sim/sim-device.ts";
+import type { SimDevice } from "../device/sim/sim-device.ts";
 import type { EmittedKernel } from "../device/chip-targets.ts";
 import { simTargets } from "../device/sim/targets.ts";
 import { SimulationError } from "../device/sim/violation.ts";
-import type { BufferArg, LaunchArg } from "../device/device.ts";
 import type { ChipName } from "../tile/chips/types.ts";
-import { chipCases, chooseCases, compareBytes, openRecorder, planCase, recordLaunches, type LaunchRecorder, type Planned, type RecordedLaunch } from "./chip-launches.ts"; // prettier-ignore
+import { Bench, judgeAll, type Outcome } from "./chip-bench.ts";
+import { chipCases, chooseCases, openRecorder, planCase, recordLaunches, type LaunchRecorder, type Planned, type RecordedLaunch } from "./chip-launches.ts"; // prettier-ignore
 
-/** near: other bits, within the case's tolerance; unreached: the launch never comes to the place. */
-export const outcomes = ["rejected", "wrong", "equivalent", "unreached", "survived"] as const;
-export type Outcome = (typeof outcomes)[number];
+export { outcomes, type Outcome } from "./chip-bench.ts";
 export type Row = Record<"tried" | Outcome, number>;
 
 export interface MatrixResult {
@@ -47,11 +44,11 @@ export interface MatrixOptions {
   readonly onOutcome?: (kernel: string, mutant: Mutant, outcome: Outcome, rule: string) => void;
 }
 
-/** A program as emitted, with its mutants, and a launch of it. */
+/** A program as emitted, with its mutants, and launches of it. */
 interface Job {
   readonly kernel: string;
   readonly emitted: EmittedKernel;
-  readonly launch: RecordedLaunch;
+  readonly launches: readonly RecordedLaunch[];
   readonly mutants: readonly Mutant[];
 }
 
@@ -68,111 +65,24 @@ const emptyRow = (): Row => ({ tried: 0, rejected: 0, wrong: 0, equivalent: 0, u
 /** Records the launches of the cases chosen for each kernel. */
 function jobsOf(device: LaunchRecorder, planned: readonly Planned[], options: MatrixOptions): Job[] {
   const { chip, emit } = device.target;
-  const chosen = [...chooseCases(planned, options.perKernel ?? 2)].filter(([kernel]) => options.kernel === undefined || kernel === options.kernel); // prettier-ignore
-  const cases = new Set(chosen.flatMap(([, list]) => list.map((l) => l.planned)));
+  const chosen = [...chooseCases(planned, options.perKernel ?? 3)].filter(([kernel]) => options.kernel === undefined || kernel === options.kernel); // prettier-ignore
+  const cases = new Set(chosen.flatMap(([, texts]) => texts.flat().map((l) => l.planned)));
   device.build([...cases].flatMap((p) => [...p.sources.keys()]));
   const recorded = new Map([...cases].map((p) => [p, recordLaunches(device, p.c).launches]));
-  return chosen.flatMap(([kernel, list]) =>
-    list.map(({ planned: p, index }) => {
-      // What a run launches may depend on what it computed: the same kernel at the same place, or its first.
-      const launches = recorded.get(p)!;
-      const launch = launches[index]?.program.name === kernel ? launches[index] : launches.find((l) => l.program.name === kernel)!; // prettier-ignore
-      const emitted = emit(launch.program, SYMBOL, chip);
-      return { kernel, emitted, launch, mutants: sampled(mutantsOf(emitted.source, chip), options.sample) };
+  return chosen.flatMap(([kernel, texts]) =>
+    texts.map((sites) => {
+      const source = sites[0]!.planned.sources.get(sites[0]!.planned.launches[sites[0]!.index]!.program);
+      // What a run launches may depend on what it computed: the same text at the same place, or its first.
+      const launches = sites.flatMap(({ planned: p, index }): RecordedLaunch[] => {
+        const own = recorded.get(p)!;
+        const isSame = (l: RecordedLaunch | undefined): boolean => l?.program.name === kernel && emit(l.program, SYMBOL, chip).source === source; // prettier-ignore
+        const found = isSame(own[index]) ? own[index] : own.find(isSame);
+        return found ? [found] : [];
+      });
+      const emitted = emit(launches[0]!.program, SYMBOL, chip);
+      return { kernel, emitted, launches: [...new Set(launches)], mutants: sampled(mutantsOf(emitted.source, chip), options.sample) };
     }),
-  );
-}
-
-/** Runs one launch with one mutant; its memory is its own. */
-class Bench {
-  private readonly device: SimDevice;
-  private readonly job: Job;
-  private readonly kernel: SimKernel;
-  private readonly memory: readonly BufferArg[];
-  readonly numPrograms: number;
-
-  constructor(device: SimDevice, job: Job, kernel: SimKernel) {
-    this.device = device;
-    this.job = job;
-    this.kernel = kernel;
-    this.memory = job.launch.buffers.map(({ before }) => ({ buffer: device.alloc(before.length), byteOffset: 0 }));
-    this.numPrograms = job.launch.grid.reduce((a, b) => a * b, 1);
-  }
-  free(): void {
-    for (const { buffer } of this.memory) this.device.free(buffer);
-  }
-  /** How far from the kernel as emitted; throws SimulationError. */
-  run(id: number, options: RunOptions): { result: "same" | "near" | "wrong"; isReached: boolean } {
-    const { emitted, launch } = this.job;
-    const { device, memory } = this;
-    launch.buffers.forEach(({ before }, i) => device.copyIn(memory[i]!.buffer, 0, before));
-    const args: LaunchArg[] = launch.args.map((a) => (typeof a === "number" ? a : { buffer: memory[a.buffer]!.buffer, byteOffset: a.byteOffset })); // prettier-ignore
-    const [x = 1, y = 1, z = 1] = launch.grid;
-    args.push(x, y, z);
-    const workspace = emitted.workspaceBytesPerBlock * options.numBlocks;
-    const room = workspace > 0 ? device.alloc(workspace) : undefined;
-    if (room) args.push({ buffer: room, byteOffset: 0 });
-    try {
-      const isReached = device.run(this.kernel, [...args, id], {
-        ...options,
-        workspaceArg: room ? args.length - 1 : -1,
-      });
-      const results = launch.buffers.map((b, i) => {
-        const got = new Uint8Array(b.after.length);
-        device.copyOut(memory[i]!.buffer, 0, got);
-        return compareBytes(b, got, launch.tolerance);
-      });
-      return { result: results.includes("wrong") ? "wrong" : results.includes("near") ? "near" : "same", isReached };
-    } finally {
-      if (room) device.free(room);
-    }
-  }
-
-  /** Blocks and orders in which a mutant is tried: turns of the grid repeat on one block, meet on several. */
-  private get plans(): RunOptions[] {
-    const limit = this.device.target.numBlocks(this.job.emitted.kind, this.numPrograms);
-    return [
-      { numBlocks: 1, seed: 0 },
-      { numBlocks: Math.min(3, limit), seed: 1 },
-      { numBlocks: limit, seed: 2 },
-    ];
-  }
-  judge(id: number, kind: MutationKind): { outcome: Outcome; rule: string } {
-    try {
-      let isReached = false;
-      for (const plan of this.plans) {
-        const run = this.run(id, plan);
-        isReached ||= run.isReached;
-        if (run.result === "wrong") return { outcome: "wrong", rule: "wrong answer" };
-      }
-      // With one program there is nothing to share among cores.
-      const isShare = kind === "one core missing or extra";
-      if (!isReached || (isShare && this.numPrograms === 1)) return { outcome: "unreached", rule: "" };
-      return !isShare && this.isEquivalent(id)
-        ? { outcome: "equivalent", rule: "" }
-        : { outcome: "survived", rule: "" };
-    } catch (error) {
-      if (error instanceof SimulationError) return { outcome: "rejected", rule: error.rule };
-      throw error;
-    }
-  }
-  private isEquivalent(id: number): boolean {
-    for (const [i, poison] of [0xff, 0x00, 0x55].entries())
-      for (const plan of this.plans) {
-        const { result } = this.run(id, { ...plan, seed: plan.seed! + 3 * i, poison, audit: true });
-        if (result !== "same") return false;
-      }
-    return true;
-  }
-  /** The kernel as emitted on any number of blocks. */
-  isRight(): boolean {
-    try {
-      return [1, 3, 20, 24].every((numBlocks) => this.run(0, { numBlocks, seed: numBlocks, audit: true }).result === "same");
-    } catch (error) {
-      if (error instanceof SimulationError) return false;
-      throw error;
-    }
-  } // prettier-ignore
+  ); // prettier-ignore
 }
 
 /** Whether a source that must not compile is refused for the reason it should be. */
@@ -209,17 +119,18 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
     await breathe();
     const together = job.mutants.filter((m) => !m.mustNotCompile);
     const source = withMutants(job.emitted.source, together);
-    const args = [...job.launch.program.params.map((p) => p.name), "grid x", "grid y", "grid z", "workspace"];
+    const args = [...job.launches[0]!.program.params.map((p) => p.name), "grid x", "grid y", "grid z", "workspace"];
     const [kernel] = device.compileKernels([{ name: job.kernel, source, kind: job.emitted.kind, args }]);
-    const bench = new Bench(device, job, kernel!);
-    if (!bench.isRight()) failed.push(job.kernel);
+    const own = job.launches.map((launch) => new Bench(device, job.emitted, launch, kernel!));
+    const benches = [...own, ...own.map((bench) => bench.reversed())];
+    if (!benches.every((bench) => bench.isRight())) failed.push(job.kernel);
     for (const m of job.mutants) {
       const { outcome, rule } = m.mustNotCompile
         ? {
             outcome: isRefused(device, job, m) ? ("rejected" as const) : ("survived" as const),
             rule: "does not compile",
           }
-        : bench.judge(together.indexOf(m) + 1, m.kind);
+        : judgeAll(benches, together.indexOf(m) + 1, m.kind);
       table[m.kind][outcome]++;
       if (outcome !== "unreached") table[m.kind].tried++;
       if (outcome === "rejected" || outcome === "wrong") rules[rule] = (rules[rule] ?? 0) + 1;
@@ -227,7 +138,7 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
       options.onOutcome?.(job.kernel, m, outcome, rule);
       done++;
     }
-    bench.free();
+    for (const bench of benches) bench.free();
   }
   options.onProgress?.(total, total, "");
   return { kernels: [...new Set(jobs.map((j) => j.kernel))], table, rules, survivors, failed };

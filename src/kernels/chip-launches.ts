@@ -3,7 +3,7 @@
  * another text. Main functions: `chooseCases` (which cases launch a kernel), `recordLaunches`.
  */
 import { bf16ToF32 } from "../base/bf16.ts";
-import { dtypes, type DType } from "../base/dtype.ts";
+import { dtypes, isFloat, type DType } from "../base/dtype.ts";
 import { CompileError } from "../base/errors.ts";
 import { f16FromBits } from "../base/f16.ts";
 import type { DeviceBuffer, Executable, LaunchArg } from "../device/device.ts";
@@ -44,11 +44,16 @@ export const chipCases: readonly NamedCase[] = allCases
   .filter(({ simulation }) => simulation === undefined)
   .flatMap(({ op, cases }) => cases.filter((c) => c.name !== "long").map((c) => ({ name: `${op}: ${c.name}`, c })));
 
-/** Programs with their grids, nothing run. */
+/** Programs with their grids and the bytes of their buffers, nothing run. */
 class LaunchPlan extends PlanningDevice {
-  readonly launches: { readonly program: TileProgram; readonly grid: readonly number[] }[] = [];
-  override launch(executable: Executable, grid: readonly number[] = []): void {
-    this.launches.push({ program: executable.program, grid });
+  readonly launches: { readonly program: TileProgram; readonly grid: readonly number[]; readonly bytes: number }[] = [];
+  override launch(
+    executable: Executable,
+    grid: readonly number[] = [],
+    args: Readonly<Record<string, LaunchArg>> = {},
+  ): void {
+    const sizes = Object.values(args).map((a) => (typeof a === "number" ? 0 : a.buffer.sizeBytes));
+    this.launches.push({ program: executable.program, grid, bytes: sizes.reduce((a, b) => a + b, 0) });
   }
 }
 const numPrograms = (grid: readonly number[]): number => grid.reduce((a, b) => a * b, 1);
@@ -80,22 +85,43 @@ function inferenceOf({ launches }: Planned): Planned["launches"] {
   return end < 0 ? launches : launches.slice(0, end);
 }
 
-/** Of each kernel of inference at most `perKernel` programs: grids of several turns first, then the longest text, and the shortest. */
-export function chooseCases(planned: readonly Planned[], perKernel: number): Map<string, { planned: Planned; index: number }[]> {
-  const byKernel = new Map<string, Map<string, { planned: Planned; index: number; turns: number }>>();
+/** Where a program is launched: the `index`-th launch of a case. */
+export interface LaunchSite {
+  readonly planned: Planned;
+  readonly index: number;
+}
+/** Launches of one text that are tried: a mutant that the first cannot show, another may. */
+const launchesOfText = 6;
+
+/**
+ * Of each kernel of inference at most `perKernel` programs, each with its launches: grids of several turns first, one of
+ * each size before a second. Of the programs first the longest text with such a grid, then the one with the most bytes
+ * per program of its grid, whose loops take turns, then the shortest text.
+ */
+export function chooseCases(planned: readonly Planned[], perKernel: number): Map<string, LaunchSite[][]> {
+  type Site = LaunchSite & { readonly turns: number; readonly again: number; readonly bytes: number };
+  const byKernel = new Map<string, Map<string, Site[]>>();
   for (const p of planned)
-    inferenceOf(p).forEach(({ program, grid }, index) => {
-      const texts = byKernel.get(program.name) ?? new Map<string, { planned: Planned; index: number; turns: number }>();
+    inferenceOf(p).forEach(({ program, grid, bytes }, index) => {
+      const texts = byKernel.get(program.name) ?? new Map<string, Site[]>();
       byKernel.set(program.name, texts);
       const source = p.sources.get(program)!;
-      const known = texts.get(source);
+      const known = texts.get(source) ?? [];
       const turns = Math.min(numPrograms(grid), 12);
-      if (!known || turns > known.turns) texts.set(source, { planned: p, index, turns });
+      const again = known.filter((k) => k.turns === turns).length;
+      texts.set(source, [...known, { planned: p, index, turns, again, bytes: bytes / numPrograms(grid) }]);
     });
   return new Map([...byKernel].map(([kernel, texts]) => {
-    const sorted = [...texts].toSorted(([a, x], [b, y]) => Number(y.turns > 1) - Number(x.turns > 1) || b.length - a.length).map(([, launch]) => launch);
-    const ends = sorted.length > 1 ? [sorted[0]!, sorted.at(-1)!, ...sorted.slice(1, -1)] : sorted;
-    return [kernel, ends.slice(0, perKernel)];
+    const lists = [...texts].map(([text, sites]) => ({
+      length: text.length,
+      isTurning: sites.some((s) => s.turns > 1),
+      bytes: Math.max(...sites.map((s) => s.bytes)),
+      sites: sites.toSorted((x, y) => x.again - y.again || y.turns - x.turns).slice(0, launchesOfText),
+    }));
+    const byLength = lists.toSorted((a, b) => Number(b.isTurning) - Number(a.isTurning) || b.length - a.length);
+    const heaviest = byLength.slice(1).toSorted((a, b) => b.bytes - a.bytes)[0];
+    const ends = new Set([byLength[0]!, ...(heaviest ? [heaviest] : []), byLength.at(-1)!, ...byLength]);
+    return [kernel, [...ends].slice(0, perKernel).map(({ sites }) => sites)];
   }));
 } // prettier-ignore
 
@@ -156,10 +182,21 @@ const isNear = (got: ArrayLike<number>, want: ArrayLike<number>, { rtol, atol }:
   if (got.length !== want.length) return false;
   for (let i = 0; i < got.length; i++) {
     const [g, w] = [got[i]!, want[i]!];
-    if (!(Object.is(g, w) || g === w || Math.abs(g - w) <= atol + rtol * Math.abs(w))) return false;
+    // Nothing but itself is near an infinity, though infinity times rtol is as far as anything.
+    if (!(Object.is(g, w) || g === w || (Number.isFinite(w) && Math.abs(g - w) <= atol + rtol * Math.abs(w)))) return false;
   }
   return true;
 }; // prettier-ignore
+
+/** The buffers of a launch with their floats in reverse order: other numbers decide what is largest, or beyond a bound. */
+export const reversedBytes = ({ buffers }: RecordedLaunch): Uint8Array[] =>
+  buffers.map(({ dtype, before }) => {
+    const { size } = dtypes[dtype];
+    if (!isFloat(dtype) || before.length % size !== 0) return before;
+    const bytes = new Uint8Array(before.length);
+    for (let i = 0; i < before.length; i += size) bytes.set(before.subarray(i, i + size), before.length - size - i);
+    return bytes;
+  });
 
 /** How the bytes of a launch compare with those of the kernel as emitted. */
 export function compareBytes({ dtype, after }: Bytes, got: Uint8Array, tolerance: KernelCase["tolerance"]): "same" | "near" | "wrong" {
