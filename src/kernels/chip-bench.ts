@@ -8,7 +8,7 @@ import type { BufferArg, LaunchArg } from "../device/device.ts";
 import type { MutationKind } from "../device/sim/mutate/mutant.ts";
 import type { RunOptions, SimDevice, SimKernel } from "../device/sim/sim-device.ts";
 import { SimulationError } from "../device/sim/violation.ts";
-import { compareBytes, reversedBytes, type RecordedLaunch } from "./chip-launches.ts";
+import { changedBytes, compareBytes, otherNumbers, type RecordedLaunch } from "./chip-launches.ts";
 
 /** near: other bits, within the case's tolerance; unreached: the launch never comes to the place. */
 export const outcomes = ["rejected", "wrong", "equivalent", "unreached", "survived"] as const;
@@ -71,14 +71,16 @@ export class Bench {
     });
   }
   /** The launch with other numbers; what it writes is what the kernel as emitted does with them. */
-  reversed(): Bench {
+  variants(): Bench[] {
     const { device, emitted, launch, kernel } = this;
-    const before = reversedBytes(launch);
-    const buffers = launch.buffers.map(({ dtype }, i) => ({ dtype, before: before[i]!, after: before[i]! }));
-    const other = new Bench(device, emitted, { ...launch, buffers }, kernel);
-    other.run(0, { numBlocks: this.limit, seed: 0 });
-    for (const [i, after] of other.contents().entries()) buffers[i]!.after = after;
-    return other;
+    return otherNumbers.map((change) => {
+      const before = changedBytes(launch, change);
+      const buffers = launch.buffers.map(({ dtype }, i) => ({ dtype, before: before[i]!, after: before[i]! }));
+      const other = new Bench(device, emitted, { ...launch, buffers }, kernel);
+      other.run(0, { numBlocks: this.limit, seed: 0 });
+      for (const [i, after] of other.contents().entries()) buffers[i]!.after = after;
+      return other;
+    });
   }
 
   /** Blocks and orders in which a mutant is tried: turns of the grid repeat on one block, meet on several. */

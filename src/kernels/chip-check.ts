@@ -122,7 +122,7 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
     const args = [...job.launches[0]!.program.params.map((p) => p.name), "grid x", "grid y", "grid z", "workspace"];
     const [kernel] = device.compileKernels([{ name: job.kernel, source, kind: job.emitted.kind, args }]);
     const own = job.launches.map((launch) => new Bench(device, job.emitted, launch, kernel!));
-    const benches = [...own, ...own.map((bench) => bench.reversed())];
+    const benches = [...own, ...own.flatMap((bench) => bench.variants())];
     if (!benches.every((bench) => bench.isRight())) failed.push(job.kernel);
     for (const m of job.mutants) {
       const { outcome, rule } = m.mustNotCompile

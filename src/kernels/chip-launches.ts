@@ -3,7 +3,7 @@
  * another text. Main functions: `chooseCases` (which cases launch a kernel), `recordLaunches`.
  */
 import { bf16ToF32 } from "../base/bf16.ts";
-import { dtypes, isFloat, type DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { CompileError } from "../base/errors.ts";
 import { f16FromBits } from "../base/f16.ts";
 import type { DeviceBuffer, Executable, LaunchArg } from "../device/device.ts";
@@ -188,13 +188,27 @@ const isNear = (got: ArrayLike<number>, want: ArrayLike<number>, { rtol, atol }:
   return true;
 }; // prettier-ignore
 
-/** The buffers of a launch with their floats in reverse order: other numbers decide what is largest, or beyond a bound. */
-export const reversedBytes = ({ buffers }: RecordedLaunch): Uint8Array[] =>
+/** Changes the floats of a buffer in place; none for other types. */
+const changeFloats: Partial<Record<DType, (bytes: Uint8Array, change: (floats: Float32Array) => void) => void>> = {
+  f32: (bytes, change) => change(new Float32Array(bytes.buffer)),
+  bf16: (bytes, change) => {
+    const bits = new Uint16Array(bytes.buffer);
+    const words = Uint32Array.from(bits, (b) => b << 16);
+    change(new Float32Array(words.buffer));
+    for (const [i, word] of words.entries()) bits[i] = word >>> 16;
+  },
+};
+/** Other numbers for a launch: another one is the largest, or beyond a bound; differences of 10 become 160. */
+export const otherNumbers: readonly ((floats: Float32Array) => void)[] = [
+  (floats) => void floats.reverse(),
+  // A power of two keeps every digit.
+  (floats) => floats.forEach((x, i) => (floats[i] = x * 16)),
+];
+/** The buffers of a launch before it with their floats changed. */
+export const changedBytes = ({ buffers }: RecordedLaunch, change: (floats: Float32Array) => void): Uint8Array[] =>
   buffers.map(({ dtype, before }) => {
-    const { size } = dtypes[dtype];
-    if (!isFloat(dtype) || before.length % size !== 0) return before;
-    const bytes = new Uint8Array(before.length);
-    for (let i = 0; i < before.length; i += size) bytes.set(before.subarray(i, i + size), before.length - size - i);
+    const bytes = before.slice();
+    if (bytes.length % dtypes[dtype].size === 0) changeFloats[dtype]?.(bytes, change);
     return bytes;
   });
 
