@@ -198,11 +198,11 @@ const changeFloats: Partial<Record<DType, (bytes: Uint8Array, change: (floats: F
     for (const [i, word] of words.entries()) bits[i] = word >>> 16;
   },
 };
-/** Other numbers for a launch: another one is the largest, or beyond a bound; differences of 10 become 160. */
+/** Other numbers for a launch: another one is the largest, or beyond a bound; differences of 1 become 1024. */
 export const otherNumbers: readonly ((floats: Float32Array) => void)[] = [
   (floats) => void floats.reverse(),
   // A power of two keeps every digit.
-  (floats) => floats.forEach((x, i) => (floats[i] = x * 16)),
+  (floats) => floats.forEach((x, i) => (floats[i] = x * 1024)),
 ];
 /** The buffers of a launch before it with their floats changed. */
 export const changedBytes = ({ buffers }: RecordedLaunch, change: (floats: Float32Array) => void): Uint8Array[] =>

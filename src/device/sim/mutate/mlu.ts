@@ -73,14 +73,20 @@ const strides: Finder = (t) =>
     return at.filter((i) => c.args[i] && c.args[i].text !== "0").map((i) => [replace(c.args[i]!, `(${c.args[i]!.text}) / ${elementOf(t, c)}`)]); // prettier-ignore
   }); // prettier-ignore
 
-/** Fills whose buffer is not written whole by what follows are the neutral values of a tail, or padding. */
+/**
+ * Fills whose buffer is not written whole by what follows are the neutral values of a tail, or padding. What was there
+ * before is not the kernel's to choose, so the worst of it is there: memory that nothing wrote.
+ */
 const fills: Finder = (t) => [
   ...t.calls
     .filter((c) => /^__(bang_write_(value|zero)|nramset)$/.test(c.name))
-    .map((c) => [replace(c.statement, ";")]),
-  ...[...t.source.matchAll(/for \(int c = \d+; c < \d+; \+\+c\) (\w+\[[^\]]*\] = [^;]*;)/g)].map((m) => {
+    .map((c) => {
+      const [at, size] = [c.args[0]!.text, t.sizeOf(c.args[0]!.text) || 1];
+      return [replace(c.statement, `::sim::forget(${at}, (${c.args[countOf(c)]!.text}) * ${size});`)];
+    }),
+  ...[...t.source.matchAll(/for \(int c = \d+; c < \d+; \+\+c\) ((\w+\[[^\]]*\]) = [^;]*;)/g)].map((m) => {
     const start = m.index + m[0].length - m[1]!.length;
-    return [{ start, end: start + m[1]!.length, text: ";" }];
+    return [{ start, end: start + m[1]!.length, text: `::sim::forget(&${m[2]}, sizeof ${m[2]});` }];
   }),
 ];
 
