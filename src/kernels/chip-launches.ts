@@ -198,17 +198,22 @@ const changeFloats: Partial<Record<DType, (bytes: Uint8Array, change: (floats: F
     for (const [i, word] of words.entries()) bits[i] = word >>> 16;
   },
 };
-/** Other numbers for a launch: another one is the largest, or beyond a bound; differences of 1 become 1024. */
-export const otherNumbers: readonly ((floats: Float32Array) => void)[] = [
+/** Changes the floats of one buffer of a launch; `isLater`: of the second half of its buffers. */
+export type Change = (floats: Float32Array, isLater: boolean) => void;
+/** Other numbers for a launch: another one is the largest, or beyond a bound. */
+export const otherNumbers: readonly Change[] = [
   (floats) => void floats.reverse(),
   // A power of two keeps every digit.
   (floats) => floats.forEach((x, i) => (floats[i] = x * 1024)),
+  // Products of an early and a late buffer, and what late ones bound, are far below 0: only what is masked is below them.
+  (floats, isLater) => floats.forEach((x, i) => (floats[i] = Math.abs(x) * (isLater ? -4096 : 4096))),
 ];
 /** The buffers of a launch before it with their floats changed. */
-export const changedBytes = ({ buffers }: RecordedLaunch, change: (floats: Float32Array) => void): Uint8Array[] =>
-  buffers.map(({ dtype, before }) => {
+export const changedBytes = ({ buffers }: RecordedLaunch, change: Change): Uint8Array[] =>
+  buffers.map(({ dtype, before }, i) => {
     const bytes = before.slice();
-    if (bytes.length % dtypes[dtype].size === 0) changeFloats[dtype]?.(bytes, change);
+    const isLater = i >= Math.floor(buffers.length / 2);
+    if (bytes.length % dtypes[dtype].size === 0) changeFloats[dtype]?.(bytes, (floats) => change(floats, isLater));
     return bytes;
   });
 
