@@ -195,6 +195,20 @@ function isRefused(device: SimDevice, { emitted, kernel }: Job, mutant: Mutant):
 /** Yields to timers and signals between kernels. */
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** Kernels that share a unit of the compiler: what they have in common is compiled once, and progress still moves. */
+const KERNELS_AT_ONCE = 12;
+const together = ({ mutants }: Job): Mutant[] => mutants.filter((m) => !m.mustNotCompile);
+/** Each with all of its mutants. */
+const compileJobs = (device: SimDevice, jobs: readonly Job[]): SimKernel[] =>
+  device.compileKernels(
+    jobs.map((job) => ({
+      name: job.kernel,
+      source: withMutants(job.emitted.source, together(job)),
+      kind: job.emitted.kind,
+      args: [...job.launch.program.params.map((p) => p.name), "grid x", "grid y", "grid z", "workspace"],
+    })),
+  );
+
 export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Promise<MatrixResult> {
   const device = openRecorder(`sim:${name}`);
   device.isInference = true;
@@ -203,15 +217,13 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
   const rules: Record<string, number> = {};
   const [survivors, failed]: [string[], string[]] = [[], []];
   const total = jobs.reduce((n, j) => n + j.mutants.length, 0);
+  const kernels: SimKernel[] = [];
   let done = 0;
-  for (const job of jobs) {
+  for (const [i, job] of jobs.entries()) {
     options.onProgress?.(done, total, job.kernel);
     await breathe();
-    const together = job.mutants.filter((m) => !m.mustNotCompile);
-    const source = withMutants(job.emitted.source, together);
-    const args = [...job.launch.program.params.map((p) => p.name), "grid x", "grid y", "grid z", "workspace"];
-    const [kernel] = device.compileKernels([{ name: job.kernel, source, kind: job.emitted.kind, args }]);
-    const bench = new Bench(device, job, kernel!);
+    if (i % KERNELS_AT_ONCE === 0) kernels.push(...compileJobs(device, jobs.slice(i, i + KERNELS_AT_ONCE)));
+    const bench = new Bench(device, job, kernels[i]!);
     if (!bench.isRight()) failed.push(job.kernel);
     for (const m of job.mutants) {
       const { outcome, rule } = m.mustNotCompile
@@ -219,7 +231,7 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
             outcome: isRefused(device, job, m) ? ("rejected" as const) : ("survived" as const),
             rule: "does not compile",
           }
-        : bench.judge(together.indexOf(m) + 1, m.kind);
+        : bench.judge(together(job).indexOf(m) + 1, m.kind);
       table[m.kind][outcome]++;
       if (outcome !== "unreached") table[m.kind].tried++;
       if (outcome === "rejected" || outcome === "wrong") rules[rule] = (rules[rule] ?? 0) + 1;
