@@ -9,6 +9,7 @@ import { SYMBOL } from "../device/cpu/toolchain.ts";
 import { mutantsOf } from "../device/sim/mutate/mutants-of.ts";
 import {
   applyMutant,
+  loopsOf,
   mutationKinds,
   withMutants,
   type Mutant,
@@ -36,6 +37,9 @@ export interface MatrixResult {
   readonly survivors: readonly string[];
   /** Kernels that are wrong as emitted on some number of blocks. */
   readonly failed: readonly string[];
+  /** Kernels whose launch leaves a loop before its second turn, and the synchronisations dropped from them that count as equivalent: what orders one turn after another is not shown there. */
+  readonly singleTurns: readonly string[];
+  readonly equivalentInSingleTurns: number;
 }
 export interface MatrixOptions {
   readonly kernel?: string;
@@ -164,6 +168,11 @@ class Bench {
       }
     return true;
   }
+  /** Whether every loop of the text comes to a second turn where one core does all. */
+  repeatsLoops(): boolean {
+    this.run(0, { numBlocks: 1 });
+    return this.device.lastRun!.repeatedLoops === loopsOf(this.job.emitted.source).length;
+  }
   /** The kernel as emitted on any number of blocks. */
   isRight(): boolean {
     try {
@@ -195,6 +204,12 @@ function isRefused(device: SimDevice, { emitted, kernel }: Job, mutant: Mutant):
 /** Yields to timers and signals between kernels. */
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** Kinds that only order what a kernel does. */
+const ofOrder: ReadonlySet<MutationKind> = new Set([
+  "drop one synchronisation",
+  "swap ids",
+  "drop a barrier of one pipe",
+]);
 /** Kernels that share a unit of the compiler: what they have in common is compiled once, and progress still moves. */
 const KERNELS_AT_ONCE = 12;
 const together = ({ mutants }: Job): Mutant[] => mutants.filter((m) => !m.mustNotCompile);
@@ -215,7 +230,8 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
   const jobs = jobsOf(device, chipCases.map((c) => planCase(c, device.target)), options); // prettier-ignore
   const table = Object.fromEntries(mutationKinds.map((kind) => [kind, emptyRow()])) as Record<MutationKind, Row>;
   const rules: Record<string, number> = {};
-  const [survivors, failed]: [string[], string[]] = [[], []];
+  const [survivors, failed, singleTurns]: [string[], string[], string[]] = [[], [], []];
+  let equivalentInSingleTurns = 0;
   const total = jobs.reduce((n, j) => n + j.mutants.length, 0);
   const kernels: SimKernel[] = [];
   let done = 0;
@@ -224,7 +240,10 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
     await breathe();
     if (i % KERNELS_AT_ONCE === 0) kernels.push(...compileJobs(device, jobs.slice(i, i + KERNELS_AT_ONCE)));
     const bench = new Bench(device, job, kernels[i]!);
-    if (!bench.isRight()) failed.push(job.kernel);
+    const isRight = bench.isRight();
+    if (!isRight) failed.push(job.kernel);
+    const isSingle = isRight && !bench.repeatsLoops();
+    if (isSingle) singleTurns.push(job.kernel);
     for (const m of job.mutants) {
       const { outcome, rule } = m.mustNotCompile
         ? {
@@ -236,13 +255,22 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
       if (outcome !== "unreached") table[m.kind].tried++;
       if (outcome === "rejected" || outcome === "wrong") rules[rule] = (rules[rule] ?? 0) + 1;
       if (outcome === "survived") survivors.push(`${job.kernel}: ${m.kind}: ${m.where}`);
+      if (isSingle && outcome === "equivalent" && ofOrder.has(m.kind)) equivalentInSingleTurns++;
       options.onOutcome?.(job.kernel, m, outcome, rule);
       done++;
     }
     bench.free();
   }
   options.onProgress?.(total, total, "");
-  return { kernels: [...new Set(jobs.map((j) => j.kernel))], table, rules, survivors, failed };
+  return {
+    kernels: [...new Set(jobs.map((j) => j.kernel))],
+    table,
+    rules,
+    survivors,
+    failed,
+    singleTurns,
+    equivalentInSingleTurns,
+  };
 }
 
 export interface CasesResult {

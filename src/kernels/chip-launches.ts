@@ -46,9 +46,17 @@ export const chipCases: readonly NamedCase[] = allCases
 
 /** Programs with their grids, nothing run. */
 class LaunchPlan extends PlanningDevice {
-  readonly launches: { readonly program: TileProgram; readonly grid: readonly number[] }[] = [];
-  override launch(executable: Executable, grid: readonly number[] = []): void {
-    this.launches.push({ program: executable.program, grid });
+  readonly launches: { readonly program: TileProgram; readonly grid: readonly number[]; readonly bytes: number }[] = [];
+  override launch(
+    executable: Executable,
+    grid: readonly number[] = [],
+    args: Readonly<Record<string, LaunchArg>> = {},
+  ): void {
+    const bytes = Object.values(args).reduce<number>(
+      (n, a) => n + (typeof a === "number" ? 0 : a.buffer.sizeBytes - a.byteOffset),
+      0,
+    );
+    this.launches.push({ program: executable.program, grid, bytes });
   }
 }
 const numPrograms = (grid: readonly number[]): number => grid.reduce((a, b) => a * b, 1);
@@ -80,17 +88,20 @@ function inferenceOf({ launches }: Planned): Planned["launches"] {
   return end < 0 ? launches : launches.slice(0, end);
 }
 
-/** Of each kernel of inference at most `perKernel` programs: grids of several turns first, then the longest text, and the shortest. */
+/**
+ * Of each kernel of inference at most `perKernel` programs: grids of several turns first, then the longest text, and the
+ * shortest. Of a program the launch with most turns of its loops: most programs, then most bytes.
+ */
 export function chooseCases(planned: readonly Planned[], perKernel: number): Map<string, { planned: Planned; index: number }[]> {
-  const byKernel = new Map<string, Map<string, { planned: Planned; index: number; turns: number }>>();
+  const byKernel = new Map<string, Map<string, { planned: Planned; index: number; turns: number; bytes: number }>>();
   for (const p of planned)
-    inferenceOf(p).forEach(({ program, grid }, index) => {
-      const texts = byKernel.get(program.name) ?? new Map<string, { planned: Planned; index: number; turns: number }>();
+    inferenceOf(p).forEach(({ program, grid, bytes }, index) => {
+      const texts = byKernel.get(program.name) ?? new Map<string, { planned: Planned; index: number; turns: number; bytes: number }>();
       byKernel.set(program.name, texts);
       const source = p.sources.get(program)!;
       const known = texts.get(source);
-      const turns = Math.min(numPrograms(grid), 12);
-      if (!known || turns > known.turns) texts.set(source, { planned: p, index, turns });
+      const turns = Math.min(numPrograms(grid), 4);
+      if (!known || turns > known.turns || (turns === known.turns && bytes > known.bytes)) texts.set(source, { planned: p, index, turns, bytes });
     });
   return new Map([...byKernel].map(([kernel, texts]) => {
     const sorted = [...texts].toSorted(([a, x], [b, y]) => Number(y.turns > 1) - Number(x.turns > 1) || b.length - a.length).map(([, launch]) => launch);
