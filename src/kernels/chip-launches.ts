@@ -167,7 +167,8 @@ const isNear = (got: ArrayLike<number>, want: ArrayLike<number>, { rtol, atol }:
   if (got.length !== want.length) return false;
   for (let i = 0; i < got.length; i++) {
     const [g, w] = [got[i]!, want[i]!];
-    if (!(Object.is(g, w) || g === w || Math.abs(g - w) <= atol + rtol * Math.abs(w))) return false;
+    // Beside an infinite number everything finite would be near.
+    if (!(g === w || Object.is(g, w) || (Number.isFinite(w) && Math.abs(g - w) <= atol + rtol * Math.abs(w)))) return false;
   }
   return true;
 }; // prettier-ignore
