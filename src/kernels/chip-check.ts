@@ -37,7 +37,7 @@ export interface MatrixResult {
   readonly survivors: readonly string[];
   /** Kernels that are wrong as emitted on some number of blocks. */
   readonly failed: readonly string[];
-  /** Kernels whose launch leaves a loop before its second turn, and the synchronisations dropped from them that count as equivalent: what orders one turn after another is not shown there. */
+  /** Kernels whose launch leaves a loop before its third turn, where a place of two is taken again, and the synchronisations dropped from them that count as equivalent: what orders one turn after another is not shown there. */
   readonly singleTurns: readonly string[];
   readonly equivalentInSingleTurns: number;
 }
@@ -170,7 +170,7 @@ class Bench {
       }
     return true;
   }
-  /** Whether every loop of the text comes to a second turn where one core does all. */
+  /** Whether every loop of the text comes to a third turn where one core does all. */
   repeatsLoops(): boolean {
     this.run(0, { numBlocks: 1 });
     return this.device.lastRun!.repeatedLoops === loopsOf(this.job.emitted.source).length;

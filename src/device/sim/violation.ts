@@ -41,7 +41,7 @@ export interface RunFigures {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly scalarReads: number;
-  /** Loops that came to a second turn; only of a text with mutants (mutate/mutant.ts). */
+  /** Loops that came to a third turn; only of a text with mutants (mutate/mutant.ts). */
   readonly repeatedLoops: number;
 }
 

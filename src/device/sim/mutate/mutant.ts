@@ -119,11 +119,22 @@ function loopHeads(source: string): Loop[] {
     return [{ name: `${lineOf(source, match.index)} ${match[1]}`, condition, step, end }];
   });
 }
-/** How many loops a text has; a run of it with mutants counts those that came to a second turn. */
-export const loopsOf = (source: string): string[] => [...new Set(loopHeads(source).map((l) => l.name))];
+/**
+ * The loops of a text whose number of turns is not written there. A run of it with mutants counts those that came to a
+ * third turn, in which what takes two places by turns takes the first again.
+ */
+export const loopsOf = (source: string): string[] => [
+  ...new Set(
+    loopHeads(source)
+      .filter((l) => !/^\s*\w+ < \d+$/.test(source.slice(l.condition + 1, l.step)))
+      .map((l) => l.name),
+  ),
+];
 function countTurns(text: string, names: readonly string[]): string {
   let out = text;
-  for (const { name, condition, step, end } of loopHeads(text).toReversed())
+  for (const { name, condition, step, end } of loopHeads(text)
+    .toReversed()
+    .filter((l) => names.includes(l.name)))
     out = `${out.slice(0, condition)}; ::sim::goesOn(${names.indexOf(name)}, ${out.slice(condition + 1, step).trim()}); ${out.slice(step + 1, end).trim()}, ::sim::turned()${out.slice(end)}`;
   return out;
 }
