@@ -13,7 +13,7 @@ import { SimDevice } from "../device/sim/sim-device.ts";
 import type { SimTarget } from "../device/sim/targets.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import { allCases } from "./all-cases.ts";
-import type { KernelCase } from "./case.ts";
+import { isWithin, type KernelCase } from "./case.ts";
 import { toHost } from "./nd-array.ts";
 
 export interface NamedCase {
@@ -163,15 +163,12 @@ export function recordLaunches(device: LaunchRecorder, c: KernelCase): { launche
 } // prettier-ignore
 export const openRecorder = (name: string): LaunchRecorder => openSim(name, {}, LaunchRecorder);
 
-const isNear = (got: ArrayLike<number>, want: ArrayLike<number>, { rtol, atol }: KernelCase["tolerance"]): boolean => {
+const isNear = (got: ArrayLike<number>, want: ArrayLike<number>, tolerance: KernelCase["tolerance"]): boolean => {
   if (got.length !== want.length) return false;
-  for (let i = 0; i < got.length; i++) {
-    const [g, w] = [got[i]!, want[i]!];
-    // Beside an infinite number everything finite would be near.
-    if (!(g === w || Object.is(g, w) || (Number.isFinite(w) && Math.abs(g - w) <= atol + rtol * Math.abs(w)))) return false;
-  }
+  for (let i = 0; i < got.length; i++)
+    if (!Object.is(got[i], want[i]) && !isWithin(got[i]!, want[i]!, tolerance)) return false;
   return true;
-}; // prettier-ignore
+};
 
 /** How the bytes of a launch compare with those of the kernel as emitted. */
 export function compareBytes({ dtype, after }: Bytes, got: Uint8Array, tolerance: KernelCase["tolerance"]): "same" | "near" | "wrong" {
