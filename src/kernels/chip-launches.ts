@@ -1,16 +1,17 @@
 /**
- * Launches of kernel cases on a simulated chip, kept with the bytes before and after, so that one can be run again with
- * another text. Main functions: `chooseCases` (which cases launch a kernel), `recordLaunches`.
+ * Launches of kernel cases with a chip's programs, kept with the bytes before, so that one can be run on its simulator
+ * with any text. Main functions: `chooseCases` (which cases launch a kernel), `recordLaunches`.
  */
 import { bf16ToF32 } from "../base/bf16.ts";
 import { dtypes, type DType } from "../base/dtype.ts";
 import { CompileError } from "../base/errors.ts";
 import { f16FromBits } from "../base/f16.ts";
-import type { DeviceBuffer, Executable, LaunchArg } from "../device/device.ts";
+import type { Device, DeviceBuffer, Executable, LaunchArg } from "../device/device.ts";
+import { HostDevice } from "../device/host-device.ts";
+import { interpreted } from "../device/interpreter.ts";
 import { PlanningDevice } from "../device/planning.ts";
-import { openSim } from "../device/sim/open-sim.ts";
-import { SimDevice } from "../device/sim/sim-device.ts";
 import type { SimTarget } from "../device/sim/targets.ts";
+import type { Chip } from "../tile/chips/types.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import { allCases } from "./all-cases.ts";
 import { isWithin, type KernelCase } from "./case.ts";
@@ -20,11 +21,10 @@ export interface NamedCase {
   readonly name: string;
   readonly c: KernelCase;
 }
-/** A buffer of a launch: its bytes before and, by the kernel as emitted, after. */
+/** A buffer of a launch as it is before. */
 interface Bytes {
   readonly dtype: DType;
   readonly before: Uint8Array;
-  readonly after: Uint8Array;
 }
 export interface RecordedLaunch {
   readonly program: TileProgram;
@@ -110,26 +110,19 @@ export function chooseCases(planned: readonly Planned[], perKernel: number): Map
   }));
 } // prettier-ignore
 
-/** A simulator that keeps what its launches read and wrote. */
-export class LaunchRecorder extends SimDevice {
+/** The interpreter with a chip's tiles, keeping what its launches began with: no text of the chip need be compiled for it. */
+export class LaunchRecorder extends HostDevice {
   readonly launches: Omit<RecordedLaunch, "tolerance">[] = [];
-  /** Leaves out the kernels of training. */
-  isInference = false;
-  private isLeftOut({ name }: TileProgram): boolean {
-    return this.isInference && trainingKernels.has(name);
-  }
-  override build(programs: readonly TileProgram[]): ReturnType<SimDevice["build"]> {
-    const built = super.build(programs.filter((p) => !this.isLeftOut(p)));
-    return programs.map((program) => (this.isLeftOut(program) ? { program, bind: () => () => {} } : built.shift()!));
+  constructor(chip: Chip) {
+    super("interpreter", interpreted, { name: "recorder", target: "interpreter", numThreads: 1, features: [], chip });
   }
   override alloc(sizeBytes: number): DeviceBuffer {
     const buffer = super.alloc(sizeBytes);
-    this.copyIn(buffer, 0, new Uint8Array(sizeBytes).fill(STALE));
+    buffer.bytes!.fill(STALE);
     return buffer;
   }
   override launch(executable: Executable, grid: readonly number[], args: Readonly<Record<string, LaunchArg>>): void {
     const { program } = executable;
-    if (this.isLeftOut(program)) return;
     const buffers: DeviceBuffer[] = [];
     const types: DType[] = [];
     const values = program.params.map((p) => {
@@ -142,26 +135,25 @@ export class LaunchRecorder extends SimDevice {
       }
       return { buffer: at, byteOffset: arg.byteOffset };
     });
-    const read = (): Uint8Array[] => buffers.map((b) => Uint8Array.from(b.bytes!));
-    const before = read();
+    const before = buffers.map((b, i) => ({ dtype: types[i]!, before: Uint8Array.from(b.bytes!) }));
     super.launch(executable, grid, args);
-    const after = read();
-    this.launches.push({ program, grid, args: values, buffers: before.map((bytes, i) => ({ dtype: types[i]!, before: bytes, after: after[i]! })) }); // prettier-ignore
+    this.launches.push({ program, grid, args: values, buffers: before });
   }
 }
+export function recordLaunches(chip: Chip, c: KernelCase): RecordedLaunch[] {
+  const device = new LaunchRecorder(chip);
+  c.run(device);
+  return device.launches.map((l) => ({ ...l, tolerance: c.tolerance }));
+}
 
-/** Runs a case with every rule checked; what it launched, and whether its outputs are those of the reference. */
-export function recordLaunches(device: LaunchRecorder, c: KernelCase): { launches: RecordedLaunch[]; isRight: boolean } {
-  device.launches.length = 0;
-  const outputs = c.run(device);
+/** Whether a device's outputs of a case are those of the reference. */
+export function isRight(device: Device, c: KernelCase): boolean {
   const want = c.expected();
-  const isRight = outputs.every((array, i) => {
+  return c.run(device).every((array, i) => {
     const raw = toHost(array);
     return isNear(array.dtype === "bf16" ? bf16ToF32(raw as Uint16Array) : (raw as Float32Array), want[i]!, c.tolerance);
   });
-  return { launches: device.launches.map((l) => ({ ...l, tolerance: c.tolerance })), isRight };
 } // prettier-ignore
-export const openRecorder = (name: string): LaunchRecorder => openSim(name, {}, LaunchRecorder);
 
 const isNear = (got: ArrayLike<number>, want: ArrayLike<number>, tolerance: KernelCase["tolerance"]): boolean => {
   if (got.length !== want.length) return false;
@@ -170,8 +162,8 @@ const isNear = (got: ArrayLike<number>, want: ArrayLike<number>, tolerance: Kern
   return true;
 };
 
-/** How the bytes of a launch compare with those of the kernel as emitted. */
-export function compareBytes({ dtype, after }: Bytes, got: Uint8Array, tolerance: KernelCase["tolerance"]): "same" | "near" | "wrong" {
+/** How the bytes of a buffer compare with those that the kernel as emitted leaves. */
+export function compareBytes(dtype: DType, after: Uint8Array, got: Uint8Array, tolerance: KernelCase["tolerance"]): "same" | "near" | "wrong" {
   if (Buffer.compare(got, after) === 0) return "same";
   const widen = { f32: (b: Uint8Array) => new Float32Array(b.buffer, 0, b.length >> 2), bf16: (b: Uint8Array) => bf16ToF32(new Uint16Array(b.buffer, 0, b.length >> 1)), f16: (b: Uint8Array) => Float32Array.from(new Uint16Array(b.buffer, 0, b.length >> 1), f16FromBits) } as Partial<Record<DType, (b: Uint8Array) => Float32Array>>; // prettier-ignore
   const floats = widen[dtype];
