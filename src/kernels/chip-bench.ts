@@ -5,15 +5,14 @@
  */
 import type { EmittedKernel } from "../device/chip-targets.ts";
 import type { BufferArg, LaunchArg } from "../device/device.ts";
-import type { MutationKind } from "../device/sim/mutate/mutant.ts";
 import type { RunOptions, SimDevice, SimKernel } from "../device/sim/sim-device.ts";
 import { SimulationError } from "../device/sim/violation.ts";
+import { loopsOf, type MutationKind } from "../device/sim/mutate/mutant.ts";
 import { changedBytes, compareBytes, otherNumbers, type RecordedLaunch } from "./chip-launches.ts";
 
-/** near: other bits, within the case's tolerance; unreached: the launch never comes to the place. */
+/** unreached: the launch never comes to the place, or the programs that go missing write nothing in it. */
 export const outcomes = ["rejected", "wrong", "equivalent", "unreached", "survived"] as const;
 export type Outcome = (typeof outcomes)[number];
-
 export interface Verdict {
   readonly outcome: Outcome;
   readonly rule: string;
@@ -26,8 +25,9 @@ export class Bench {
   private readonly launch: RecordedLaunch;
   private readonly kernel: SimKernel;
   private readonly memory: readonly BufferArg[];
-  /** At most so many blocks share the programs. */
-  private readonly limit: number;
+  /** What the kernel as emitted leaves in the buffers; empty before it ran. */
+  private after: readonly Uint8Array[] = [];
+  readonly numPrograms: number;
 
   constructor(device: SimDevice, emitted: EmittedKernel, launch: RecordedLaunch, kernel: SimKernel) {
     this.device = device;
@@ -35,7 +35,7 @@ export class Bench {
     this.launch = launch;
     this.kernel = kernel;
     this.memory = launch.buffers.map(({ before }) => ({ buffer: device.alloc(before.length), byteOffset: 0 }));
-    this.limit = device.target.numBlocks(emitted.kind, launch.grid.reduce((a, b) => a * b, 1)); // prettier-ignore
+    this.numPrograms = launch.grid.reduce((a, b) => a * b, 1);
   }
   free(): void {
     for (const { buffer } of this.memory) this.device.free(buffer);
@@ -55,39 +55,36 @@ export class Bench {
         ...options,
         workspaceArg: room ? args.length - 1 : -1,
       });
-      const after = this.contents();
-      const results = launch.buffers.map((b, i) => compareBytes(b, after[i]!, launch.tolerance));
+      const got = launch.buffers.map(({ before }, i) => {
+        const bytes = new Uint8Array(before.length);
+        device.copyOut(memory[i]!.buffer, 0, bytes);
+        return bytes;
+      });
+      if (this.after.length === 0) this.after = got;
+      const results = got.map((bytes, i) => compareBytes(launch.buffers[i]!.dtype, this.after[i]!, bytes, launch.tolerance)); // prettier-ignore
       return { result: results.includes("wrong") ? "wrong" : results.includes("near") ? "near" : "same", isReached };
     } finally {
       if (room) device.free(room);
     }
   }
 
-  private contents(): Uint8Array[] {
-    return this.launch.buffers.map(({ before }, i) => {
-      const bytes = new Uint8Array(before.length);
-      this.device.copyOut(this.memory[i]!.buffer, 0, bytes);
-      return bytes;
-    });
-  }
-  /** The launch with other numbers; what it writes is what the kernel as emitted does with them. */
+  /** The launch with other numbers. */
   variants(): Bench[] {
     const { device, emitted, launch, kernel } = this;
     return otherNumbers.map((change) => {
       const before = changedBytes(launch, change);
-      const buffers = launch.buffers.map(({ dtype }, i) => ({ dtype, before: before[i]!, after: before[i]! }));
-      const other = new Bench(device, emitted, { ...launch, buffers }, kernel);
-      other.run(0, { numBlocks: this.limit, seed: 0 });
-      for (const [i, after] of other.contents().entries()) buffers[i]!.after = after;
-      return other;
+      const buffers = launch.buffers.map(({ dtype }, i) => ({ dtype, before: before[i]! }));
+      return new Bench(device, emitted, { ...launch, buffers }, kernel);
     });
   }
 
   /** Blocks and orders in which a mutant is tried: turns of the grid repeat on one block, meet on several. */
-  private get plans(): RunOptions[] {
-    const { limit } = this;
+  private plansFor(isShare: boolean): RunOptions[] {
+    const limit = this.device.target.numBlocks(this.emitted.kind, this.numPrograms);
     return [
       { numBlocks: 1, seed: 0 },
+      // Another stride over the programs, some of which may have nothing to do.
+      ...(isShare ? [{ numBlocks: Math.min(2, limit), seed: 3 }] : []),
       { numBlocks: Math.min(3, limit), seed: 1 },
       { numBlocks: limit, seed: 2 },
     ];
@@ -95,48 +92,40 @@ export class Bench {
   judge(id: number, kind: MutationKind): Verdict {
     try {
       let isReached = false;
-      for (const plan of this.plans) {
+      const isShare = kind === "one core missing or extra";
+      for (const plan of this.plansFor(isShare)) {
         const run = this.run(id, plan);
         isReached ||= run.isReached;
         if (run.result === "wrong") return { outcome: "wrong", rule: "wrong answer" };
       }
-      if (!isReached) return { outcome: "unreached", rule: "" };
-      if (kind === "one core missing or extra") return { outcome: this.judgeShare(id), rule: "" };
-      const result = this.underPoisons(id);
+      // With one program there is nothing to share among cores.
+      if (!isReached || (isShare && this.numPrograms === 1)) return { outcome: "unreached", rule: "" };
+      const result = this.underPoisons(id, isShare);
       if (result === "wrong") return { outcome: "wrong", rule: "wrong answer" };
-      return { outcome: result === "same" ? "equivalent" : "survived", rule: "" };
+      if (result === "near") return { outcome: "survived", rule: "" };
+      // Nothing was done twice, and the programs that went missing have nothing to do in this launch.
+      return { outcome: isShare ? "unreached" : "equivalent", rule: "" };
     } catch (error) {
       if (error instanceof SimulationError) return { outcome: "rejected", rule: error.rule };
       throw error;
     }
   }
-  /**
-   * A changed share of the grid on every number of blocks that the launch can have. Where each moves as many bytes in
-   * as much time as the kernel as emitted, no block got other programs: this launch does not come to the change.
-   */
-  private judgeShare(id: number): Outcome {
-    let isOther = false;
-    for (let numBlocks = 1; numBlocks <= this.limit; numBlocks++) {
-      const [own, mutated] = [0, id].map((i) => {
-        const { result } = this.run(i, { numBlocks, seed: numBlocks, audit: true });
-        return { result, figures: JSON.stringify(this.device.lastRun) };
-      }) as [{ result: string; figures: string }, { result: string; figures: string }];
-      if (mutated.result !== "same") return mutated.result === "wrong" ? "wrong" : "survived";
-      isOther ||= own.figures !== mutated.figures;
-    }
-    return isOther ? "equivalent" : "unreached";
-  }
   /** The first result that differs, whatever unwritten memory holds: NaN does not show where a maximum drops it. */
-  private underPoisons(id: number): "same" | "near" | "wrong" {
+  private underPoisons(id: number, isShare: boolean): "same" | "near" | "wrong" {
     for (const [i, poison] of [0xff, 0x00, 0x55].entries())
-      for (const plan of this.plans) {
+      for (const plan of this.plansFor(isShare)) {
         const { result } = this.run(id, { ...plan, seed: plan.seed! + 3 * i, poison, audit: true });
         if (result !== "same") return result;
       }
     return "same";
   }
-  /** The kernel as emitted on any number of blocks. */
-  isRight(): boolean {
+  /** Whether every loop of the text comes to a third turn where one core does all. */
+  repeatsLoops(): boolean {
+    this.run(0, { numBlocks: 1 });
+    return this.device.lastRun!.repeatedLoops === loopsOf(this.emitted.source).length;
+  }
+  /** The kernel as emitted: no rule broken, the same bits on any number of blocks. */
+  isSteady(): boolean {
     try {
       return [1, 3, 20, 24].every((numBlocks) => this.run(0, { numBlocks, seed: numBlocks, audit: true }).result === "same");
     } catch (error) {
@@ -146,7 +135,7 @@ export class Bench {
   } // prettier-ignore
 }
 
-/** What the launches of a text say together: caught by one is caught; of the rest the worst. */
+/** What a launch and its variants say together: caught by one is caught; of the rest the worst. */
 export function judgeAll(benches: readonly Bench[], id: number, kind: MutationKind): Verdict {
   const verdicts: Verdict[] = [];
   for (const bench of benches) {
