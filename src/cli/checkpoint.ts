@@ -81,6 +81,7 @@ export const exportCommand = command(
     const made = exportCheckpoint(source, args.out, { layout, dtype, maxShardBytes: shardBytes(args["shard-gb"]) });
     if (args.json) return line(JSON.stringify({ layout, ...made }));
     line(`${grouped(made.numTensors)} tensors, ${grouped(made.sizeBytes)} bytes into ${args.out}, ${((made.sizeBytes / before) * 100).toFixed(0)} % of ${grouped(before)}`); // prettier-ignore
+    if (made.note !== undefined) line(made.note);
     if (made.left.length > 0) line(`${made.left.length} tensors that ${layout} has no place for went into a file of their own; see README.md there`); // prettier-ignore
   },
 );

@@ -7,6 +7,8 @@ import { writeWhole } from "../base/files.ts";
 import { makeConfig, presets, type PresetName, type V4Config } from "../model/config.ts";
 import { released, releasedNames } from "../model/released.ts";
 import { stepCost, type StepCost } from "../model/step-cost.ts";
+import { intMixes, type IntMix } from "../model/int-format.ts";
+import { weightFormatOf } from "../model/step-floor.ts";
 import { parseStored, type Storage } from "../model/storage.ts";
 import { productNames, products, type ProductName } from "../tile/chips/chips.ts";
 import { assumptions } from "../tile/cost-table.ts";
@@ -23,6 +25,10 @@ const profileArgs = {
   cards: { type: "string", description: "How many", default: "1" },
   batch: { type: "string", description: "Sequences", default: "1" },
   context: { type: "string", description: "Tokens before this step, or of the prompt", default: "8192" },
+  weights: {
+    type: "string",
+    description: "Of large matrices: bf16, w8a8 or w4a8; by default w8a8 where the chip has no FP8",
+  },
   phase: { type: "string", description: "decode or prefill", default: "decode" },
   svg: { type: "string", description: "Write the roofline of the kernels to this file as well" },
   json: { type: "boolean", description: "One JSON object on stdout", default: false },
@@ -57,9 +63,11 @@ export const profileCommand = command(
     const { config, storage } = modelOf(args.model);
     if (context >= config.max_position_embeddings) throw new RequestError(`--context: expected less than ${config.max_position_embeddings}, the longest of this model, got ${context}`, "context"); // prettier-ignore
     const shape = phase === "decode" ? { batch, tokens: 1, context } : { batch, tokens: context, context: 0 };
-    const cost = stepCost({ config, storage, chip: products[product], cards, shape });
+    const chip = products[product];
+    const weights = oneOf("weights", args.weights ?? (weightFormatOf[chip.name] === "W8A8" ? "w8a8" : "bf16"), ["bf16", ...(Object.keys(intMixes) as IntMix[])]); // prettier-ignore
+    const cost = stepCost({ config, storage, chip, cards, shape, weights });
     if (args.svg !== undefined) writeWhole(resolve(args.svg), rooflineOf(args.model, product, phase, cost));
-    process.stdout.write(args.json ? `${JSON.stringify({ chip: product, model: args.model, phase, ...cost, assumptions })}\n` : text(args.model, product, phase, cost)); // prettier-ignore
+    process.stdout.write(args.json ? `${JSON.stringify({ chip: product, model: args.model, phase, weights, ...cost, assumptions })}\n` : text(args.model, product, phase, weights, cost)); // prettier-ignore
   },
 );
 
@@ -77,7 +85,7 @@ function rooflineOf(model: string, product: ProductName, phase: string, c: StepC
   });
 }
 
-function text(model: string, chip: string, phase: string, c: StepCost): string {
+function text(model: string, chip: string, phase: string, weights: string, c: StepCost): string {
   const per = c.kernels.map((k) => [k.name, figure(k.launches), ms(k.seconds) + mark(k.seconds), gb(k.bytes), k.limit]);
   const head = ["kernel (on one card)", "launches", "time", "bytes", "limit"];
   const widths = head.map((h, i) => Math.max(h.length, ...per.map((row) => row[i]!.length)));
@@ -87,7 +95,7 @@ function text(model: string, chip: string, phase: string, c: StepCost): string {
   const verdict = (isMet: boolean): string => (isMet ? "met" : "MISSED");
   return [
     `${phase} of ${model} on ${c.cards} x ${chip}, batch ${c.shape.batch}, context ${c.shape.context + (phase === "prefill" ? c.shape.tokens : 0)}: ${c.tensor} cards share a step, ${c.replicas} replicas`,
-    "Predicted from tables, not measured. Our kernels as they are: bf16 weights, no overlap of copies and work.",
+    `Predicted from tables, not measured. Our kernels as they are, ${weights} weights; what overlaps inside a kernel is not taken off.`,
     "",
     line(head),
     ...per.map(line),

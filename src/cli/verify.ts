@@ -30,8 +30,10 @@ function progress(suite: string, done: number, total: number, name: string): voi
     process.stderr.write(`\r\x1b[K${done === total ? "" : `${suite} ${done}/${total} ${name}`}`);
 }
 
-function lineOf({ suite, cases, worst, bound, unit, failures }: SuiteResult): string {
+function lineOf({ suite, cases, worst, bound, unit, why, failures, notes }: SuiteResult): string {
   const head = failures.length === 0 ? "ok  " : "FAIL";
-  const lines = [`${head}  ${suite}: ${cases} cases, worst ${worst.toExponential(2)}, bound ${bound} (of: ${unit})`];
-  return [...lines, ...failures.map((f) => `      ${f}`)].join("\n");
+  const lines = [
+    `${head}  ${suite}: ${cases} cases, worst ${worst.toExponential(2)}, bound ${bound.toPrecision(3)} (of: ${unit}; ${why})`,
+  ];
+  return [...lines, ...failures.map((f) => `      ${f}`), ...notes.map((n) => `      (${n})`)].join("\n");
 }

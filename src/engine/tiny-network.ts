@@ -65,12 +65,17 @@ export const tinyConfig = (own: Partial<V4Config> = {}): V4Config =>
 export const someIds = (count: number, limit: number, salt = 0): Int32Array =>
   Int32Array.from({ length: count }, (_, i) => (i * i * 7 + i * 13 + salt * 31 + 5) % limit);
 
-/** Greedy tokens of the tiny network with weights large enough that layers matter: text, then a picture under guidance. */
-export function greedy(device: Device): number[] {
-  const model = new V4(device, tinyConfig(), { seed: 5 });
+/** The tiny network with weights large enough that layers matter. */
+export function loudModel(device: Device, config = tinyConfig()): V4 {
+  const model = new V4(device, config, { seed: 5 });
   for (const [name, p] of model.namedParameters())
     if (p.dtype === "f32" && p.ndim >= 2 && !name.includes("hc_"))
       p.copyFrom((p.toArray() as Float32Array).map((x) => x * 8));
+  return model;
+}
+
+/** Greedy tokens: text, then a picture under guidance. */
+export function greedy(device: Device, model = loudModel(device)): number[] {
   const ids: number[] = [];
   const run = generateTokens(model, grammar, {
     prompt: [...someIds(9, 40)],
@@ -86,9 +91,9 @@ export function greedy(device: Device): number[] {
 }
 
 /** Most of what `greedy` launches on a device with these properties, so that it is built together. */
-export function programsOf(properties: DeviceProperties): readonly TileProgram[] {
+export function programsOf(properties: DeviceProperties, create = loudModel): readonly TileProgram[] {
   const device = new PlanningDevice(properties);
-  const model = new V4(device, tinyConfig(), { seed: 5 });
+  const model = create(device);
   const { start_id: startId } = model.config.visual!;
   for (const batch of [1, 2]) {
     const state = model.newState(batch);

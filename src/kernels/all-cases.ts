@@ -5,6 +5,7 @@ import { cases as conv } from "./conv.ts";
 import { cases as crossEntropy } from "./cross-entropy.ts";
 import { cases as elementwise } from "./elementwise.ts";
 import { cases as embedding } from "./embedding.ts";
+import { cases as fp8Matmul } from "./fp8-matmul.ts";
 import { cases as groupedMatmul } from "./grouped-matmul.ts";
 import { cases as hadamard } from "./hadamard.ts";
 import { cases as hcProject } from "./hc-project.ts";
@@ -32,6 +33,7 @@ export const allCases: readonly OpCases[] = [
   crossEntropy,
   elementwise,
   embedding,
+  fp8Matmul,
   groupedMatmul,
   hadamard,
   hcProject,

@@ -20,7 +20,7 @@ import { simTargets, type SimTarget } from "../device/sim/targets.ts";
 import { SimulationError } from "../device/sim/violation.ts";
 import type { ChipName } from "../tile/chips/types.ts";
 import { Bench, judgeAll, type Outcome } from "./chip-bench.ts";
-import { chipCases, chooseCases, isRight, planCase, recordLaunches, type Planned, type RecordedLaunch } from "./chip-launches.ts"; // prettier-ignore
+import { chooseCases, isRight, planCases, recordLaunches, type Planned, type RecordedLaunch } from "./chip-launches.ts"; // prettier-ignore
 
 export { outcomes } from "./chip-bench.ts";
 export type Row = Record<"tried" | Outcome, number>;
@@ -124,7 +124,7 @@ const compileJobs = (device: SimDevice, jobs: readonly Job[]): SimKernel[] =>
 
 export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Promise<MatrixResult> {
   const device = openSim(`sim:${name}`);
-  const jobs = jobsOf(device.target, chipCases.map((c) => planCase(c, device.target)), options); // prettier-ignore
+  const jobs = jobsOf(device.target, planCases(device.target), options); // prettier-ignore
   const table = Object.fromEntries(mutationKinds.map((kind) => [kind, emptyRow()])) as Record<MutationKind, Row>;
   const rules: Record<string, number> = {};
   const [survivors, failed, singleTurns]: [string[], string[], string[]] = [[], [], []];
@@ -183,7 +183,7 @@ export interface CasesResult {
 /** Every case of the kernels (of one), with every rule checked. */
 export async function runCases(name: ChipName, options: Pick<MatrixOptions, "kernel" | "onProgress"> = {}): Promise<CasesResult> {
   const device = openSim(`sim:${name}`);
-  const planned = chipCases.map((c) => planCase(c, device.target)).filter((p) => !p.refused && (options.kernel === undefined || p.launches.some((l) => l.program.name === options.kernel))); // prettier-ignore
+  const planned = planCases(device.target).filter((p) => !p.refused && (options.kernel === undefined || p.launches.some((l) => l.program.name === options.kernel))); // prettier-ignore
   device.build(planned.flatMap((p) => [...p.sources.keys()]));
   const failed: string[] = [];
   for (const [i, p] of planned.entries()) {
@@ -203,5 +203,5 @@ export async function runCases(name: ChipName, options: Pick<MatrixOptions, "ker
 /** Names of the kernels of inference that a chip has. */
 export function kernelsOf(name: ChipName): string[] {
   const target = simTargets[`sim:${name}`];
-  return [...chooseCases(chipCases.map((c) => planCase(c, target)), 1).keys()].toSorted();
+  return [...chooseCases(planCases(target), 1).keys()].toSorted();
 } // prettier-ignore

@@ -39,10 +39,11 @@ export interface RecordedLaunch {
 const STALE = 0x7f;
 
 export const trainingKernels: ReadonlySet<string> = new Set(allCases.flatMap((c) => c.training ?? []));
-/** Without what simulates roundings, which no chip runs, and "long", which takes minutes and no other path. */
-export const chipCases: readonly NamedCase[] = allCases
-  .filter(({ simulation }) => simulation === undefined)
-  .flatMap(({ op, cases }) => cases.filter((c) => c.name !== "long").map((c) => ({ name: `${op}: ${c.name}`, c })));
+/** What a chip is checked with: without what simulates roundings, which no chip runs, and "long", which takes minutes and no other path. */
+const casesOf = (chip: Chip): readonly NamedCase[] =>
+  allCases
+    .filter(({ simulation, onlyWhere = () => true }) => simulation === undefined && onlyWhere(chip))
+    .flatMap(({ op, cases }) => cases.filter((c) => c.name !== "long").map((c) => ({ name: `${op}: ${c.name}`, c })));
 
 /** Programs with their grids, nothing run. */
 class LaunchPlan extends PlanningDevice {
@@ -68,7 +69,8 @@ export interface Planned extends NamedCase {
   /** A kernel of training that the chip has no lowering for. */
   readonly refused?: string;
 }
-export function planCase({ name, c }: NamedCase, { chip, emit }: SimTarget): Planned {
+export const planCases = (target: SimTarget): Planned[] => casesOf(target.chip).map((c) => planCase(c, target));
+function planCase({ name, c }: NamedCase, { chip, emit }: SimTarget): Planned {
   const device = new LaunchPlan({ name: "none", target: "none", numThreads: 1, features: [], chip });
   c.run(device);
   const sources = new Map<TileProgram, string>();

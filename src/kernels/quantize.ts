@@ -86,43 +86,56 @@ function floorPow2(k: KernelBuilder, y: Tile, lowest: number, doublings: readonl
   return [power, inverse];
 }
 
+/** The power of two at which a block whose largest element is `largest` fits `format`, and its inverse. */
+export function blockScale(k: KernelBuilder, format: NarrowFormat, largest: Tile): [scale: Tile, inverse: Tile] {
+  const { max, least } = formats[format];
+  const wanted = largest.max(least).mul(Math.fround(1 / max));
+  const [below, inverseBelow] = floorPow2(k, wanted, 2 ** -126, ALL_DOUBLINGS);
+  const isBelow = below.lt(wanted);
+  return [k.select(isBelow, below.mul(2), below), k.select(isBelow, inverseBelow.mul(0.5), inverseBelow)];
+}
+
 interface QuantizeStatic {
   readonly format: NarrowFormat;
   readonly dtype: DType;
   readonly block: number;
   readonly square: boolean;
+  /** Held at once; divides a square's block. */
   readonly rows: number;
 }
 
 const quantizeKernel = specialize((p: QuantizeStatic) =>
   kernel("quantize", (k) => {
-    const { max, least, lowest, doublings, mantissaBits } = formats[p.format];
+    const { max, lowest, doublings, mantissaBits } = formats[p.format];
     const [rows, cols, width] = [k.index("rows"), k.index("cols"), k.index("width")];
     const [x, y] = [k.buffer("x", p.dtype), k.buffer("y", p.dtype, "out")];
     const strides = { strides: [cols, 1] };
-    const r0 = k.programId(0).mul(p.rows);
+    const height = p.square ? p.block : p.rows;
+    const slices = Array.from({ length: height / p.rows }, (_, i) => i * p.rows);
+    const r0 = k.programId(0).mul(height);
     const box = [p.rows, p.block];
     // Past the end reads 0, which changes no largest element.
     const [from, to] = [x, y].map((buffer) => k.view(buffer, [rows, width], strides));
     k.loop({ end: width, step: p.block }, [], (c) => {
-      const v = k.load(from!, [r0, c], box).cast("f32");
-      let largest = v.abs().maxOver(1);
-      if (p.square) largest = largest.maxOver(0);
-      const wanted = largest.max(least).mul(Math.fround(1 / max));
-      const [below, inverseBelow] = floorPow2(k, wanted, 2 ** -126, ALL_DOUBLINGS);
-      const isBelow = below.lt(wanted);
-      const scale = k.select(isBelow, below.mul(2), below);
-      const inverse = k.select(isBelow, inverseBelow.mul(0.5), inverseBelow);
-      const small = v.mul(inverse).min(max).max(-max);
-      const [binade, inverseBinade] = floorPow2(k, small.abs(), lowest, doublings);
-      const steps = small.mul(inverseBinade.mul(2 ** mantissaBits)).round();
-      const rounded = steps.mul(binade.mul(2 ** -mantissaBits));
-      k.store(to!, [r0, c], rounded.mul(scale).cast(p.dtype));
+      const read = (r: number): Tile => k.load(from!, [r0.add(r), c], box).cast("f32");
+      const parts = slices.map(read);
+      let largest = parts.map((v) => v.abs().maxOver(1)).reduce((a, b) => a.max(b));
+      if (p.square) largest = largest.reshape([1, p.rows]).maxOver(1);
+      const [scale, inverse] = blockScale(k, p.format, largest);
+      for (const [i, r] of slices.entries()) {
+        // Slices are read twice, so that a chip need not hold all of a square.
+        const v = slices.length === 1 ? parts[i]! : read(r);
+        const small = v.mul(inverse).min(max).max(-max);
+        const [binade, inverseBinade] = floorPow2(k, small.abs(), lowest, doublings);
+        const steps = small.mul(inverseBinade.mul(2 ** mantissaBits)).round();
+        const rounded = steps.mul(binade.mul(2 ** -mantissaBits));
+        k.store(to!, [r0.add(r), c], rounded.mul(scale).cast(p.dtype));
+      }
       return [];
     });
     const [plain, copy] = [x, y].map((buffer) => k.view(buffer, [rows, cols], strides));
     k.loop({ start: width, end: cols, step: p.block }, [], (c) => {
-      k.store(copy!, [r0, c], k.load(plain!, [r0, c], box));
+      for (const r of slices) k.store(copy!, [r0.add(r), c], k.load(plain!, [r0.add(r), c], box));
       return [];
     });
   }),
@@ -135,8 +148,10 @@ export function quantize(device: Device, x: NdArray, params: QuantizeParams): Nd
   const rows = sizeOf(x.shape) / Math.max(1, cols);
   const y = empty(device, x.shape, x.dtype);
   const start: QuantizeStatic = { format, dtype: x.dtype, block, square, rows: square ? block : 16 };
-  const { program, p } = fitted(device.properties.chip, quantizeKernel, start, square ? {} : { rows: 1 });
-  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { x, y, rows, cols, width });
+  const { program, p } = fitted(device.properties.chip, quantizeKernel, start, {
+    rows: square ? Math.min(block, 16) : 1,
+  });
+  run(device, program, [ceilDiv(rows, square ? block : p.rows), 1, 1], { x, y, rows, cols, width });
   return y;
 }
 

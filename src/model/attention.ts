@@ -9,11 +9,12 @@ import { RMSNorm, type Linear } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
 import * as t from "../tensor/ops.ts";
 import { Parameter, zeros, type Tensor } from "../tensor/tensor.ts";
+import type { Choose } from "./choose.ts";
 import { Compressor } from "./compressor.ts";
 import { CSA_RATIO, type V4Config } from "./config.ts";
 import { Indexer } from "./indexer.ts";
 import type { Init, Projection } from "./init.ts";
-import { fp8Linear, fp8Weight, headNorm, narrowInput, storedKeys } from "./numerics.ts";
+import { fp8Linear, fp8Weight, fp8WeightLinear, headNorm, narrowInput, storedKeys } from "./numerics.ts";
 import type { RopeTables } from "./rope.ts";
 import type { LayerState } from "./state.ts";
 
@@ -59,7 +60,7 @@ export class Attention extends Module {
   }
 
   /** x [B,T,D] at positions start.. -> [B,T,D]. */
-  forward(x: Tensor, start: number, state?: LayerState): Tensor {
+  forward(x: Tensor, start: number, state?: LayerState, choose?: Choose): Tensor {
     const { head_dim: dim, sliding_window: window, numerics } = this.config;
     const { freqs } = this;
     const input = narrowInput(x, numerics);
@@ -68,7 +69,7 @@ export class Attention extends Module {
     const rows = this.storedKeys(input, start);
     state?.pushKeys(rows);
     const ckv = this.compressor?.forward(x, freqs, start, state?.compressor);
-    const choice = this.indexer?.forward(x, qr, freqs, start, state?.indexer);
+    const choice = this.indexer?.forward(x, qr, freqs, start, state?.indexer, choose);
     const o = t.sparseAttention({
       q,
       kv: state?.window.all ?? rows,
@@ -149,7 +150,7 @@ export class Attention extends Module {
     // FP8 in the released files too, but its input stays wide.
     const [b, tokens, heads, dim] = o.shape as [number, number, number, number];
     const inDim = (heads * dim) / g;
-    if (g === 1) return out(fp8Linear(t.reshape(o, [b, tokens, inDim]), this.wo_a, numerics));
+    if (g === 1) return out(fp8WeightLinear(t.reshape(o, [b, tokens, inDim]), this.wo_a, numerics));
     const grouped = t.permute(t.reshape(o, [b * tokens, g, inDim]), [1, 0, 2]);
     const w = t.reshape(t.cast(fp8Weight(this.wo_a, numerics), o.dtype), [g, rank, inDim]);
     const low = t.matmul(grouped, w, { transB: true }); // [g, B*T, rank]

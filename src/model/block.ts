@@ -8,6 +8,7 @@ import type { Routing } from "../tensor/ops-moe.ts";
 import * as t from "../tensor/ops.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
 import { Attention } from "./attention.ts";
+import type { Choose } from "./choose.ts";
 import type { V4Config } from "./config.ts";
 import { hcRead, hcWrite, initHc } from "./hyper-connection.ts";
 import type { Init } from "./init.ts";
@@ -25,6 +26,7 @@ export interface BlockContext {
   /** Instead of attention over what came before: x [B,T,D] -> [B,T,D]. */
   readonly attend?: ((x: Tensor) => Tensor) | undefined;
   readonly onRouting?: ((routing: Routing) => void) | undefined;
+  readonly choose?: Choose | undefined;
 }
 
 export class Block extends Module {
@@ -59,16 +61,16 @@ export class Block extends Module {
 
   /** streams [B*T,n,D] -> the same shape. */
   run(streams: Tensor, context: BlockContext): Tensor {
-    const { batch, start, ids, state, attend, onRouting } = context;
+    const { batch, start, ids, state, attend, onRouting, choose } = context;
     const [rows, , d] = streams.shape as [number, number, number];
     const attn = { fn: this.hc_attn_fn, base: this.hc_attn_base, scale: this.hc_attn_scale };
     const ffn = { fn: this.hc_ffn_fn, base: this.hc_ffn_base, scale: this.hc_ffn_scale };
     const a = hcRead(streams, attn, this.config);
     const tokens = t.reshape(this.attn_norm.forward(a.input), [batch, rows / batch, d]);
-    const attended = t.reshape(attend?.(tokens) ?? this.attn.forward(tokens, start, state), [rows, d]);
+    const attended = t.reshape(attend?.(tokens) ?? this.attn.forward(tokens, start, state, choose), [rows, d]);
     const between = hcWrite(attended, streams, a.mixing);
     const f = hcRead(between, ffn, this.config);
-    const fed = this.ffn.forward(this.ffn_norm.forward(f.input), ids, onRouting);
+    const fed = this.ffn.forward(this.ffn_norm.forward(f.input), ids, onRouting, choose);
     return hcWrite(fed, between, f.mixing);
   }
 }

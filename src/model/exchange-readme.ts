@@ -6,9 +6,10 @@ export function readmeOf(about: {
   readonly json: Readonly<Record<string, unknown>>;
   readonly left: readonly string[];
   readonly config: V4Config;
+  readonly note: string | undefined;
 }): string {
   // prettier-ignore
-  const { layout, json, left, config } = about;
+  const { layout, json, left, config, note } = about;
   const id = String((json["tessera"] as { id?: unknown } | undefined)?.id ?? "A DeepSeek-V4 model");
   const { visual } = config;
   const lines = [`# ${id}, ${layout} layout`, "", intros[layout] ?? ""];
@@ -20,6 +21,7 @@ export function readmeOf(about: {
       "three (they depend on where a code stands, not on the code), so a prompt with a picture in it computes something else here.",
       "Forbid these ids when sampling text.",
     );
+  if (note !== undefined) lines.push("", `${note[0]!.toUpperCase()}${note.slice(1)}.`);
   if (left.length > 0) lines.push("", `\`tessera-extra.safetensors\` holds what this layout has no place for: ${left.length} tensors (${left.slice(0, 4).join(", ")}${left.length > 4 ? ", ..." : ""}). \`tessera import\` puts it back.`); // prettier-ignore
   return `${lines.join("\n")}\n`;
 }

@@ -13,6 +13,7 @@ import { bytesOf, type RawTensor } from "../nn/safetensors.ts";
 import { writeShards, type TensorSet } from "../nn/tensor-set.ts";
 import { assembled } from "./assembly.ts";
 import { readmeOf } from "./exchange-readme.ts";
+import { ggufIndexDim, widenedIndex } from "./gguf-index.ts";
 import { ggufPlacement, toGgufMetadata, toMxfp4 } from "./gguf-layout.ts";
 import { ggufTokenizer } from "./gguf-tokenizer.ts";
 import { EXTRA, problemsOf, readJson, strangersOf, type Checkpoint, type Json, type Layout } from "./open-checkpoint.ts"; // prettier-ignore
@@ -78,6 +79,8 @@ export interface Exported {
   readonly sizeBytes: number;
   /** What the layout has no place for and went into a file of its own. */
   readonly left: readonly string[];
+  /** What the layout made of the model, if anything. */
+  readonly note?: string | undefined;
 }
 
 /** A model folder (or any checkpoint) into a new folder in the wanted layout. */
@@ -90,15 +93,18 @@ export function exportCheckpoint(source: Checkpoint, out: string, options: Expor
   const json = { ...plainConfig(source.json), ...storageFields(tensors.flat()), ...(isInt && { quantization_config: isMix(dtype) ? intConfig(dtype) : source.json["quantization_config"] }) }; // prettier-ignore
   return intoNewFolder(out, (dir) => {
     const write = { official: writeOfficial, transformers: writeTransformers, gguf: writeGgufFolder }[layout];
-    const { left, files, numTensors, sizeBytes } = write(dir, tensors, json, source, maxShardBytes);
+    const { left, files, numTensors, sizeBytes, note } = write(dir, tensors, json, source, maxShardBytes);
     if (left.length > 0) writeShardsAs(dir, EXTRA, left);
     for (const file of companionsOf(source)) if (existsSync(file.from)) copyFileSync(file.from, join(dir, file.name));
-    writeWhole(join(dir, "README.md"), readmeOf({ layout, json: source.json, left: left.map((t) => t.name), config }));
-    return { files, numTensors, sizeBytes, left: left.map((t) => t.name) };
+    writeWhole(
+      join(dir, "README.md"),
+      readmeOf({ layout, json: source.json, left: left.map((t) => t.name), config, note }),
+    );
+    return { files, numTensors, sizeBytes, left: left.map((t) => t.name), ...(note !== undefined && { note }) };
   });
 }
 
-type Write = (dir: string, tensors: readonly RawTensor[][], json: Json, source: Checkpoint, maxShardBytes: number | undefined) => { readonly left: readonly RawTensor[]; readonly files: readonly string[]; readonly numTensors: number; readonly sizeBytes: number }; // prettier-ignore
+type Write = (dir: string, tensors: readonly RawTensor[][], json: Json, source: Checkpoint, maxShardBytes: number | undefined) => { readonly left: readonly RawTensor[]; readonly files: readonly string[]; readonly numTensors: number; readonly sizeBytes: number; readonly note?: string | undefined }; // prettier-ignore
 
 const total = (tensors: readonly RawTensor[]): number => tensors.reduce((sum, t) => sum + bytesOf(t), 0);
 
@@ -133,13 +139,15 @@ const withFloats = (text: string): string => `${text.replace(/"(swiglu_limit|rou
 
 const writeGgufFolder: Write = (dir, tensors, json, source) => {
   const { config, set } = source;
-  const all = tensors.map((parts) => forGguf(parts, set)).flat();
+  const width = config.index_head_dim;
+  const all = tensors.flatMap((parts) => forGguf(parts, set)).map((t) => widenedIndex(t, width));
   const { placed, left } = assembled(all, ggufPlacement(config), expertStackShape(config));
   const tokenizer = tokenizerFileOf(source);
   const name = String((source.json["tessera"] as { id?: unknown } | undefined)?.id ?? "model");
   const vocabulary = ggufTokenizer(existsSync(tokenizer) ? readJson(tokenizer) : undefined, source.json, config, tokenizer); // prettier-ignore
   writeGguf(join(dir, `${name}.gguf`), toGgufMetadata(config, json, name, vocabulary), placed);
-  return { left, files: [`${name}.gguf`], numTensors: placed.length, sizeBytes: statSync(join(dir, `${name}.gguf`)).size }; // prettier-ignore
+  const note = ggufIndexDim(width) === width ? undefined : `index heads of ${width} stand as ${ggufIndexDim(width)} for llama.cpp, with zeros; scores are the same, and import takes it back`; // prettier-ignore
+  return { left, note, files: [`${name}.gguf`], numTensors: placed.length, sizeBytes: statSync(join(dir, `${name}.gguf`)).size }; // prettier-ignore
 };
 
 /** What GGUF holds of a weight: e2m1 as MXFP4, e4m3 (which it lacks) as the bf16 of equal value, vectors as F32, ids as I32. */

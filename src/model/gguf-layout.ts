@@ -11,6 +11,7 @@ import type { RawTensor } from "../nn/safetensors.ts";
 import type { StoredTensor, TensorSet } from "../nn/tensor-set.ts";
 import type { Placement } from "./assembly.ts";
 import type { V4Config } from "./config.ts";
+import { ggufIndexDim } from "./gguf-index.ts";
 import { FP4_BLOCK } from "./storage.ts";
 
 export const ARCHITECTURE = "deepseek4";
@@ -126,7 +127,8 @@ export function toGgufMetadata(
   put("general.architecture", "string", ARCHITECTURE);
   put("general.name", "string", name);
   put("general.quantization_version", "u32", 2);
-  for (const [key, type, field] of fields) put(own(key), type, c[field] as number);
+  const stored = { ...c, index_head_dim: ggufIndexDim(c.index_head_dim) };
+  for (const [key, type, field] of fields) put(own(key), type, stored[field] as number);
   put(own("attention.head_count_kv"), "u32", 1);
   put(own("attention.value_length"), "u32", c.head_dim);
   put(own("attention.compress_ratios"), "u32", c.compress_ratios.slice(0, c.num_hidden_layers));
@@ -182,10 +184,14 @@ export function configFromGguf({ metadata, path }: GgufFile): Readonly<Record<st
   const text = metadata.get(OWN_CONFIG)?.value;
   if (typeof text !== "string") return { architectures: ["DeepseekV4ForCausalLM"], model_type: "deepseek_v4", ...found }; // prettier-ignore
   const own = parseOwn(text, () => fail(OWN_CONFIG, "expected a JSON object"));
+  const isWidened = ggufIndexDim(Number(own["index_head_dim"])) === found["index_head_dim"];
   for (const [, , field] of fields)
-    if (f32(Number(own[field])) !== f32(Number(found[field]))) fail(OWN_CONFIG, `expected ${field} ${String(found[field])}, got ${String(own[field])}`); // prettier-ignore
+    if (f32(Number(own[field])) !== f32(Number(found[field])) && !(field === "index_head_dim" && isWidened)) fail(OWN_CONFIG, `expected ${field} ${String(found[field])}, got ${String(own[field])}`); // prettier-ignore
   return own;
 }
+
+/** Of an index head in the file; the config says it before widening. */
+export const storedIndexDim = ({ metadata }: GgufFile): number => Number(metadata.get(`${ARCHITECTURE}.attention.indexer.key_length`)!.value); // prettier-ignore
 
 function parseOwn(text: string, fail: () => never): Record<string, unknown> {
   let json: unknown;

@@ -11,6 +11,7 @@ import { tensorScope } from "../tensor/scope.ts";
 import { noGrad } from "../tensor/tape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Compressor } from "./compressor.ts";
+import type { Choose } from "./choose.ts";
 import { CSA_RATIO, type V4Config } from "./config.ts";
 import type { Init, Projection } from "./init.ts";
 import { fp8Linear, indexVectors } from "./numerics.ts";
@@ -42,7 +43,14 @@ export class Indexer extends Module {
   }
 
   /** x [B,T,D] layer input, qr [B,T,q_lora] the query latent as products take it, both at positions start... */
-  forward(x: Tensor, qr: Tensor, freqs: Tensor, start: number, state?: CompressorState): EntryChoice | undefined {
+  forward(
+    x: Tensor,
+    qr: Tensor,
+    freqs: Tensor,
+    start: number,
+    state?: CompressorState,
+    choose?: Choose,
+  ): EntryChoice | undefined {
     return noGrad(() => {
       const { index_topk, index_n_heads: heads, index_head_dim: dim } = this.config;
       const [b, tokens] = x.shape as [number, number, number];
@@ -65,7 +73,10 @@ export class Indexer extends Module {
           isRounded: numerics.indexScoreBf16,
           ...(entries !== undefined && { numEntries: entries }),
         });
-      if (state === undefined || numerics.probsBf16Blocks64) return { mask: t.topkMask(scores(0, tokens), index_topk) };
+      if (state === undefined || numerics.probsBf16Blocks64) {
+        const all = scores(0, tokens);
+        return { mask: choose?.entries(all) ?? t.topkMask(all, index_topk) };
+      }
       const turn = Math.max(1, Math.floor(MAX_SCORES / (b * numEntries)));
       const lists = Array.from({ length: Math.ceil(tokens / turn) }, (_, i) => {
         using scope = tensorScope();

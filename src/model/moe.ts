@@ -10,6 +10,7 @@ import { Module } from "../nn/module.ts";
 import * as t from "../tensor/ops.ts";
 import type { Routing } from "../tensor/ops-moe.ts";
 import { Parameter, Tensor, zeros } from "../tensor/tensor.ts";
+import type { Choose } from "./choose.ts";
 import type { V4Config } from "./config.ts";
 import type { Init, Projection } from "./init.ts";
 import { fp8Linear, narrowInput } from "./numerics.ts";
@@ -38,10 +39,15 @@ export class Gate extends Module {
   }
 
   /** x [R,D], the rows' token ids [R] on the host. */
-  forward(x: Tensor, ids: Int32Array): Routing {
+  forward(x: Tensor, ids: Int32Array, choose?: Choose): Routing {
     const { num_experts_per_tok: k, routed_scaling_factor: scale } = this.config;
     const logits = t.linear(t.cast(x, "f32"), this.weight);
-    return t.moeRouter(logits, { k, bias: this.bias, fixedIds: this.expertsOf(ids, k), scale });
+    return t.moeRouter(logits, {
+      k,
+      bias: this.bias,
+      fixedIds: this.expertsOf(ids, k) ?? choose?.experts(logits),
+      scale,
+    });
   }
 
   private expertsOf(ids: Int32Array, k: number): Tensor | undefined {
@@ -117,8 +123,8 @@ export class Moe extends Module {
   }
 
   /** x [R,D] with the rows' token ids -> [R,D]. */
-  forward(x: Tensor, ids: Int32Array, onRouting?: (routing: Routing) => void): Tensor {
-    const routing = this.gate.forward(x, ids);
+  forward(x: Tensor, ids: Int32Array, onRouting?: (routing: Routing) => void, choose?: Choose): Tensor {
+    const routing = this.gate.forward(x, ids, choose);
     onRouting?.(routing);
     const { swiglu_limit: limit, numerics } = this.config;
     const input = narrowInput(x, numerics);

@@ -54,11 +54,20 @@ export type NumericsInput = z.input<typeof numericsSchema>;
 export const narrowInput = (x: Tensor, { actFp8 }: Numerics): Tensor =>
   actFp8 ? t.quantize(x, { format: "e4m3", block: 128 }) : x;
 
-/** x, which `narrowInput` has been through, times a weight that official checkpoints hold in FP8, others in int8. */
-export const fp8Linear = (x: Tensor, layer: Linear | IntLinear, { weightFp8 }: Numerics): Tensor =>
-  layer instanceof IntLinear
-    ? layer.forward(x)
-    : t.linear(x, layer.weight, layer.bias, weightFp8 ? { weightFormat: "fp8" } : {});
+/**
+ * x, which `narrowInput` has been through, times a weight that official checkpoints hold in FP8, others in int8. Where the
+ * matrix unit takes e4m3, codes are multiplied as they are: rounding what has been rounded changes nothing.
+ */
+export function fp8Linear(x: Tensor, layer: Linear | IntLinear, numerics: Numerics): Tensor {
+  if (layer instanceof IntLinear) return layer.forward(x);
+  if (numerics.weightFp8 && numerics.actFp8 && !layer.bias && t.hasFp8Linear(x, layer.weight))
+    return t.fp8Linear(x, layer.weight);
+  return fp8WeightLinear(x, layer, numerics);
+}
+
+/** The same for an x that stays wide. */
+export const fp8WeightLinear = (x: Tensor, layer: Linear, { weightFp8 }: Numerics): Tensor =>
+  t.linear(x, layer.weight, layer.bias, weightFp8 ? { weightFormat: "fp8" } : {});
 
 /** The weight alone, for products of another form. */
 export const fp8Weight = (layer: Linear, { weightFp8 }: Numerics): Tensor =>

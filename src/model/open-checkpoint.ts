@@ -9,7 +9,8 @@ import { openGguf } from "../nn/gguf.ts";
 import { openTensors, type StoredTensor, type TensorSet } from "../nn/tensor-set.ts";
 import { takenApart } from "./assembly.ts";
 import type { V4Config } from "./config.ts";
-import { configFromGguf, ggufPlacement, unpackedMxfp4 } from "./gguf-layout.ts";
+import { narrowedIndex } from "./gguf-index.ts";
+import { configFromGguf, ggufPlacement, storedIndexDim, unpackedMxfp4 } from "./gguf-layout.ts";
 import { parseStored, weightsOf, type Drafter } from "./storage.ts";
 import { partNames, problemOf, type Problem } from "./stored.ts";
 import { fromTransformersConfig, transformersPlacement } from "./transformers-layout.ts";
@@ -64,7 +65,8 @@ function openGgufCheckpoint(path: string): Checkpoint {
     const json = configFromGguf(file);
     const { config, storage } = parseStored(json, path);
     const set = takenApart(unpackedMxfp4(file), officialNames(config, storage.drafter), ggufPlacement(config));
-    return withoutAbsentDrafter(path, "gguf", json, path, withExtra(set, dirname(path)));
+    const narrow = narrowedIndex(set, config.index_head_dim, storedIndexDim(file));
+    return withoutAbsentDrafter(path, "gguf", json, path, withExtra(narrow, dirname(path)));
   });
 }
 

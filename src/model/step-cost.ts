@@ -15,6 +15,7 @@ import type { TileProgram } from "../tile/ir.ts";
 import { exactly, over, plus, rangeOf, scaled, type Range } from "../tile/range.ts";
 import type { Launch } from "../tile/traffic.ts";
 import type { V4Config } from "./config.ts";
+import { INT4_GROUP, intMixes, type IntMix } from "./int-format.ts";
 import { floorOf, weightFormatOf, type Floor } from "./step-floor.ts";
 import { planStep, type StepPlan, type StepShape } from "./step-plan.ts";
 import type { Storage } from "./storage.ts";
@@ -45,7 +46,7 @@ export interface StepCost {
   /** Of device memory, over all cards. */
   readonly bytes: number;
   readonly floor: Floor;
-  /** The same step with every weight in bf16, as our kernels read them. */
+  /** The same step with every weight in bf16. */
   readonly ownFloor: Floor;
   readonly floorSeconds: Range;
 }
@@ -73,14 +74,16 @@ export interface StepCostOptions {
   readonly chip: Chip;
   readonly cards: number;
   readonly shape: StepShape;
+  /** Of the matrices that may be integers; the others are bf16. */
+  readonly weights: "bf16" | IntMix;
 }
 
-export function stepCost({ config, storage, chip, cards, shape }: StepCostOptions): StepCost {
+export function stepCost({ config, storage, chip, cards, shape, weights }: StepCostOptions): StepCost {
   const tensor = tensorParts(config, cards);
   const replicas = cards / tensor;
   const own: StepShape = { ...shape, batch: Math.ceil(shape.batch / replicas) };
   const card: V4Config = { ...config, num_attention_heads: config.num_attention_heads / tensor, o_groups: config.o_groups / tensor, vocab_size: config.vocab_size / tensor }; // prettier-ignore
-  const plan = planStep(card, chip, own);
+  const plan = planStep(card, chip, own, weights === "bf16" ? undefined : { ...intMixes[weights], group: INT4_GROUP });
   const sums = new Map<string, Sum>();
   const known: Known = new Map();
   const counts = { launch: 0, copy: 0, upload: 0, download: 0 };
@@ -187,7 +190,7 @@ function launchCost(plan: StepPlan, event: LaunchEvent, chip: Chip, tensor: numb
     table.set(key, cost);
     return { name, cost };
   };
-  const axis = program.name === "grouped_matmul" ? 2 : stage !== "dense" && label !== "ffn.shared_experts.w2" ? 0 : undefined; // prettier-ignore
+  const axis = stage === "routed" && (grid[2] ?? 1) > 1 ? 2 : stage !== "dense" && label !== "ffn.shared_experts.w2" ? 0 : undefined; // prettier-ignore
   if (axis === undefined || tensor === 1) return keep(costOf(program, chip, launch, sizes));
   const each = Math.ceil(grid[axis] / tensor);
   // Experts are not equally busy: the step waits for the card with the most to do.

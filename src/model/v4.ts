@@ -15,6 +15,7 @@ import * as t from "../tensor/ops.ts";
 import { noGrad } from "../tensor/tape.ts";
 import { Parameter, type Tensor } from "../tensor/tensor.ts";
 import { Block } from "./block.ts";
+import type { Choose } from "./choose.ts";
 import type { V4Config } from "./config.ts";
 import { DSparkStage, DSPARK_STAGES } from "./dspark.ts";
 import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
@@ -46,6 +47,8 @@ export interface ForwardOptions {
   readonly taps?: readonly number[] | undefined;
   /** Sees each layer's routing, for load balancing. */
   readonly onRouting?: (layerIdx: number, routing: Routing) => void;
+  /** Chooses for a layer, for verification. */
+  readonly choose?: (layerIdx: number) => Choose;
   /** Called before each layer, and after the last one with the number of layers. */
   readonly onLayer?: (layerIdx: number) => void;
 }
@@ -163,7 +166,7 @@ export class V4 extends Module {
   }
 
   private run(ids: Tensor, options: ForwardOptions): ForwardOutput {
-    const { state, checkpoint = false, taps = [], onRouting, onLayer } = options;
+    const { state, checkpoint = false, taps = [], onRouting, onLayer, choose } = options;
     const { hidden_size: d, hc_mult: n } = this.config;
     const [batch, tokens] = ids.shape as [number, number];
     const rows = batch * tokens;
@@ -180,6 +183,7 @@ export class V4 extends Module {
           ids: host,
           state: state?.layers[i],
           onRouting: onRouting && ((routing) => onRouting(i, routing)),
+          choose: choose?.(i),
         });
       if (state) {
         // Without gradients nothing of a layer is needed but its streams.

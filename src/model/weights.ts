@@ -1,6 +1,7 @@
 /**
  * Between a network and tensors with the official names: one tensor per expert, in any stored form (stored.ts);
- * everything is widened to f32 at load. Writing gives the same layout, so our own and released checkpoints are one format.
+ * everything is widened to f32 at load. Writing gives the same layout in f32 or bf16, so our own and released checkpoints are
+ * one format; codes with scales are written by exchange.ts from such files.
  * Main functions: `loadOfficial`, `saveOfficial`.
  */
 import { f32ToBf16 } from "../base/bf16.ts";
@@ -12,8 +13,7 @@ import { openTensors, type TensorSet } from "../nn/tensor-set.ts";
 import type { Parameter } from "../tensor/tensor.ts";
 import { packInt4 } from "../kernels/int-matmul.ts";
 import { IntLinear } from "../nn/int-linear.ts";
-import { FP8_BLOCK, scaleName } from "./storage.ts";
-import { formOf, partNames, problemOf, quantize, readIds, readInt, readRows } from "./stored.ts";
+import { formOf, partNames, problemOf, readIds, readInt, readRows } from "./stored.ts";
 
 const stacked = /^(.*\.ffn\.experts)\.(w[123])$/;
 
@@ -132,12 +132,10 @@ function joined(parts: readonly (Float32Array | Int32Array | Int8Array)[]): Type
   return out;
 }
 
-export type WeightFormat = "f32" | "bf16" | "fp8";
+export type WeightFormat = "f32" | "bf16";
 
 /** Kept f32 in every format, as in the released files. */
 const keptWide = /(^|\.)(hc_\w+|attn_sink|ape|bias)$/;
-/** Kept bf16 under fp8: small, or read by row. */
-const keptHalf = /(^|\.)(embed\w*|\w*norm|gate|weights_proj|compressor)\./;
 
 export interface SaveOptions {
   readonly format: WeightFormat;
@@ -161,28 +159,22 @@ export function saveOfficial(path: string, module: Module, options: SaveOptions)
         const all = p.toArray() as Float32Array | Int32Array;
         return parts.length === 1 ? all : all.slice(i * size, (i + 1) * size);
       };
-      sources.push(...encoded(part, shape, p.dtype === "i32", read, options.format));
+      sources.push(sourceOf(part, shape, p.dtype === "i32", read, options.format));
     });
   }
   writeSafetensors(path, sources, options.metadata ? { metadata: options.metadata } : {});
   return sources.map((s) => s.name);
 }
 
-function encoded(
+function sourceOf(
   name: string,
   shape: readonly number[],
   isInt: boolean,
   read: () => Float32Array | Int32Array,
   format: WeightFormat,
-): TensorSource[] {
-  if (isInt) return [{ name, dtype: "i32", shape, data: read }];
+): TensorSource {
+  if (isInt) return { name, dtype: "i32", shape, data: read };
   const floats = read as () => Float32Array;
-  if (format === "f32" || keptWide.test(name)) return [{ name, dtype: "f32", shape, data: floats }];
-  if (format === "bf16" || shape.length !== 2 || keptHalf.test(name))
-    return [{ name, dtype: "bf16", shape, data: () => f32ToBf16(floats()) }];
-  const blocks = shape.map((n) => Math.ceil(n / FP8_BLOCK));
-  return [
-    { name, dtype: "e4m3", shape, data: () => quantize(floats(), shape).codes },
-    { name: scaleName(name), dtype: "f32", shape: blocks, data: () => quantize(floats(), shape).scale },
-  ];
+  if (format === "f32" || keptWide.test(name)) return { name, dtype: "f32", shape, data: floats };
+  return { name, dtype: "bf16", shape, data: () => f32ToBf16(floats()) };
 }

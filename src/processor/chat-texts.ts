@@ -57,11 +57,16 @@ const literal = /"""([^]*?)"""|"((?:[^"\\\n]|\\[^])*)"|'((?:[^'\\\n]|\\[^])*)'/y
 const escapes: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", "\n": "" };
 const unescape = (text: string): string => text.replace(/\\([^])/g, (_, c: string) => escapes[c] ?? c);
 
-/** Adjacent literals from `at` on, joined as Python joins them; undefined where there is none. */
-function stringAt(source: string, at: number): string | undefined {
+/**
+ * Adjacent literals from `at` on, joined as Python joins them: across lines only within brackets, for a literal on a line of
+ * its own is a statement (a comment on the name above). Undefined where there is none.
+ */
+function stringAt(source: string, at: number, isWithin: boolean): string | undefined {
+  const isBracketed = isWithin || /^[ \t]*\(/.test(source.slice(at));
+  const between = isBracketed ? /^(?:[\s(]|#.*)*/ : /^(?:[ \t]|\\\n)*/;
   let out: string | undefined;
   for (;;) {
-    at += /^(?:[\s(]|#.*)*/.exec(source.slice(at))![0].length;
+    at += between.exec(source.slice(at))![0].length;
     literal.lastIndex = at;
     const found = literal.exec(source);
     if (!found) return out;
@@ -80,14 +85,14 @@ function valueAt(source: string, name: string): number | undefined {
 export function parseReleasedTexts(source: string, path: string): ChatTexts {
   const text = (name: string): string => {
     const at = valueAt(source, name);
-    const found = at === undefined ? undefined : stringAt(source, at);
+    const found = at === undefined ? undefined : stringAt(source, at, false);
     if (found === undefined) throw new FormatError(`chat texts: ${path}: expected a string named ${name}, found none`, { file: path, key: name }); // prettier-ignore
     return found;
   };
   const levels = valueAt(source, "REASONING_EFFORT_PROMPTS");
   const level = (key: Effort): string => {
     const at = source.indexOf(`"${key}":`, levels);
-    const found = at < 0 ? undefined : stringAt(source, at + key.length + 3);
+    const found = at < 0 ? undefined : stringAt(source, at + key.length + 3, true);
     if (found === undefined) throw new FormatError(`chat texts: ${path}: expected a text for effort ${key}, found none`, { file: path, key: "REASONING_EFFORT_PROMPTS" }); // prettier-ignore
     return found;
   };

@@ -2,7 +2,8 @@
  * What happens to messages before they are written: results of tools become parts of a user turn, in the order of their
  * calls; reasoning that is over is forgotten. Main function: `toTurns`.
  * Source: the released encoding_dsv4.py: reasoning before the last user or developer turn is dropped, and earlier
- * developer turns with it, unless any message carries tools.
+ * developer turns with it, unless any message carries tools. On one point it is not followed: where a user's message joins
+ * the turn before it, there its task is lost; here the turn asks for it.
  */
 import { RequestError } from "../base/errors.ts";
 import type { ToolCall } from "./dsml.ts";

@@ -59,6 +59,11 @@ export class Homes {
     this.repeated.set(id, is);
     return is;
   }
+  /** Of those, a number a row. Its memory may have another shape, as a view of it. */
+  isRepeatedColumn(id: number): boolean {
+    const { op, shape } = this.tile(id);
+    return op.kind === "broadcast" && this.isRepeated(id) && isColumnBroadcast(this.tile(op.x).shape, shape);
+  }
   private canRepeat(id: number): boolean {
     const { op, shape, dtype } = this.tile(id);
     if (op.kind !== "broadcast" || !(dtype === "f32" || dtype === "i32" || dtype === "f16")) return false;

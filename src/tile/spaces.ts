@@ -13,7 +13,7 @@ import { Homes } from "./homes.ts";
 import type { Range } from "./liveness.ts";
 import { extendedTiles, type Extended, type Pipeline } from "./pipeline.ts";
 import { bitsOf, dotBytes, roundUp, rowsOf, tileBytes } from "./padding.ts";
-import { isColumnBroadcast, scratchOf } from "./scratch.ts";
+import { scratchOf } from "./scratch.ts";
 import { operandsOf } from "./walk.ts";
 
 export interface Placement {
@@ -104,9 +104,7 @@ class SpacePlanner extends Homes {
     if (expansion && expansion.tiles > 0) this.scratch(id, expansion.tiles * largest, at);
     for (const { part, bytes } of scratchOf(this.chip, tile, operandsOf(tile).map((x) => this.tile(x)))) this.scratch(id, bytes, at, part); // prettier-ignore
     // Numbers of rows that are repeated along them, a block each.
-    if (
-      operandsOf(tile).some((x) => this.isRepeated(x) && isColumnBroadcast(this.tile(this.root(x)).shape, tile.shape))
-    )
+    if (operandsOf(tile).some((x) => this.isRepeatedColumn(x)))
       this.scratch(id, roundUp(rowsOf(this.chip, this.roles.vector, tile).rows, 8) * 32, at, "blocks");
     const filled = this.filledOperands(tile);
     if (filled > 0) this.scratch(id, filled * largest, at, "filled");

@@ -2,7 +2,7 @@
  * What one launch of a lowered program moves and computes: bytes between device memory and the chip's memories, matrix
  * operations, vector cycles' worth of bytes, instructions. The emitters' own decisions about where tiles live (Homes) say
  * what is copied; positions are computed for every program of the grid, so tails and idle programs count as they are.
- * Main function: `trafficOf`. test/device/sim-traffic.test.ts holds the bytes against the simulators' counters.
+ * Main function: `trafficOf`. test/device/traffic.ts holds the bytes against the simulators' counters.
  */
 import { dtypes, type DType } from "../base/dtype.ts";
 import { foldIndex } from "./builder.ts";

@@ -26,8 +26,8 @@ test("the shipped model goes out and comes back, and a bad file is one line", ()
   assert.match(stdout, /layout: transformers\nevery tensor of the config is there, and no other/);
   assert.equal(run("import", "out", "--out", "back").status, 0);
   const four = run("export", "--model", model, "--dtype", "w4a8", "--out", "four");
-  assert.match(four.stdout, /bytes into four, \d\d % of 16,\d+,\d+/);
-  assert.match(run("inspect", "four").stdout, /\n  I8 .*\n[^]*weights: .*linear int8 \d+.*expert int4 72/);
+  assert.match(four.stdout, /bytes into four, \d\d % of 17,\d+,\d+/);
+  assert.match(run("inspect", "four").stdout, /\n  I8 .*\n[^]*weights: .*linear int8 \d+.*expert int4 84/);
   writeFileSync(join(dir, "bad.gguf"), "GGUFnonsense");
   const bad = run("inspect", "bad.gguf");
   assert.equal(bad.status, 1);

@@ -36,7 +36,7 @@ test("without a compiler, generate answers on js and says so once", () => {
 test("unknown names are answered with the known ones", () => {
   assert.throws(
     () => openDevice("toString"),
-    /expected one of cpu, js, interpreter, sim:ascend-910b, .*, got "toString"/,
+    /expected one of cpu, js, interpreter, ascend, mlu, sim:ascend-910b, .*, got "toString"/,
   );
 });
 

@@ -16,14 +16,15 @@ import { chips } from "../../src/tile/chips/chips.ts";
 import type { Chip } from "../../src/tile/chips/types.ts";
 import { emitAscend } from "../../src/tile/emit/ascend/ascend.ts";
 import type { TileProgram } from "../../src/tile/ir.ts";
+import { watchTraffic } from "./traffic.ts";
 
 const skip = findCompiler() ? false : "no C++ compiler";
 const training = new Set(allCases.flatMap((c) => c.training ?? []));
 /** Without what simulates roundings, which no chip runs, and "long", which takes minutes and no other path. */
 const cases = allCases
   .filter(({ simulation }) => simulation === undefined)
-  .flatMap(({ op, cases: list }) =>
-    list.filter((c) => c.name !== "long").map((c) => ({ name: `${op}: ${c.name}`, c })),
+  .flatMap(({ op, cases: list, onlyWhere = () => true }) =>
+    list.filter((c) => c.name !== "long").map((c) => ({ name: `${op}: ${c.name}`, c, onlyWhere })),
   );
 
 /** The programs a case launches on a chip, and which of training's it has no lowering for. */
@@ -57,9 +58,10 @@ function check(
 for (const chip of [chips["ascend-910b"], chips["ascend-950"]])
   test(`sim:${chip.name}: all kernel cases`, { skip }, async (t) => {
     const device = openSim(`sim:${chip.name}`);
-    const planned = cases.map(({ name, c }) => ({ name, c, ...programsOf(c, chip) }));
+    const planned = cases.filter((c) => c.onlyWhere(chip)).map(({ name, c }) => ({ name, c, ...programsOf(c, chip) }));
     // All at once: one translation unit costs little more than one kernel.
     device.build(planned.flatMap(({ programs }) => programs));
+    const traffic = watchTraffic(device);
     for (const { name, c, refused } of planned)
       await t.test(name, { skip: refused ? `no lowering of ${refused}, a kernel of training` : false }, () => {
         const want = c.expected();
@@ -68,4 +70,6 @@ for (const chip of [chips["ascend-910b"], chips["ascend-950"]])
           check((array.dtype === "bf16" ? bf16ToF32(raw as Uint16Array) : raw) as Float32Array, want[i]!, c, `output ${i}`); // prettier-ignore
         });
       });
+    assert.ok(traffic.launches > 100, `expected the launches of all cases, got ${traffic.launches}`);
+    assert.deepEqual(traffic.wrong, [], "the bytes of the cost model are those that are counted");
   });

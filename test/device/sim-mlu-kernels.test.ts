@@ -18,11 +18,12 @@ import { toHost } from "../../src/kernels/nd-array.ts";
 import { chips } from "../../src/tile/chips/chips.ts";
 import { emitMlu } from "../../src/tile/emit/mlu.ts";
 import type { TileProgram } from "../../src/tile/ir.ts";
+import { watchTraffic } from "./traffic.ts";
 
 const skip = findCompiler() ? false : "sim:mlu: no C++ compiler";
 /** Without what simulates roundings, which no chip runs, and "long", which takes no other path. */
 const cases = allCases
-  .filter(({ simulation }) => simulation === undefined)
+  .filter(({ simulation, onlyWhere = () => true }) => simulation === undefined && onlyWhere(chips["mlu-590"]))
   .flatMap(({ op, cases: list }) => list.filter((c) => c.name !== "long").map((c) => ({ op, c })));
 
 /** Builds what the cases will launch, so that few compilers start. */
@@ -49,7 +50,10 @@ for (const name of ["sim:mlu-370", "sim:mlu-590"])
   test(`${name}: all kernel cases`, { skip }, async (t) => {
     const device = openSim(name, { seed: 3 });
     buildAhead(device);
+    const traffic = watchTraffic(device);
     for (const { op, c } of cases) await t.test(`${op}: ${c.name}`, () => check(device, c));
+    assert.ok(traffic.launches > 100, `expected the launches of all cases, got ${traffic.launches}`);
+    assert.deepEqual(traffic.wrong, [], "the bytes of the cost model are those that are counted");
   });
 
 /** Edits of emitted text: kind, kernel, what, by what. Each occurs at least once; the first one is edited. */

@@ -41,14 +41,14 @@ test("heads and groups say over how many cards a step can be cut", () => {
 test("a decode step of the nano model: every launch is priced, MLU590 stays a rumour", () => {
   const config = makeConfig("nano", { vocab_size: 300 });
   const shape = { batch: 2, tokens: 1, context: 100 };
-  const one = stepCost({ config, storage: plain, chip: products["ascend-910b"], cards: 1, shape });
+  const one = stepCost({ config, storage: plain, chip: products["ascend-910b"], cards: 1, shape, weights: "bf16" });
   assert.equal(one.communication.high, 0);
   assert.equal(one.seconds.isRumoured, false);
   // It cannot move less than it must.
   assert.ok(one.bytes >= one.ownFloor.dense, `expected at least ${one.ownFloor.dense} bytes, got ${one.bytes}`);
   const names = one.kernels.map((k) => k.name);
   for (const name of ["sparse_attention", "grouped_matmul ffn.experts.w1", "moe_router", "matmul head"]) assert.ok(names.includes(name), `expected ${name} among ${names.join(", ")}`); // prettier-ignore
-  const two = stepCost({ config, storage: plain, chip: products["mlu-590"], cards: 2, shape });
+  const two = stepCost({ config, storage: plain, chip: products["mlu-590"], cards: 2, shape, weights: "bf16" });
   assert.deepEqual([two.tensor, two.seconds.isRumoured], [2, true]);
   assert.ok(two.seconds.high > two.seconds.low);
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -8,6 +8,9 @@ import { FormatError } from "../../src/base/errors.ts";
 import { makeConfig, parseConfig, presets, sizesOf } from "../../src/model/config.ts";
 import { balanceBias } from "../../src/model/moe.ts";
 import { V4 } from "../../src/model/v4.ts";
+import { exportCheckpoint } from "../../src/model/exchange.ts";
+import { openCheckpoint } from "../../src/model/open-checkpoint.ts";
+import { parseStored, storedAs, weightsOf as specsOf } from "../../src/model/storage.ts";
 import { quantize } from "../../src/model/stored.ts";
 import { loadOfficial, saveOfficial } from "../../src/model/weights.ts";
 import { openSafetensors } from "../../src/nn/safetensors.ts";
@@ -48,10 +51,21 @@ test("f32 files give back the same weights under official names", () => {
     assert.ok(file.tensors.has(name), name);
 });
 
-test("fp8 files are within half a step of e4m3 of the weights", () => {
+test("an fp8 export has the released layout's scales and is within half a step of e4m3 of the weights", () => {
   const model = new V4(device, tinyConfig(), { seed: 4 });
-  const path = join(root, "fp8.safetensors");
-  saveOfficial(path, model, { format: "fp8" });
+  const [from, path] = [join(root, "wide"), join(root, "fp8")];
+  mkdirSync(from);
+  writeFileSync(join(from, "config.json"), JSON.stringify(tinyConfig()));
+  saveOfficial(join(from, "model.safetensors"), model, { format: "f32" });
+  using source = openCheckpoint(from);
+  exportCheckpoint(source, path, { layout: "official", dtype: "fp8" });
+  using exported = openCheckpoint(path);
+  const { config, storage } = parseStored(exported.json, path);
+  const specs = specsOf(config, storage.drafter).flatMap((w) => storedAs(w, storage));
+  assert.ok(specs.some(({ name, fileDType }) => name === "layers.1.attn.wq_b.scale" && fileDType === "F8_E8M0"));
+  const found = [...exported.set.tensors.values()].map(({ name, fileDType, shape }) => ({ name, fileDType, shape }));
+  const inOrder = <T extends { readonly name: string }>(list: readonly T[]): T[] => [...list].sort((a, b) => (a.name < b.name ? -1 : 1)); // prettier-ignore
+  assert.deepEqual(inOrder(found), inOrder(specs));
   const again = new V4(device, tinyConfig(), { init: "zeros" });
   loadOfficial(path, again);
   const expected = weightsOf(model);

@@ -181,6 +181,12 @@ test("the sentences of a released folder are read, levels of both generations, a
   assert.equal(prompt(true, "max"), `${B}Beyond.\nS\n\n## T "｜DSML｜" <think>\n\n{"n": "{schema}"}\nEnd {x}\n<｜User｜>q<｜Assistant｜><think>`); // prettier-ignore
   assert.ok(prompt(true, "low").startsWith(`${B}S`));
   assert.ok(prompt(false, "max").startsWith(`${B}S`));
+  // A string on a line of its own describes the name above; Python does not join the two.
+  const described = released(maxOnly).replace('{{x}}\n"""\n', '{{x}}\n"""\n"""What tools are."""\n').replace("as trained\n)", 'as trained\n)\n"How hard."'); // prettier-ignore
+  assert.notEqual(described, released(maxOnly));
+  assert.deepEqual(parseReleasedTexts(described, "x.py"), preview);
+  const continued = 'REASONING_EFFORT_MAX = "Most.\\n" \\\n    "All.\\n"';
+  assert.equal(parseReleasedTexts(released(continued), "x.py").effort.max, "Most.\nAll.\n");
   assert.throws(() => parseReleasedTexts("x = 1", "x.py"), /expected a string named TOOLS_TEMPLATE/);
   assert.equal(fill("{a}{{b}}{c}", { a: "{c}" }), "{c}{b}{c}");
 });

@@ -1,8 +1,10 @@
-"""Golden logits of random V4 configs from transformers (CPU, eager): in float32, and in bfloat16.
+"""Golden logits of random V4 configs from transformers (CPU, eager) in float32, and what rounding does to them.
 
 Configs are drawn from a seeded generator, one for each line of KINDS, so that every mix of layer kinds is there twice or
-more; weights and token ids come from shared.py, so the file holds logits only. Writes test/golden/v4/hf.safetensors
-(`<case>.<sequence>.f32`, and without choices `.smooth_f32`, `.smooth_bf16`) and hf.json (configs, seeds, lengths).
+more; weights and token ids come from shared.py. Writes test/golden/v4/hf.safetensors: `<case>.<sequence>.f32` logits, and
+what layers chose and by which scores, `.entry.<layer>`, `.entry_scores.<layer>` and the same of experts. hf.json has configs,
+seeds, lengths, and how far random rounding (random_rounding.py) in float32 and in bfloat16 takes logits and scores when the
+choices are kept: with choices free, one entry more or less would be all that bfloat16 shows.
 
     python tools/reference/hf_golden.py
 """
@@ -14,8 +16,10 @@ import random
 import torch
 from safetensors.torch import save_file
 from transformers import DeepseekV4ForCausalLM
+from transformers.models.deepseek_v4.modeling_deepseek_v4 import DeepseekV4TopKRouter
 
 import shared
+from random_rounding import ALARM, SEEDS, RandomRounding, margin
 from v4_golden import BASE, OUT, make_hf_config, official_name, watch_routing, watch_selection
 
 W, C, H = "window", "csa", "hca"
@@ -98,44 +102,110 @@ def as_bf16(model):
     return model
 
 
+class Choices:
+    """Watches what a model chooses and by which scores, or (`forced`) chooses for it. Keys are (kind, layer)."""
+
+    def __init__(self, model):
+        self.scores, self.chosen, self.forced = {}, {}, None
+        for i, layer in enumerate(model.model.layers):
+            compressor, gate = layer.self_attn.compressor, layer.mlp.gate
+            if hasattr(compressor, "indexer"):
+                compressor.indexer.scorer.register_forward_hook(lambda m, a, out, i=i: self.scores.update({("entry", i): out}))
+                compressor.indexer.register_forward_hook(lambda m, a, out, i=i: self.entries(i, out))
+            if isinstance(gate, DeepseekV4TopKRouter):
+                gate.register_forward_hook(lambda m, a, out, i=i: self.experts(i, m, *out))
+
+    def entries(self, i, chosen):
+        """[B,T,k], -1 where fewer are visible; no choice where all are taken."""
+        if chosen.shape[-1] < self.scores["entry", i].shape[-1]:
+            self.chosen["entry", i] = chosen
+        else:
+            del self.scores["entry", i]
+        return chosen if self.forced is None else self.forced.get(("entry", i), chosen).expand(*chosen.shape)
+
+    def experts(self, i, gate, logits, weights, chosen):
+        """[B*T,k]; weights follow from the forced choice as they do from the gate's own."""
+        self.scores["expert", i] = gate.score_fn(logits) + gate.e_score_correction_bias
+        self.chosen["expert", i] = chosen
+        if self.forced is None:
+            return logits, weights, chosen
+        forced = self.forced["expert", i]
+        chosen = forced.repeat(len(chosen) // len(forced), 1)
+        weights = gate.score_fn(logits).gather(1, chosen)
+        return logits, weights / (weights.sum(-1, keepdim=True) + 1e-20) * gate.routed_scaling_factor, chosen
+
+
 @torch.no_grad()
-def run(name, c, lengths, seed, sharp, tensors, model, gaps):
-    """Adds the case's logits; False where a choice is a near tie."""
-    gaps.clear()
-    state = weights_for(model, c, seed, sharp)
-    model.load_state_dict(state)
-    ids = [torch.from_numpy(shared.token_ids(c, seed, s, n))[None] for s, n in enumerate(lengths)]
-    wide = [model(x, use_cache=False).logits[0].contiguous() for x in ids]
-    gap = min(gaps, default=1.0)
-    if gap < 1e-5:
-        return False
+def run(name, c, lengths, seed, sharp, tensors):
+    """Adds the case's logits, choices and scores -> the model and what it chose; None where a choice is a near tie."""
+    model, gaps = DeepseekV4ForCausalLM(make_hf_config(c)).float().eval(), []
+    watch_selection(model, gaps)
+    watch_routing(model, c, gaps)
+    choices = Choices(model)
+    model.load_state_dict(weights_for(model, c, seed, sharp))
+    wide, made = [], []
+    for s, n in enumerate(lengths):
+        choices.scores, choices.chosen = {}, {}
+        wide.append(model(torch.from_numpy(shared.token_ids(c, seed, s, n))[None], use_cache=False).logits[0])
+        made.append((choices.chosen, choices.scores))
+    if min(gaps, default=1.0) < 1e-5:
+        return None
     top2 = torch.cat(wide).topk(2, -1).values
     if float((top2[:, 0] - top2[:, 1]).min()) < 1e-3 * float(torch.cat(wide).abs().max()):
-        return False
-    exact = copy.deepcopy(model).double()
-    size = max(float(w.abs().max()) for w in wide)
-    f64 = max(float((exact(x, use_cache=False).logits[0] - w).abs().max()) for x, w in zip(ids, wide)) / size
-    print(f"{name}: lengths {lengths}, smallest gap {gap:.1e}, f32 - f64 {f64:.1e}", end=", ", flush=True)
-    for s, logits in enumerate(wide):
-        tensors[f"{name}.{s}.f32"] = logits
-    return True
+        return None
+    print(f"{name}: lengths {lengths}, smallest gap {min(gaps, default=1.0):.1e}", end=", ", flush=True)
+    for s, (logits, (chosen, scores)) in enumerate(zip(wide, made)):
+        tensors[f"{name}.{s}.f32"] = logits.contiguous()
+        for (kind, layer), which in chosen.items():
+            tensors[f"{name}.{s}.{kind}.{layer}"] = which.reshape(-1, which.shape[-1]).to(torch.int32)
+            tensors[f"{name}.{s}.{kind}_scores.{layer}"] = scores[kind, layer].reshape(len(logits), -1).contiguous()
+    return model, wide, made
+
+
+def visible(scores, kind):
+    """Scores [..,T,E] of entries that do not exist yet count as 0."""
+    if kind == "expert":
+        return scores
+    t, e = torch.arange(scores.shape[-2])[:, None], torch.arange(scores.shape[-1])[None]
+    return scores * (e < (t + 1) // 4)
 
 
 @torch.no_grad()
-def run_bf16(name, c, lengths, seed, sharp, tensors):
-    """In bf16, rounding decides near ties, so here no choice is left: every entry is attended to, experts come from tables."""
-    c = {**c, "index_topk": 512, "num_hash_layers": len(c["compress_ratios"])}
-    model = DeepseekV4ForCausalLM(make_hf_config(c)).float().eval()
-    model.load_state_dict(weights_for(model, c, seed, sharp))
-    half = as_bf16(copy.deepcopy(model))
-    apart, size = 0.0, 0.0
-    for s, n in enumerate(lengths):
-        x = torch.from_numpy(shared.token_ids(c, seed, s, n))[None]
-        wide, narrow = model(x, use_cache=False).logits[0], half(x, use_cache=False).logits[0].to(torch.bfloat16)
-        tensors[f"{name}.{s}.smooth_f32"] = wide.contiguous()
-        tensors[f"{name}.{s}.smooth_bf16"] = narrow.contiguous()
-        apart, size = max(apart, float((narrow.float() - wide).abs().max())), max(size, float(wide.abs().max()))
-    print(f"bf16 - f32 {apart / size:.1e}", flush=True)
+def rounding_of(model, c, lengths, seed, wide, made):
+    """How far SEEDS draws of a precision's rounding errors take logits (and bf16 scores), with the choices kept; the largest."""
+    out = {}
+    for key, narrow in (("f32", torch.float32), ("bf16", torch.bfloat16)):
+        own = as_bf16(copy.deepcopy(model)) if key == "bf16" else copy.deepcopy(model)
+        # The copy's hooks still belong to the model's.
+        for m in own.modules():
+            m._forward_hooks.clear()
+        choices = Choices(own)
+        distances, squares, nearest, total, scores = [], torch.zeros(SEEDS), 0.0, 0, {}
+        for s, n in enumerate(lengths):
+            ids = torch.from_numpy(shared.token_ids(c, seed, s, n))[None].expand(SEEDS, -1)
+            choices.forced, choices.scores = made[s][0], {}
+            with RandomRounding(narrow, seed * 100 + s):
+                drawn = own(ids, position_ids=torch.arange(n)[None].repeat(SEEDS, 1), use_cache=False).logits
+            off = drawn.float() - wide[s]
+            distances.append(off.abs().amax((1, 2)) / wide[s].abs().max())
+            squares += (off * off).sum((1, 2))
+            total += wide[s].numel()
+            if key == "bf16":
+                for (kind, layer), exact in made[s][1].items():
+                    at, exact = f"{kind}.{layer}", visible(exact.reshape(n, -1), kind)
+                    far = (visible(choices.scores[kind, layer].float().reshape(SEEDS, n, -1), kind) - exact).abs().amax((1, 2))
+                    scores[at] = torch.maximum(scores.get(at, torch.zeros(SEEDS)), far)
+                nearest += float(((own(ids[:1], use_cache=False).logits[0].float() - wide[s]) ** 2).sum())
+        if key == "f32":
+            out["f32"] = float(torch.stack(distances).max())
+        else:
+            out["bf16"] = float((squares / total).sqrt().max())
+            out["scores"] = {at: float(d.max()) for at, d in scores.items()}
+            # transformers itself rounds to nearest, and is a further draw.
+            out["nearest"] = (nearest / total) ** 0.5 / out["bf16"]
+    print(f"f32 {out['f32']:.1e}, bf16 {out['bf16']:.1e}, to nearest {out['nearest']:.2f} of it", flush=True)
+    assert out["nearest"] <= margin(), "the reference is outside its own bound"
+    return out
 
 
 def main():
@@ -144,18 +214,18 @@ def main():
     for number, (kinds, heavy) in enumerate(KINDS):
         c, lengths = draw(number, kinds, heavy)
         name = f"{number:02d}-" + "-".join(k if k != H else f"hca{heavy}" for k in kinds)
-        model, gaps = DeepseekV4ForCausalLM(make_hf_config(c)).float().eval(), []
-        watch_selection(model, gaps)
-        watch_routing(model, c, gaps)
-        tries = range(number * 1000, number * 1000 + 1000)
-        seed = next(s for s in tries if run(name, c, lengths, s, 4.0, tensors, model, gaps))
-        run_bf16(name, c, lengths, seed, 4.0, tensors)
+        for seed in range(number * 1000, number * 1000 + 1000):
+            found = run(name, c, lengths, seed, 4.0, tensors)
+            if found:
+                break
         text = {k: v for k, v in c.items() if v is not None}
         text["num_hidden_layers"] = len(kinds)
-        cases.append({"name": name, "seed": seed, "sharp": 4.0, "lengths": lengths, "config": text})
+        rounding = rounding_of(found[0], c, lengths, seed, *found[1:])
+        cases.append({"name": name, "seed": seed, "sharp": 4.0, "lengths": lengths, "rounding": rounding, "config": text})
     OUT.mkdir(parents=True, exist_ok=True)
     save_file(tensors, OUT / "hf.safetensors")
-    (OUT / "hf.json").write_text(json.dumps({"cases": cases}, indent=1) + "\n")
+    text = {"draws": SEEDS, "alarm": ALARM, "margin": margin(), "cases": cases}
+    (OUT / "hf.json").write_text(json.dumps(text, indent=1) + "\n")
 
 
 if __name__ == "__main__":

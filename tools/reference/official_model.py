@@ -1,11 +1,9 @@
 """DeepSeek-V4 as the official inference code computes it, in plain torch on one sequence, from the written description.
 
 bf16 tensors are float32 tensors whose values are rounded by `bf` at every point where the official code rounds; FP8 and
-FP4 are simulated by rounding to their values. `Math` says how sums are evaluated, which the official code leaves open:
-its accumulation type, and the order of keys in the online softmax. Two settings of it measure what that freedom changes.
+FP4 are simulated by rounding to their values. The official code leaves the order of its float32 sums open; with `order`, a
+generator, every sum is taken in a random one, so that many runs show what that freedom changes.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,13 +11,6 @@ import torch
 from primitives_golden import qdq
 
 KEY_BLOCK = 64
-
-
-@dataclass
-class Math:
-    sums: torch.dtype = torch.float32
-    # Compressed keys in the order of their scores, as the official code has them, or by position.
-    by_score: bool = True
 
 
 def bf(x):
@@ -47,8 +38,8 @@ def fake_square(w):
 
 
 class Official:
-    def __init__(self, c, weights, math=Math()):
-        self.c, self.math = c, math
+    def __init__(self, c, weights):
+        self.c, self.order = c, None
         self.w = {k: torch.from_numpy(v) for k, v in weights.items()}
         for name in self.w:
             if name.endswith(("wq_a.weight", "wq_b.weight", "attn.wkv.weight", "wo_a.weight", "wo_b.weight")) or "shared_experts" in name:
@@ -56,17 +47,26 @@ class Official:
             elif ".experts." in name:
                 self.w[name] = fake(self.w[name], 32, "e2m1")
 
+    def shuffle(self, n):
+        return slice(None) if self.order is None else torch.randperm(n, generator=self.order)
+
     def dot(self, a, b):
-        """a . b^T with wide sums -> float32."""
-        return (a.to(self.math.sums) @ b.to(self.math.sums).transpose(-1, -2)).float()
+        """a . b^T."""
+        at = self.shuffle(a.shape[-1])
+        return a[..., at] @ b[..., at].transpose(-1, -2)
+
+    def sum(self, x, axis=-1, keepdim=False):
+        return x.movedim(axis, 0)[self.shuffle(x.shape[axis])].movedim(0, axis).sum(axis, keepdim=keepdim)
+
+    def mean(self, x):
+        return self.sum(x, keepdim=True) / x.shape[-1]
 
     def linear(self, x, name):
         return bf(self.dot(x, self.w[f"{name}.weight"]))
 
     def norm(self, x, name):
-        wide = x.to(self.math.sums)
-        y = wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + self.c["rms_norm_eps"])
-        return bf((y * self.w[f"{name}.weight"]).float())
+        y = x * torch.rsqrt(self.mean(x * x) + self.c["rms_norm_eps"])
+        return bf(y * self.w[f"{name}.weight"])
 
     def freqs(self, compressed):
         c = self.c
@@ -92,9 +92,9 @@ class Official:
     def hc(self, h, prefix):
         """h [T,n,D] -> the sublayer's input and how to write back."""
         c, n = self.c, self.c["hc_mult"]
-        flat = h.flatten(1).to(self.math.sums)
-        r = torch.rsqrt((flat * flat).mean(-1, keepdim=True) + c["rms_norm_eps"])
-        mix = ((flat @ self.w[f"{prefix}_fn"].to(self.math.sums).T) * r).float()
+        flat = h.flatten(1)
+        r = torch.rsqrt(self.mean(flat * flat) + c["rms_norm_eps"])
+        mix = self.dot(flat, self.w[f"{prefix}_fn"]) * r
         scale, base = self.w[f"{prefix}_scale"], self.w[f"{prefix}_base"]
         if len(scale) == 1:
             pre = torch.sigmoid(mix * scale + base) + c["hc_eps"]
@@ -124,7 +124,7 @@ class Official:
                     k, s = torch.cat([kv[before, :dim], k]), torch.cat([score[before, :dim], s])
             else:
                 k, s = kv[now], score[now]
-            out.append((torch.softmax(s.to(self.math.sums), 0) * k).sum(0).float())
+            out.append(self.sum(torch.softmax(s, 0) * k, 0))
         if not out:
             return torch.zeros(0, dim)
         y = self.norm(bf(torch.stack(out)), f"{prefix}.norm")
@@ -146,7 +146,7 @@ class Official:
         q = prepare(self.rope(q, torch.arange(len(x)), freqs))
         w = bf(self.linear(x, f"{prefix}.weights_proj") * (dim**-0.5 * heads**-0.5))
         products = bf(torch.relu(bf(self.dot(q, keys))) * w[..., None])
-        score = bf(products.to(self.math.sums).sum(1).float())
+        score = bf(self.sum(products, 1))
         choice, gaps = [], []
         for t in range(len(x)):
             visible = score[t, : (t + 1) // 4]
@@ -168,7 +168,7 @@ class Official:
             new = torch.maximum(top, logits.max(-1, keepdim=True).values)
             p = torch.exp(logits - new)
             shrink = torch.exp(top - new)
-            den = den * shrink + p.sum(-1, keepdim=True)
+            den = den * shrink + self.sum(p, keepdim=True)
             acc = acc * shrink + self.dot(bf(p), k.T)
             top = new
         return bf(acc / (den + torch.exp(sink[:, None] - top)))
@@ -180,7 +180,7 @@ class Official:
         shared = fake(x, 128, "e4m3")
         qr = self.norm(self.linear(shared, f"{p}.wq_a"), f"{p}.q_norm")
         q = self.linear(fake(qr, 128, "e4m3"), f"{p}.wq_b").reshape(len(x), heads, dim)
-        mean = bf(bf(q * q).to(self.math.sums).mean(-1, keepdim=True).float())
+        mean = bf(self.mean(bf(q * q)))
         q = bf(q * bf(torch.rsqrt(bf(mean + c["rms_norm_eps"]))))
         q = self.rope(q, at, freqs)
         store = lambda v: fake(v, 64, "e4m3", dim - c["qk_rope_head_dim"])
@@ -198,8 +198,7 @@ class Official:
             seen = near <= t
             near = near.clamp(max=len(x) - 1)
             far = choice[t] if choice is not None else torch.arange((t + 1) // ratio if ratio else 0)
-            if not self.math.by_score:
-                far = far.sort().values
+            far = far[self.shuffle(len(far))]
             slots = torch.cat([kv[near], entries[far]])
             valid = torch.cat([seen, torch.ones(len(far), dtype=torch.bool)])
             out.append(self.attend(q[t], slots, valid, self.w[f"{p}.attn_sink"]))
@@ -230,7 +229,7 @@ class Official:
         factors = s.gather(1, chosen)
         factors = factors / factors.sum(-1, keepdim=True) * c["routed_scaling_factor"]
         y = torch.zeros_like(x)
-        for e in range(c["n_routed_experts"]):
+        for e in torch.arange(c["n_routed_experts"])[self.shuffle(c["n_routed_experts"])].tolist():
             rows, slot = torch.where(chosen == e)
             if len(rows):
                 y[rows] += self.expert(x[rows], f"{p}.experts.{e}", factors[rows, slot, None])
@@ -238,7 +237,8 @@ class Official:
 
     @torch.no_grad()
     def logits(self, ids):
-        """ids [T] -> float32 [T,V]; `gaps` afterwards holds how clear each choice was."""
+        """ids [T] -> float32 [T,V]. Afterwards `gaps` holds how clear each choice was, and `sizes` the sums of magnitudes
+        [T,V] behind the logits."""
         c, self.gaps = self.c, []
         ids = torch.as_tensor(ids)
         h = self.w["embed.weight"][ids][:, None].expand(-1, c["hc_mult"], -1)
@@ -247,4 +247,6 @@ class Official:
             h = write(self.attention(self.norm(x, f"layers.{i}.attn_norm"), i))
             x, write = self.hc(h, f"layers.{i}.hc_ffn")
             h = write(self.moe(self.norm(x, f"layers.{i}.ffn_norm"), ids, i))
-        return self.dot(self.norm(self.hc(h, "hc_head"), "norm"), self.w["head.weight"])
+        x = self.norm(self.hc(h, "hc_head"), "norm")
+        self.sizes = x.abs() @ self.w["head.weight"].abs().T
+        return self.dot(x, self.w["head.weight"])

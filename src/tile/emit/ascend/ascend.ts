@@ -16,6 +16,7 @@ import { Handover } from "./handover.ts";
 import { turnOf, type Places } from "./places.ts";
 import { Plan } from "./plan.ts";
 import { synchronise } from "./sync.ts";
+import { wordOf } from "./transfer.ts";
 import { VectorCore } from "./vector.ts";
 
 export interface AscendKernel {
@@ -100,8 +101,8 @@ function emitCore(plan: Plan, name: "cube" | "vector", core: Core, handover: Han
   for (const p of program.params)
     for (const suffix of ["Gm", "Cube"]) {
       if (p.kind !== "buffer" || !new RegExp(`\\b${p.name}${suffix}\\b`).test(text)) continue;
-      // The vector core copies bf16 as 16-bit words.
-      const type = p.dtype === "bf16" && suffix === "Gm" ? "uint16_t" : p.dtype === "bool" ? "uint8_t" : typeNames[p.dtype]; // prettier-ignore
+      // The vector core copies words.
+      const type = suffix === "Gm" ? wordOf(p.dtype) : typeNames[p.dtype];
       out.add(
         `GlobalTensor<${type}> ${p.name}${suffix};`,
         `${p.name}${suffix}.SetGlobalBuffer((__gm__ ${type}*)${p.name});`,

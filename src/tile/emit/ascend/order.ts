@@ -18,6 +18,9 @@ export interface Step {
   readonly body: List | undefined;
   /** Number of its first access; the others follow. */
   readonly first: number;
+  /** Where it begins and ends in the text, counting beginnings and ends. */
+  readonly begin: number;
+  readonly end: number;
 }
 
 /**
@@ -34,6 +37,14 @@ export interface Edge {
 }
 export const isBack = (e: Edge): boolean => e.before <= e.after;
 
+const isSameEvent = (e: Edge, f: Edge): boolean => e.from === f.from && e.to === f.to;
+/** A flag that is waited for in an earlier turn is always open. Each of the others is waited for where it was set. */
+function areOpenTogether(e: Edge, f: Edge): boolean {
+  if (isBack(e) || isBack(f)) return true;
+  const [set, wait] = [(x: Edge) => x.list.steps[x.after]!.end, (x: Edge) => x.list.steps[x.before]!.begin];
+  return set(e) < wait(f) && set(f) < wait(e);
+}
+
 /** All synchronisation of a core. */
 export interface Sync {
   readonly edges: readonly Edge[];
@@ -41,8 +52,6 @@ export interface Sync {
   readonly barriers: ReadonlyMap<Step, readonly Pipe[]> | undefined;
   /** Steps before which all pipes meet. */
   readonly meetings: ReadonlySet<Step>;
-  /** Flags that are the same as another one: they have its id. */
-  readonly twins: ReadonlyMap<Edge, Edge>;
 }
 
 /**
@@ -108,6 +117,7 @@ export class Order {
   /** Per access: accesses that conflict with it, and whether only in the same slot. */
   readonly rivals: { readonly access: number; readonly isSameTurn: boolean }[][] = [];
   readonly inOrder: ReadonlySet<Pipe>;
+  private place = 0;
 
   constructor(nodes: readonly Node[], inOrder: ReadonlySet<Pipe>) {
     this.inOrder = inOrder;
@@ -126,9 +136,10 @@ export class Order {
     const steps: Step[] = [];
     const list: List = { steps, owner };
     for (const [index, node] of nodes.entries()) {
-      const step: { -readonly [K in keyof Step]: Step[K] } = { node, list, index, body: undefined, first: this.accesses.length }; // prettier-ignore
+      const step: { -readonly [K in keyof Step]: Step[K] } = { node, list, index, body: undefined, first: this.accesses.length, begin: this.place++, end: 0 }; // prettier-ignore
       steps.push(step);
       if (node.kind === "block") step.body = this.list(node.body, step);
+      step.end = this.place++;
       if (node.kind !== "instr") continue;
       for (const access of node.accesses) {
         this.accesses.push(access);
@@ -145,6 +156,19 @@ export class Order {
   /** Whether every access is ordered; flags may still be set too early. */
   isOrdered(sync: Sync): boolean {
     return new Walk(this, sync, true).run().length === 0;
+  }
+  /**
+   * Of each flag, the others of its event that it may not share an id with: where both may be set and not waited for, in
+   * the text, or where one is set and its pipe may not know yet that the other was waited for.
+   */
+  clashes(sync: Sync): ReadonlyMap<Edge, ReadonlySet<Edge>> {
+    const walk = new Walk(this, sync, false);
+    walk.run();
+    const { edges } = sync;
+    const meet = (i: number, j: number): boolean => areOpenTogether(edges[i]!, edges[j]!) || walk.isEarly(i, j) || walk.isEarly(j, i); // prettier-ignore
+    return new Map(
+      edges.map((e, i) => [e, new Set(edges.filter((f, j) => i !== j && isSameEvent(e, f) && meet(i, j)))]),
+    );
   }
 }
 
@@ -164,8 +188,8 @@ class Walk {
   private readonly crossings: readonly string[];
   private readonly sets = new Map<List, Map<number, number[]>>();
   private readonly waits = new Map<List, Map<number, number[]>>();
-  /** Of each flag, the number of the one whose id it has. */
-  private readonly names: readonly number[];
+  /** Pairs of flags of one event: the first may be set when its pipe does not know yet that the second was waited for. */
+  private readonly early: Uint8Array;
   private clock = 0;
   private numWords = 0;
 
@@ -184,7 +208,7 @@ class Walk {
       }
     }
     this.numKeys = this.pipeOf.length;
-    this.names = sync.edges.map((e, i) => (sync.twins.has(e) ? sync.edges.indexOf(sync.twins.get(e)!) : i));
+    this.early = new Uint8Array(sync.edges.length ** 2);
     this.crossings = [...new Set(code.steps.length ? crossingsOf(code.top) : [])];
   }
   private addKey(pipe: Pipe, loop: string | undefined): void {
@@ -276,12 +300,22 @@ class Walk {
 
   // ---- flags ----
   private keyOf(edge: number): number {
-    return 2 * (this.code.accesses.length + this.names[edge]!);
+    return 2 * (this.code.accesses.length + edge);
+  }
+  isEarly(edge: number, other: number): boolean {
+    return this.early[edge * this.sync.edges.length + other] === 1;
   }
   private set(state: State, edge: number): void {
     const e = this.sync.edges[edge]!;
+    const { edges } = this.sync;
+    for (const [i, other] of edges.entries()) {
+      if (!isSameEvent(e, other)) continue;
+      const [key, isSameSlot] = [this.keyOf(i), e.loop === other.loop];
+      const unknown = state.unknown[key]! | (isSameSlot ? 0 : state.unknown[key + 1]!);
+      if (unknown & pipeBits[e.from]) this.early[edge * edges.length + i] = 1;
+    }
     // Set again before the other pipe has waited for it, a flag would be lost.
-    if (state.unknown[this.keyOf(edge)]! & pipeBits[e.from]) this.report(`flag ${edge}`, { kind: "flag", edge: e });
+    if (this.isEarly(edge, edge)) this.report(`flag ${edge}`, { kind: "flag", edge: e });
     this.tell(state, 2 * edge, e.from);
   }
   private tell(state: State, row: number, pipe: Pipe): void {

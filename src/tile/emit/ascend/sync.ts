@@ -42,8 +42,6 @@ class Synchroniser {
   private edges: Edge[] = [];
   private readonly barriers = new Map<Step, Pipe[]>();
   private readonly meetings = new Set<Step>();
-  /** Flags that share the id of another. */
-  private readonly twins = new Map<Edge, Edge>();
 
   constructor(order: Order) {
     this.order = order;
@@ -61,7 +59,7 @@ class Synchroniser {
   barriersAt = (step: Step): readonly Pipe[] => this.barriers.get(step) ?? [];
   meetsAt = (step: Step): boolean => this.meetings.has(step);
   private get flags(): Sync {
-    return { edges: this.edges, meetings: this.meetings, twins: this.twins, barriers: undefined };
+    return { edges: this.edges, meetings: this.meetings, barriers: undefined };
   }
 
   /** Flags that are missing, until none is. */
@@ -121,54 +119,47 @@ class Synchroniser {
 
   /** First ids of the flags. Where an event has too few, flags of a list join, then those that cannot meet share one. */
   private number(): Map<Edge, number> {
-    const crowded = [...used(this.edges)].filter(([, n]) => n > NUM_EVENTS).map(([event]) => event);
-    for (const event of crowded) {
-      this.edges = merged(this.edges, (e) => eventOf(e) === event);
-      this.share(event);
-    }
-    const next = new Map<string, number>();
+    const crowded = new Set([...used(this.edges)].filter(([, n]) => n > NUM_EVENTS).map(([event]) => event));
+    this.edges = merged(this.edges, (e) => crowded.has(eventOf(e)));
+    this.separate();
     const ids = new Map<Edge, number>();
-    for (const e of this.edges) {
-      if (this.twins.has(e)) continue;
-      const id = next.get(eventOf(e)) ?? 0;
-      next.set(eventOf(e), id + idsOf(e));
-      ids.set(e, id);
+    const clashes = this.order.clashes(this.flags);
+    for (const [event, n] of used(this.edges)) {
+      const mine = this.edges.filter((e) => eventOf(e) === event);
+      for (const [e, id] of n > NUM_EVENTS ? this.share(mine, clashes) : apart(mine)) ids.set(e, id);
     }
-    for (const [e, twin] of this.twins) ids.set(e, ids.get(twin)!);
     return ids;
   }
-  /** Ids for the flags of an event, those with one turn after the rest; a flag for which none is free is a meeting. */
-  private share(event: string): void {
-    const mine = this.edges.filter((e) => eventOf(e) === event);
-    const isLasting = (e: Edge): boolean => isBack(e) || e.loop !== undefined;
-    const position = (e: Edge): number => e.list.steps[e.after]!.first;
-    const ordered = [...mine.filter(isLasting), ...mine.filter((e) => !isLasting(e)).toSorted((a, b) => position(a) - position(b))]; // prettier-ignore
+  /** Ids for the flags of an event, those that cannot share first; a flag for which none is free is a meeting. */
+  private share(flags: readonly Edge[], clashes: ReadonlyMap<Edge, ReadonlySet<Edge>>): Map<Edge, number> {
+    const place = (e: Edge): number => e.list.steps[e.after]!.end;
+    const ordered = flags.toSorted((a, b) => Number(isBack(b)) - Number(isBack(a)) || idsOf(b) - idsOf(a) || place(a) - place(b)); // prettier-ignore
+    const ids = new Map<Edge, number>();
     let numIds = 0;
-    /** Flags whose ids may be taken again, least recently used first. */
-    let names: Edge[] = [];
+    /** Ids with the flags that have them, least recently taken first. */
+    let names: { readonly id: number; readonly flags: readonly Edge[] }[] = [];
     for (const e of ordered) {
-      if (numIds + idsOf(e) <= NUM_EVENTS) {
-        numIds += idsOf(e);
-        if (!isLasting(e)) names.push(e);
-        continue;
-      }
-      const name = isLasting(e) ? undefined : names.find((n) => this.canShare(e, n));
-      if (name) names = [...names.filter((n) => n !== name), name];
-      else {
-        this.twins.delete(e);
+      const isNew = numIds + idsOf(e) <= NUM_EVENTS;
+      const known = isNew ? undefined : names.find((n) => n.flags.every((f) => idsOf(f) === idsOf(e) && !clashes.get(e)!.has(f))); // prettier-ignore
+      if (!isNew && !known) {
         this.edges = this.edges.filter((x) => x !== e);
         this.meet(e);
+        continue;
       }
+      const name = known ? { id: known.id, flags: [...known.flags, e] } : { id: numIds, flags: [e] };
+      if (isNew) numIds += idsOf(e);
+      names = [...names.filter((n) => n !== known), name];
+      ids.set(e, name.id);
     }
-  }
-  private canShare(e: Edge, name: Edge): boolean {
-    this.twins.set(e, name);
-    if (!this.order.check(this.flags).some((f) => f.kind === "flag")) return true;
-    this.twins.delete(e);
-    return false;
+    return ids;
   }
 }
 
+/** An id for every flag. */
+function apart(flags: readonly Edge[]): Map<Edge, number> {
+  let next = 0;
+  return new Map(flags.map((e) => [e, (next += idsOf(e)) - idsOf(e)]));
+}
 const used = (edges: readonly Edge[]): Map<string, number> => edges.reduce((sum, e) => sum.set(eventOf(e), (sum.get(eventOf(e)) ?? 0) + idsOf(e)), new Map<string, number>()); // prettier-ignore
 
 /** One flag for several of one kind in a list: set after the last is due, waited for before the first is needed. */

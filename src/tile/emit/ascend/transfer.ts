@@ -51,7 +51,7 @@ export const cast32 = (text: string): string => (num(text) !== undefined ? text 
 
 /** Copies move bits, so bf16 travels as 16-bit words. */
 const moved = (b: Buf): Buf => (b.dtype === "bf16" ? asLanes16(b) : b.dtype === "bool" || b.dtype === "e4m3" ? as(b, "u8") : b); // prettier-ignore
-const wordOf = (dtype: DType): string => (dtype === "bf16" ? "uint16_t" : dtype === "bool" || dtype === "e4m3" ? "uint8_t" : typeNames[dtype]); // prettier-ignore
+export const wordOf = (dtype: DType): string => (dtype === "bf16" ? "uint16_t" : dtype === "bool" || dtype === "e4m3" ? "uint8_t" : typeNames[dtype]); // prettier-ignore
 
 /** The runs of a box's axes, with named sizes where they depend on the program; and what must hold for any element. */
 export function runsOf(t: Sized): { runs: Run[]; guards: string[]; partial: string[] } {

@@ -228,7 +228,7 @@ export class VectorCore {
     const isFirst = this.plan.homes.isRepeated(op.a);
     const [x, full] = isFirst ? [op.a, op.b] : [op.b, op.a];
     const { op: broadcast } = this.tile(x);
-    const blocks = this.hasArea(id, "blocks") ? this.area(id, "blocks", undefined, dtype) : undefined;
+    const blocks = this.plan.homes.isRepeatedColumn(x) ? this.area(id, "blocks", undefined, dtype) : undefined;
     assert(broadcast.kind === "broadcast", "expected a broadcast");
     emitRepeated({ steps: this.steps, name: instructionOf(op.op), dst: this.buf(id), rows: this.rows(id), full: this.buf(full), source: this.buf(broadcast.x), blocks, isFirst }); // prettier-ignore
   }
