@@ -26,7 +26,7 @@ test("mutants of a text: one source holds them all, lines keep their numbers", (
   assert.equal(kinds.filter((k) => k === "drop one synchronisation").length, 3);
   assert.equal(kinds.filter((k) => k === "swap ids").length, 2);
   assert.equal(kinds.filter((k) => k === "shrink or overlap a buffer").length, 1);
-  const all = withMutants(source, mutants);
+  const all = withMutants(source, mutants, true);
   assert.equal(all.split("\n").length, 6);
   assert.match(all, /GM_ADDR x, int64_t mutant\)/);
   assert.match(applyMutant(source, mutants.at(-1)!), /VECCALC, 0, 56/);
