@@ -5,7 +5,7 @@
  */
 import { CompileError } from "../base/errors.ts";
 import { SYMBOL } from "../device/cpu/toolchain.ts";
-import { mutantsOf } from "../device/sim/mutate/mutants-of.ts";
+import { countsTurns, mutantsOf } from "../device/sim/mutate/mutants-of.ts";
 import {
   applyMutant,
   mutationKinds,
@@ -116,7 +116,7 @@ const compileJobs = (device: SimDevice, jobs: readonly Job[]): SimKernel[] =>
   device.compileKernels(
     jobs.map((job) => ({
       name: job.kernel,
-      source: withMutants(job.emitted.source, together(job)),
+      source: withMutants(job.emitted.source, together(job), countsTurns(device.target.chip)),
       kind: job.emitted.kind,
       args: [...job.launch.program.params.map((p) => p.name), "grid x", "grid y", "grid z", "workspace"],
     })),
@@ -144,7 +144,7 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
       for (const b of benches) b.free();
       continue;
     }
-    const isSingle = !bench.repeatsLoops();
+    const isSingle = countsTurns(device.target.chip) && !bench.repeatsLoops();
     if (isSingle) singleTurns.push(job.kernel);
     for (const m of job.mutants) {
       const { outcome, rule } = m.mustNotCompile

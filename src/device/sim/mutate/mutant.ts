@@ -139,9 +139,10 @@ function countTurns(text: string, names: readonly string[]): string {
   return out;
 }
 
-/** The source with a last argument `mutant`: 0 is the kernel itself, i + 1 the i-th mutant. Lines keep their numbers. */
-export function withMutants(source: string, mutants: readonly Mutant[]): string {
-  const out = countTurns(render(source, 0, source.length, placesOf(mutants)), loopsOf(source));
+/** The source with a last argument `mutant`: 0 is the kernel itself, i + 1 the i-th mutant. Lines keep their numbers. Turns of loops are counted where asked. */
+export function withMutants(source: string, mutants: readonly Mutant[], countsTurns = false): string {
+  const text = render(source, 0, source.length, placesOf(mutants));
+  const out = countsTurns ? countTurns(text, loopsOf(source)) : text;
   const head = new RegExp(`\\b${SYMBOL}\\(([^)]*)\\)`);
   if (!head.test(out)) throw new CompileError(`mutation: expected a function ${SYMBOL}, found none`, { pass: "mutate", target: "text" }); // prettier-ignore
   return out.replace(head, (_all, args: string) => `${SYMBOL}(${args}${args.trim() ? ", " : ""}int64_t mutant)`);
