@@ -2,13 +2,8 @@
 // arguments as doubles, and says where the kernel's on-chip memories are.
 #pragma once
 #include "types.h"
-#include <algorithm>
-#include <cstdio>
-#include <cstring>
-#include <map>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), const double* args, const double* sizes,
                         int num_args, const double* launch, int arch, int is_checked, char* report, int report_bytes);
@@ -17,32 +12,6 @@ namespace sim {
 /// Called where a mutant's text stands instead of the kernel's.
 inline bool was_reached = false;
 inline bool reached() { return was_reached = true; }
-/// Of loops of such a text: which turn they came to at most. `turned` stands after a loop's step, just before its condition.
-struct Turns {
-  /// By task.
-  std::map<int, int> now;
-  int most = 0;
-};
-inline std::vector<Turns> loops;
-inline bool is_next_turn = false;
-inline void turned() { is_next_turn = true; }
-inline bool goesOn(size_t loop, bool is_so) {
-  if (loops.size() <= loop) loops.resize(loop + 1);
-  int& now = loops[loop].now[taskId];
-  now = is_next_turn ? now + 1 : 1;
-  if (is_so) loops[loop].most = std::max(loops[loop].most, now);
-  is_next_turn = false;
-  return is_so;
-}
-inline void begin() {
-  was_reached = is_next_turn = false;
-  loops.clear();
-}
-/// Adds to a report the number of loops that came to a third turn.
-inline void report_loops(char* report, int bytes) {
-  const int n = (int)strlen(report);
-  snprintf(report + n, bytes - n, "repeated=%d\n", (int)std::count_if(loops.begin(), loops.end(), [](const Turns& t) { return t.most > 2; }));
-}
 /// Of mutants: memory of the core is again as if nothing had been written there.
 void forget(void* p, int64_t bytes);
 }  // namespace sim
@@ -93,8 +62,7 @@ constexpr int count_arguments(void (*)(A...)) {
       out[2] = __start_bang_wram_##kernel, out[3] = __stop_bang_wram_##kernel;                                         \
       out[4] = __start_bang_sram_##kernel, out[5] = __stop_bang_sram_##kernel;                                         \
     };                                                                                                                 \
-    ::sim::begin();                                                                                                    \
+    ::sim::was_reached = false;                                                                                        \
     const int code = bang_run(call, memories, words, sizes, num_args, launch, __BANG_ARCH__, BANG_CHECKED, report, report_bytes); \
-    if (code == 0) ::sim::report_loops(report, report_bytes);                                                          \
     return code != 0 ? 1 : ::sim::was_reached ? 2 : 0;                                                                 \
   }
