@@ -69,7 +69,8 @@ function print({ chip, cases, matrix, tokens, ok }: ChipReport): void {
     line("", ["tried", ...outcomes]),
     ...rows.map(({ kind, ...row }) => line(kind, row.tried + row.unreached === 0 ? ["n/a"] : [row.tried, ...outcomes.map((o) => row[o])])), // prettier-ignore
     ...cases.failed.map((f) => `  case: ${f}`),
-    ...matrix.failed.map((k) => `  wrong on 1, 3, 20 or 24 blocks: ${k}`),
+    ...matrix.failed.map((k) => `  breaks a rule as emitted, or differs with the number of blocks: ${k}`),
+    ...(matrix.equivalentInSingleTurns > 0 ? [`  ${matrix.equivalentInSingleTurns} of the equivalent drops of order are in launches with a loop of fewer than three turns: ${matrix.singleTurns.join(", ")}`] : []), // prettier-ignore
     ...matrix.survivors.map((s) => `  survived: ${s}`),
   ];
   process.stdout.write(`${lines.join("\n")}\n`);

@@ -17,6 +17,10 @@ export interface KernelCase {
   readonly tolerance: { readonly rtol: number; readonly atol: number; readonly why: string };
 }
 
+/** Within the tolerance; an infinite number has only itself, since beside it everything finite would be near. */
+export const isWithin = (got: number, want: number, { rtol, atol }: KernelCase["tolerance"]): boolean =>
+  got === want || (Number.isFinite(want) && Math.abs(got - want) <= atol + rtol * Math.abs(want));
+
 export interface OpCases {
   readonly op: string;
   readonly cases: readonly KernelCase[];

@@ -78,6 +78,6 @@ function caseOf(rows: number, n: number): KernelCase {
 
 export const cases: OpCases = {
   op: "hadamard",
-  cases: [caseOf(5, 8), caseOf(35, 32), caseOf(3, 128)],
+  cases: [caseOf(5, 8), caseOf(35, 32), caseOf(70, 128)],
   programs: (chip) => [fitted(chip, hadamardKernel, { n: 128, dtype: "bf16", rows: 32, cols: 64 }, smallest).program],
 };

@@ -197,7 +197,7 @@ function caseOf(rows: number, channels: number, outs: number): KernelCase {
 
 export const cases: OpCases = {
   op: "hcProject",
-  cases: [caseOf(5, 40, 24), caseOf(70, 200, 4)],
+  cases: [caseOf(5, 40, 24), caseOf(150, 200, 4)],
   programs: (chip) => {
     const p = { dtype: "bf16", channels: 1536, outs: 24, rows: 48, depth: 128 } as const;
     return [forwardKernel, inputGradKernel, weightGradKernel].map((f) => fitted(chip, f, p, smallestTiles).program);

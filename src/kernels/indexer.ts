@@ -195,17 +195,17 @@ export const cases: OpCases = {
         const put = (a: Float32Array, shape: readonly number[]): NdArray => fromHost(device, a, shape, "f32");
         return [
           indexScores(device, {
-            iq: put(wave(2 * 9 * 3 * 8, 0.3), [2, 9, 3, 8]),
-            ik: put(wave(2 * 5 * 8, 0.7), [2, 5, 8]),
-            w: put(wave(2 * 9 * 3, 1.1), [2, 9, 3]),
+            iq: put(wave(3 * 9 * 3 * 8, 0.3), [3, 9, 3, 8]),
+            ik: put(wave(3 * 5 * 8, 0.7), [3, 5, 8]),
+            w: put(wave(3 * 9 * 3, 1.1), [3, 9, 3]),
             ratio: 4,
             queryStart: 6,
           }),
         ];
       },
       expected: () => [
-        indexScoresRef(wave(2 * 9 * 3 * 8, 0.3), wave(2 * 5 * 8, 0.7), wave(2 * 9 * 3, 1.1), {
-          b: 2,
+        indexScoresRef(wave(3 * 9 * 3 * 8, 0.3), wave(3 * 5 * 8, 0.7), wave(3 * 9 * 3, 1.1), {
+          b: 3,
           t: 9,
           h: 3,
           d: 8,
@@ -228,7 +228,7 @@ export const cases: OpCases = {
       tolerance: { rtol: 0, atol: 0, why: "exact products and sums, then the same roundings" },
     },
     maskCase(5, 13, 4),
-    maskCase(3, 40, 16),
+    maskCase(19, 40, 16),
     maskCase(2, 8, 20),
   ],
   programs: (chip) => [

@@ -307,7 +307,7 @@ function routerCase(
 export const cases: OpCases = {
   op: "moe",
   cases: [
-    routerCase(21, 8, 2, "plain"),
+    routerCase(37, 8, 2, "plain"),
     routerCase(5, 16, 3, "biased"),
     routerCase(5, 8, 2, "fixed"),
     // A trained router is sure of itself: far below 0 a score is tiny, not 0, and its slope is a number.
@@ -319,13 +319,13 @@ export const cases: OpCases = {
       run: (device) => {
         const rows = fromHost(
           device,
-          Int32Array.from({ length: 21 }, (_, i) => (i * 5) % 21),
-          [21],
+          Int32Array.from({ length: 37 }, (_, i) => (i * 5) % 37),
+          [37],
           "i32",
         );
-        return [gatherRows(device, fromHost(device, wave(21, 0.7), [21, 1], "f32"), rows)];
+        return [gatherRows(device, fromHost(device, wave(37, 0.7), [37, 1], "f32"), rows)];
       },
-      expected: () => [Float32Array.from({ length: 21 }, (_, i) => wave(21, 0.7)[(i * 5) % 21]!)],
+      expected: () => [Float32Array.from({ length: 37 }, (_, i) => wave(37, 0.7)[(i * 5) % 37]!)],
       tolerance: { rtol: 0, atol: 0, why: "copies" },
     },
     {

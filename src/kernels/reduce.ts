@@ -151,8 +151,8 @@ export const cases: OpCases = {
     reduceCase("columns", [300, 33], 0, "sum"),
     reduceCase("many rows of columns", [1000, 20], 0, "sum"),
     reduceCase("middle", [3, 20, 5], 1, "sum"),
-    reduceCase("rows", [9, 40], 1, "max"),
-    reduceCase("columns", [40, 9], 0, "max"),
+    reduceCase("rows", [21, 40], 1, "max"),
+    reduceCase("columns", [40, 90], 0, "max"),
   ],
   programs: (chip) => [
     fitted(chip, rowsKernel, { op: "sum", dtype: "bf16", tile: 512 }, { tile: 16 }).program,

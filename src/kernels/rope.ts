@@ -123,7 +123,7 @@ function caseOf(
 export const cases: OpCases = {
   op: "rope",
   cases: [
-    caseOf([2, 9, 3, 16], 4, { start: 0, step: 1, inverse: false }),
+    caseOf([3, 9, 3, 16], 4, { start: 0, step: 1, inverse: false }),
     caseOf([1, 21, 2, 8], 4, { start: 77, step: 4, inverse: true }),
     caseOf([1, 1, 4, 64], 8, { start: 900, step: 1, inverse: false }),
   ],

@@ -70,7 +70,7 @@ function caseOf(rows: number, width: number, log: boolean): KernelCase {
 
 export const cases: OpCases = {
   op: "softmax",
-  cases: [caseOf(5, 13, false), caseOf(5, 13, true), caseOf(3, 500, false)],
+  cases: [caseOf(5, 13, false), caseOf(37, 13, true), caseOf(19, 500, false)],
   programs: (chip) =>
     [1024, 8192].map(
       (width) => fitted(chip, softmaxKernel, { width, dtype: "bf16", log: width > 1024, rows: 4 }, { rows: 1 }).program,

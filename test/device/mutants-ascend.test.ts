@@ -26,7 +26,7 @@ test("mutants of a text: one source holds them all, lines keep their numbers", (
   assert.equal(kinds.filter((k) => k === "drop one synchronisation").length, 3);
   assert.equal(kinds.filter((k) => k === "swap ids").length, 2);
   assert.equal(kinds.filter((k) => k === "shrink or overlap a buffer").length, 1);
-  const all = withMutants(source, mutants);
+  const all = withMutants(source, mutants, true);
   assert.equal(all.split("\n").length, 6);
   assert.match(all, /GM_ADDR x, int64_t mutant\)/);
   assert.match(applyMutant(source, mutants.at(-1)!), /VECCALC, 0, 56/);
@@ -34,8 +34,11 @@ test("mutants of a text: one source holds them all, lines keep their numbers", (
 
 for (const name of ["ascend-910b", "ascend-950"] as const)
   test(`${name}: no mutant of an emitted kernel passes`, { skip }, async (t) => {
-    const { kernels, table, rules, survivors, failed } = await runMatrix(name, { perKernel: 1, sample: 1 });
+    const { kernels, table, rules, survivors, failed, singleTurns, equivalentInSingleTurns } = await runMatrix(name, { perKernel: 1, sample: 1 }); // prettier-ignore
     t.diagnostic(`${kernels.length} kernels; ${Object.entries(rules).map(([rule, n]) => `${n} ${rule}`).join(", ")}`); // prettier-ignore
+    t.diagnostic(
+      `${equivalentInSingleTurns} equivalent drops of order where a loop has fewer than three turns: ${singleTurns.join(", ")}`,
+    );
     for (const kind of mutationKinds)
       t.diagnostic(`${kind}: tried ${table[kind].tried}, ${outcomes.map((o) => `${o} ${table[kind][o]}`).join(", ")}`);
     assert.deepEqual(failed, []);

@@ -10,7 +10,7 @@ import { findCompiler } from "../../src/device/cpu/toolchain.ts";
 import { PlanningDevice } from "../../src/device/planning.ts";
 import { openSim } from "../../src/device/sim/open-sim.ts";
 import { allCases } from "../../src/kernels/all-cases.ts";
-import type { KernelCase } from "../../src/kernels/case.ts";
+import { isWithin, type KernelCase } from "../../src/kernels/case.ts";
 import { toHost } from "../../src/kernels/nd-array.ts";
 import { chips } from "../../src/tile/chips/chips.ts";
 import type { Chip } from "../../src/tile/chips/types.ts";
@@ -48,10 +48,10 @@ function check(
   name: string,
 ): void {
   assert.equal(got.length, want.length, `${name}: size`);
-  const { rtol, atol, why } = c.tolerance;
+  const { why } = c.tolerance;
   for (let j = 0; j < got.length; j++) {
     const [g, w] = [got[j]!, want[j]!];
-    assert.ok(g === w || Math.abs(g - w) <= atol + rtol * Math.abs(w), `${name}, element ${j}: expected ${w}, got ${g} (${why})`); // prettier-ignore
+    assert.ok(isWithin(g, w, c.tolerance), `${name}, element ${j}: expected ${w}, got ${g} (${why})`); // prettier-ignore
   }
 }
 

@@ -77,7 +77,7 @@ const vectorRules: Readonly<Record<number, string>> = {
   8: "range", 9: "range", 10: "range", 11: "alignment", 12: "partial-overlap", 13: "capacity", 14: "out-of-bounds",
   15: "uninitialised", 16: "uninitialised", 17: "race-raw", 18: "cross-flag-kind", 19: "deadlock", 20: "range", 21: "dtype",
   22: "core-kind", 24: "queue-leak", 25: "queue-state", 26: "queue-events", 27: "dcache-not-flushed", 28: "dcache-stale",
-  29: "race-raw", 30: "race-raw", 33: "out-of-bounds", 34: "partial-overlap", 36: "uninitialised",
+  29: "race-raw", 30: "race-raw", 33: "out-of-bounds", 34: "partial-overlap", 36: "uninitialised", 37: "race-war",
 }; // prettier-ignore
 const cubeRules: Readonly<Record<number, string>> = { 1: "alignment", 2: "range", 3: "out-of-bounds", 4: "uninitialised", 5: "core-kind", 6: "core-kind", 8: "quant-mode" }; // prettier-ignore
 

@@ -1,7 +1,7 @@
 /** Every kernel case on every device against its reference twin. A device that is absent is skipped by name. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { KernelCase, OpCases } from "../../src/kernels/case.ts";
+import { isWithin, type KernelCase, type OpCases } from "../../src/kernels/case.ts";
 import { allCases } from "../../src/kernels/all-cases.ts";
 import { bf16ToF32 } from "../../src/base/bf16.ts";
 import { toHost } from "../../src/kernels/nd-array.ts";
@@ -33,8 +33,7 @@ for (const { name, device, reason } of availableDevices()) {
           const { rtol, atol } = c.tolerance;
           for (let j = 0; j < values.length; j++) {
             const [g, w] = [values[j]!, want[i]![j]!];
-            const isClose = g === w || Math.abs(g - w) <= atol + rtol * Math.abs(w);
-            if (!isClose)
+            if (!isWithin(g, w, c.tolerance))
               assert.fail(`output ${i}, element ${j}: expected ${w}, got ${g} (bound ${atol} + ${rtol}|x|: ${c.tolerance.why})`); // prettier-ignore
           }
         });

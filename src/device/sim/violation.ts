@@ -41,6 +41,8 @@ export interface RunFigures {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly scalarReads: number;
+  /** Loops that came to a third turn; only of a text with mutants (mutate/mutant.ts). */
+  readonly repeatedLoops: number;
 }
 
 /** What a simulator writes of a run that broke no rule. */
@@ -54,6 +56,7 @@ export function parseFigures(report: string): RunFigures {
     bytesIn: number("bytesIn"),
     bytesOut: number("bytesOut"),
     scalarReads: number("scalarReads"),
+    repeatedLoops: number("repeated"),
   };
 }
 

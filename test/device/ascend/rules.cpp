@@ -72,6 +72,7 @@ extern "C" __global__ __aicore__ void rules(GM_ADDR x, GM_ADDR y, int64_t n, int
         }
         case 29: DataCopy(a, xGm, 256); DataCopy(yGm, a, 256); break;
         case 30: Adds(b, a, 1.0f, 256); Muls(b, b, 2.0f, 256); store(256); break;
+        case 37: Adds(b, a, 1.0f, 256); Muls(a, a, 2.0f, 256); store(256); break; // the second reads too what it writes
         case 31: // repeats one after the other: 1e8 + 1 + ... keeps to the left
             ReduceSum(b, a, w, 256);
             SetFlag<HardEvent::V_MTE3>(0);

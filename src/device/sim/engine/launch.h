@@ -33,6 +33,24 @@ void launchCores(const std::function<void()>& body, const std::vector<Region>& r
 /** Called where a mutant's text stands instead of the kernel's. */
 inline bool wasReached = false;
 inline bool reached() { return wasReached = true; }
+/** Of loops of such a text: which turn they came to at most. `turned` stands after a loop's step, just before its condition. */
+struct Turns {
+  /** By core. */
+  std::map<const Fibre*, int> now;
+  int most = 0;
+};
+inline std::vector<Turns> loops;
+inline bool isNextTurn = false;
+inline void turned() { isNextTurn = true; }
+inline bool goesOn(std::size_t loop, bool isSo) {
+  if (loops.size() <= loop) loops.resize(loop + 1);
+  Turns& own = loops[loop];
+  int& now = own.now[scheduler.current];
+  now = isNextTurn ? now + 1 : 1;
+  if (isSo) own.most = std::max(own.most, now);
+  isNextTurn = false;
+  return isSo;
+}
 
 /** Arguments of the launch that the device asked for. */
 inline std::vector<Region> given;
@@ -68,7 +86,8 @@ int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, 
   scheduler.report.clear();
   sites.clear();
   figures = {};
-  wasReached = false;
+  wasReached = isNextTurn = false;
+  loops.clear();
   const auto body = bindWords(kernel, words, std::index_sequence_for<A...>{});
   given = regions;
   // Zero blocks: the function is of the host and launches kernels itself.
@@ -78,7 +97,7 @@ int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, 
     std::snprintf(report, reportBytes, "%s", scheduler.report.c_str());
     return 1;
   }
-  std::snprintf(report, reportBytes, "makespan=%.0f\nwork=%.0f\nsyncs=%llu\nbytesIn=%llu\nbytesOut=%llu\nscalarReads=%llu\n", figures.makespan, figures.work, (unsigned long long)figures.syncs, (unsigned long long)figures.bytesIn, (unsigned long long)figures.bytesOut, (unsigned long long)figures.scalarReads);
+  std::snprintf(report, reportBytes, "makespan=%.0f\nwork=%.0f\nsyncs=%llu\nbytesIn=%llu\nbytesOut=%llu\nscalarReads=%llu\nrepeated=%d\n", figures.makespan, figures.work, (unsigned long long)figures.syncs, (unsigned long long)figures.bytesIn, (unsigned long long)figures.bytesOut, (unsigned long long)figures.scalarReads, int(std::count_if(loops.begin(), loops.end(), [](const Turns& t) { return t.most > 2; })));
   return wasReached ? 2 : 0;
 }
 }  // namespace sim

@@ -47,6 +47,8 @@ struct Touch {
   u8 pipe;
   u8 kind;
   u32 site;
+  /** The last operation of its pipe whose read of the same bytes it stands for, and its place; 0: none. */
+  u32 standsFor = 0, standsForSite = 0;
 };
 /** Name and place of an operation, kept for reports. */
 struct Site {
@@ -95,16 +97,21 @@ struct Memory {
   void touchBlock(u64 block, u32 mask, TouchKind kind, const Touch& proto, const Clock& known, bool racesCount) {
     auto& cell = cells[block];
     std::size_t kept = 0;
+    Touch mine = proto;
     for (std::size_t i = 0; i < cell.size(); i++) {
       const Touch& t = cell[i];
       const bool conflicts = (t.mask & mask) && kind + t.kind > 0 && !(kind == adds && t.kind == adds);
       if (conflicts && racesCount && !isOrdered(t, known, proto.core, proto.pipe, proto.number)) race(block, t, kind, proto);
+      // The operation itself writes what it reads: that is no conflict, but one with the reads that its own stands for.
+      if (conflicts && racesCount && t.core == proto.core && t.pipe == proto.pipe && t.number == proto.number && t.standsFor > known.own[t.pipe]) race(block, {t.standsFor, t.mask, t.core, t.pipe, t.kind, t.standsForSite}, kind, proto);
       // A later touch stands for an earlier one it covers: whoever is ordered after it is ordered after both.
-      const bool isCovered = (t.mask & ~mask) == 0 && (kind == writes || (kind == reads && t.kind == reads && t.core == proto.core && t.pipe == proto.pipe));
+      const bool isRepeated = kind == reads && t.kind == reads && t.core == proto.core && t.pipe == proto.pipe && t.mask == mask;
+      const bool isCovered = isRepeated || (kind == writes && (t.mask & ~mask) == 0);
       if (!isCovered) cell[kept++] = t;
+      if (isRepeated && t.number != proto.number) mine.standsFor = t.number, mine.standsForSite = t.site;
+      else if (isRepeated) mine.standsFor = t.standsFor, mine.standsForSite = t.standsForSite;
     }
     cell.resize(kept);
-    Touch mine = proto;
     mine.mask = mask, mine.kind = kind;
     cell.push_back(mine);
     if (!mustBeWritten) return;

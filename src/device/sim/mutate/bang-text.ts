@@ -21,10 +21,12 @@ export interface ArenaBuffer {
   readonly type: string;
   readonly arena: string;
   readonly offset: Range;
+  /** What is added for the halves of a buffer that takes turns; empty for others. */
+  readonly halves: readonly Range[];
   readonly from: number;
-  /** End of the bytes that one instruction covers from its start on: what is seen of its size. */
+  /** End of the bytes that one instruction covers from its start on, or both halves: what is seen of its size. */
   readonly to: number;
-  /** Start of the statement that uses it first, and of the last one that names it as a source. */
+  /** Start of the statement that uses it first, and of the last one that names it as a source; with halves the end of their loop. */
   readonly firstUse: number;
   readonly lastRead: number;
 }
@@ -76,6 +78,29 @@ function callsOf(source: string): Call[] {
 /** Comments name tiles too: blanks in their place. */
 const withoutComments = (source: string): string => source.replace(/\/\/[^\n]*/g, (c) => " ".repeat(c.length));
 
+/** `T* name = buffer + turn % 2 * count;`: one half of a buffer, while the other is on its way. */
+interface Half {
+  readonly name: string;
+  readonly buffer: string;
+  readonly shift: Range;
+  readonly count: number;
+}
+function halvesOf(source: string): Half[] {
+  return [...source.matchAll(/^\s*\w+\* (\w+) = (\w+) \+ (.* % 2 \* (\d+));$/gm)].map((m) => {
+    const [all, name = "", buffer = "", text = "", count = ""] = m;
+    const end = m.index + all.length - 1;
+    return { name, buffer, shift: { start: end - text.length, end, text }, count: Number(count) };
+  });
+}
+/** Where the block around a place ends. */
+function endOfBlock(source: string, at: number): number {
+  let depth = 0;
+  for (let i = at; i < source.length; i++)
+    if (source[i] === "{") depth++;
+    else if (source[i] === "}" && --depth < 0) return i;
+  return source.length;
+}
+
 export function bangText(text: string): BangText {
   const source = withoutComments(text);
   const calls = callsOf(source);
@@ -85,26 +110,29 @@ export function bangText(text: string): BangText {
     const type = /^\((\w+)\*\)/.exec(expression)?.[1] ?? types.get(/^\(*(\w+)/.exec(expression)?.[1] ?? "") ?? "";
     return elementBytes[type] ?? 0;
   };
+  const allHalves = halvesOf(source);
   const buffers = [...source.matchAll(/^\s*(\w+)\* (\w+) = \(\w+\*\)\((\w+) \+ (\d+)\);$/gm)].map((m): ArenaBuffer => {
     const [all, type = "", name = "", arena = "", offset = ""] = m;
     const start = m.index + all.lastIndexOf(offset);
-    const word = new RegExp(`\\b${name}\\b`, "g");
+    const halves = allHalves.filter((h) => h.buffer === name);
+    const names = [name, ...halves.map((h) => h.name)];
+    const word = new RegExp(`\\b(${names.join("|")})\\b`, "g");
     const uses = [...source.slice(m.index + all.length).matchAll(word)].map((u) => u.index + m.index + all.length);
-    let bytes = 0;
-    const reads: number[] = [];
+    let bytes = 2 * Math.max(0, ...halves.map((h) => h.count * (elementBytes[type] ?? 0)));
+    const reads = halves.map((h) => endOfBlock(source, h.shift.end));
     for (const c of calls) {
-      const plain = c.args.findIndex((a) => a.text === name || a.text === `(char*)${name}`);
+      const plain = c.args.findIndex((a) => names.includes(a.text.replace("(char*)", "")));
       if (plain >= 0) bytes = Math.max(bytes, bytesOf(c, sizeOf(c.args[plain]!.text)));
       if (c.args.slice(c.name.startsWith("__bang_sum") ? 0 : 1).some((a) => a.text.search(word) >= 0)) reads.push(c.statement.start); // prettier-ignore
     }
     // Scalar code: whatever stands to the right of an assignment, or in brackets.
     for (const u of uses) {
       const line = source.slice(source.lastIndexOf("\n", u) + 1, source.indexOf("\n", u));
-      if (new RegExp(`(=|\\[).*\\b${name}\\b`).test(line)) reads.push(u);
+      if (new RegExp(`(=|\\[).*${word.source}`).test(line)) reads.push(u);
     }
     const firstUse = Math.min(...uses);
     const statement = calls.find((c) => c.statement.start <= firstUse && firstUse < c.statement.end)?.statement.start;
-    return { name, type, arena, offset: { start, end: start + offset.length, text: offset }, from: Number(offset), to: Number(offset) + bytes, firstUse: statement ?? firstUse, lastRead: Math.max(-1, ...reads) }; // prettier-ignore
+    return { name, type, arena, offset: { start, end: start + offset.length, text: offset }, halves: halves.map((h) => h.shift), from: Number(offset), to: Number(offset) + bytes, firstUse: statement ?? firstUse, lastRead: Math.max(-1, ...reads) }; // prettier-ignore
   });
   return { source, calls, buffers, sizeOf };
 }

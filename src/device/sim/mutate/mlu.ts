@@ -31,13 +31,14 @@ const shrinks: Finder = (t) =>
 /** Buffers of one arena with values at the same time: `a` is written before `b` and read after. */
 const pairs = ({ buffers }: BangText): (readonly [ArenaBuffer, ArenaBuffer])[] =>
   buffers.flatMap((b) => buffers.filter((a) => a !== b && a.arena === b.arena && a.from !== b.from && a.firstUse < b.firstUse && b.firstUse < a.lastRead).map((a) => [a, b] as const)); // prettier-ignore
-/** Each buffer onto one that is still to be read, and 64 bytes into one that ends where it starts. */
+/** Each buffer onto one that is still to be read, 64 bytes into one that ends where it starts, and its halves onto each other. */
 const overlaps: Finder = (t) => {
   const all = pairs(t);
   const onto = new Map(all.map(([a, b]) => [b, a]));
   return [
     ...[...onto].map(([b, a]) => [replace(b.offset, a.offset.text)]),
     ...all.filter(([a, b]) => a.to === b.from).map(([, b]) => [replace(b.offset, `${b.offset.text} - 64`)]),
+    ...t.buffers.filter((b) => b.halves.length > 0).map((b) => b.halves.map((h) => replace(h, "0"))),
   ];
 };
 
@@ -72,14 +73,20 @@ const strides: Finder = (t) =>
     return at.filter((i) => c.args[i] && c.args[i].text !== "0").map((i) => [replace(c.args[i]!, `(${c.args[i]!.text}) / ${elementOf(t, c)}`)]); // prettier-ignore
   }); // prettier-ignore
 
-/** Fills whose buffer is not written whole by what follows are the neutral values of a tail, or padding. */
+/**
+ * Fills whose buffer is not written whole by what follows are the neutral values of a tail, or padding. What was there
+ * before is not the kernel's to choose, so the worst of it is there: memory that nothing wrote.
+ */
 const fills: Finder = (t) => [
   ...t.calls
     .filter((c) => /^__(bang_write_(value|zero)|nramset)$/.test(c.name))
-    .map((c) => [replace(c.statement, ";")]),
-  ...[...t.source.matchAll(/for \(int c = \d+; c < \d+; \+\+c\) (\w+\[[^\]]*\] = [^;]*;)/g)].map((m) => {
+    .map((c) => {
+      const [at, size] = [c.args[0]!.text, t.sizeOf(c.args[0]!.text) || 1];
+      return [replace(c.statement, `::sim::forget(${at}, (${c.args[countOf(c)]!.text}) * ${size});`)];
+    }),
+  ...[...t.source.matchAll(/for \(int c = \d+; c < \d+; \+\+c\) ((\w+\[[^\]]*\]) = [^;]*;)/g)].map((m) => {
     const start = m.index + m[0].length - m[1]!.length;
-    return [{ start, end: start + m[1]!.length, text: ";" }];
+    return [{ start, end: start + m[1]!.length, text: `::sim::forget(&${m[2]}, sizeof ${m[2]});` }];
   }),
 ];
 
@@ -96,6 +103,11 @@ const tasks: Finder = (t) =>
       [/first = (taskId) \* group/g, ["(taskId + 1)", "(taskId / 2)", "coreId"]],
       [/first \+= (taskDim) \* group/g, ["(taskDim + 1)"]],
       [/first < (num_programs);/g, ["(num_programs - 1)", "num_programs / 2"]],
+      // The same where copies run a turn ahead.
+      [/next = (taskId) \* group/g, ["(taskId + 1)", "(taskId / 2)", "coreId"]],
+      [/: 1 \+ \((taskDim) - 1\) \* group/g, ["(taskDim + 1)"]],
+      [/; id < (num_programs);/g, ["(num_programs - 1)", "num_programs / 2"]],
+      [/if \(next < (num_programs)\)/g, ["(num_programs - 1)", "num_programs / 2"]],
       [/std::min<int64_t>\(first \+ group, (num_programs)\)/g, ["num_programs - 1", "num_programs + 1"]],
     ] as const
   ).flatMap(([pattern, wrong]) =>

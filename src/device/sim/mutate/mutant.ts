@@ -99,9 +99,50 @@ function render(source: string, from: number, to: number, places: readonly Place
   return out + source.slice(at, to);
 }
 
-/** The source with a last argument `mutant`: 0 is the kernel itself, i + 1 the i-th mutant. Lines keep their numbers. */
-export function withMutants(source: string, mutants: readonly Mutant[]): string {
-  const out = render(source, 0, source.length, placesOf(mutants));
+/** A loop's head: its line, its variable, and where its condition and its step end. */
+interface Loop {
+  readonly name: string;
+  readonly condition: number;
+  readonly step: number;
+  readonly end: number;
+}
+function loopHeads(source: string): Loop[] {
+  return [...source.matchAll(/\bfor \(\w+ (\w+) = /g)].flatMap((match) => {
+    const marks: number[] = [];
+    let depth = 0;
+    for (let i = match.index + match[0].length; marks.length < 3; i++) {
+      const c = source[i]!;
+      if (depth === 0 && (c === ";" || c === ")")) marks.push(i);
+      else depth += c === "(" ? 1 : c === ")" ? -1 : 0;
+    }
+    const [condition = 0, step = 0, end = 0] = marks;
+    return [{ name: `${lineOf(source, match.index)} ${match[1]}`, condition, step, end }];
+  });
+}
+/**
+ * The loops of a text whose number of turns is not written there. A run of it with mutants counts those that came to a
+ * third turn, in which what takes two places by turns takes the first again.
+ */
+export const loopsOf = (source: string): string[] => [
+  ...new Set(
+    loopHeads(source)
+      .filter((l) => !/^\s*\w+ < \d+$/.test(source.slice(l.condition + 1, l.step)))
+      .map((l) => l.name),
+  ),
+];
+function countTurns(text: string, names: readonly string[]): string {
+  let out = text;
+  for (const { name, condition, step, end } of loopHeads(text)
+    .toReversed()
+    .filter((l) => names.includes(l.name)))
+    out = `${out.slice(0, condition)}; ::sim::goesOn(${names.indexOf(name)}, ${out.slice(condition + 1, step).trim()}); ${out.slice(step + 1, end).trim()}, ::sim::turned()${out.slice(end)}`;
+  return out;
+}
+
+/** The source with a last argument `mutant`: 0 is the kernel itself, i + 1 the i-th mutant. Lines keep their numbers. Turns of loops are counted where asked. */
+export function withMutants(source: string, mutants: readonly Mutant[], countsTurns = false): string {
+  const text = render(source, 0, source.length, placesOf(mutants));
+  const out = countsTurns ? countTurns(text, loopsOf(source)) : text;
   const head = new RegExp(`\\b${SYMBOL}\\(([^)]*)\\)`);
   if (!head.test(out)) throw new CompileError(`mutation: expected a function ${SYMBOL}, found none`, { pass: "mutate", target: "text" }); // prettier-ignore
   return out.replace(head, (_all, args: string) => `${SYMBOL}(${args}${args.trim() ? ", " : ""}int64_t mutant)`);

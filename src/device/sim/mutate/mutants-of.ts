@@ -12,4 +12,6 @@ const mutators: Readonly<Record<ChipName, Mutator>> = {
   "mlu-370": mluMutants,
   "mlu-590": mluMutants,
 };
+/** Whose simulator counts turns of loops: cores whose pipes run beside each other, ordered by flags. */
+export const countsTurns = ({ name }: Chip): boolean => mutators[name] === ascendMutants;
 export const mutantsOf = (source: string, chip: Chip): Mutant[] => mutators[chip.name](source, chip);

@@ -284,3 +284,9 @@ void drop_tags(const void* p, int64_t bytes) {
 }
 
 }  // namespace bang
+
+void sim::forget(void* p, int64_t bytes) {
+  if (!bang::machine.is_checked()) return;
+  bang::set_known(p, bytes, false);
+  bang::hide((char*)p, bytes);
+}

@@ -12,6 +12,8 @@ namespace sim {
 /// Called where a mutant's text stands instead of the kernel's.
 inline bool was_reached = false;
 inline bool reached() { return was_reached = true; }
+/// Of mutants: memory of the core is again as if nothing had been written there.
+void forget(void* p, int64_t bytes);
 }  // namespace sim
 
 namespace bang {

@@ -1,0 +1,148 @@
+/**
+ * One launch of an emitted kernel with one mutant after another, and the verdict. A mutant is equivalent in a launch if it
+ * gives the same bits whatever unwritten memory holds, in every order tried and with every pair of accesses ordered by a
+ * path of what is left of the synchronisation (engine/audit.h, no clocks). Main functions: `Bench`, `judgeAll`.
+ */
+import type { EmittedKernel } from "../device/chip-targets.ts";
+import type { BufferArg, LaunchArg } from "../device/device.ts";
+import type { RunOptions, SimDevice, SimKernel } from "../device/sim/sim-device.ts";
+import { SimulationError } from "../device/sim/violation.ts";
+import { loopsOf, type MutationKind } from "../device/sim/mutate/mutant.ts";
+import { changedBytes, compareBytes, otherNumbers, type RecordedLaunch } from "./chip-launches.ts";
+
+/** unreached: the launch never comes to the place, or the programs that go missing write nothing in it. */
+export const outcomes = ["rejected", "wrong", "equivalent", "unreached", "survived"] as const;
+export type Outcome = (typeof outcomes)[number];
+export interface Verdict {
+  readonly outcome: Outcome;
+  readonly rule: string;
+}
+
+/** Runs one launch with one mutant; its memory is its own. */
+export class Bench {
+  private readonly device: SimDevice;
+  private readonly emitted: EmittedKernel;
+  private readonly launch: RecordedLaunch;
+  private readonly kernel: SimKernel;
+  private readonly memory: readonly BufferArg[];
+  /** What the kernel as emitted leaves in the buffers; empty before it ran. */
+  private after: readonly Uint8Array[] = [];
+  readonly numPrograms: number;
+
+  constructor(device: SimDevice, emitted: EmittedKernel, launch: RecordedLaunch, kernel: SimKernel) {
+    this.device = device;
+    this.emitted = emitted;
+    this.launch = launch;
+    this.kernel = kernel;
+    this.memory = launch.buffers.map(({ before }) => ({ buffer: device.alloc(before.length), byteOffset: 0 }));
+    this.numPrograms = launch.grid.reduce((a, b) => a * b, 1);
+  }
+  free(): void {
+    for (const { buffer } of this.memory) this.device.free(buffer);
+  }
+  /** How far from the kernel as emitted; throws SimulationError. */
+  run(id: number, options: RunOptions): { result: "same" | "near" | "wrong"; isReached: boolean } {
+    const { emitted, launch, device, memory } = this;
+    launch.buffers.forEach(({ before }, i) => device.copyIn(memory[i]!.buffer, 0, before));
+    const args: LaunchArg[] = launch.args.map((a) => (typeof a === "number" ? a : { buffer: memory[a.buffer]!.buffer, byteOffset: a.byteOffset })); // prettier-ignore
+    const [x = 1, y = 1, z = 1] = launch.grid;
+    args.push(x, y, z);
+    const workspace = emitted.workspaceBytesPerBlock * options.numBlocks;
+    const room = workspace > 0 ? device.alloc(workspace) : undefined;
+    if (room) args.push({ buffer: room, byteOffset: 0 });
+    try {
+      const isReached = device.run(this.kernel, [...args, id], {
+        ...options,
+        workspaceArg: room ? args.length - 1 : -1,
+      });
+      const got = launch.buffers.map(({ before }, i) => {
+        const bytes = new Uint8Array(before.length);
+        device.copyOut(memory[i]!.buffer, 0, bytes);
+        return bytes;
+      });
+      if (this.after.length === 0) this.after = got;
+      const results = got.map((bytes, i) => compareBytes(launch.buffers[i]!.dtype, this.after[i]!, bytes, launch.tolerance)); // prettier-ignore
+      return { result: results.includes("wrong") ? "wrong" : results.includes("near") ? "near" : "same", isReached };
+    } finally {
+      if (room) device.free(room);
+    }
+  }
+
+  /** The launch with other numbers. */
+  variants(): Bench[] {
+    const { device, emitted, launch, kernel } = this;
+    return otherNumbers.map((change) => {
+      const before = changedBytes(launch, change);
+      const buffers = launch.buffers.map(({ dtype }, i) => ({ dtype, before: before[i]! }));
+      return new Bench(device, emitted, { ...launch, buffers }, kernel);
+    });
+  }
+
+  /** Blocks and orders in which a mutant is tried: turns of the grid repeat on one block, meet on several. */
+  private plansFor(isShare: boolean): RunOptions[] {
+    const limit = this.device.target.numBlocks(this.emitted.kind, this.numPrograms);
+    return [
+      { numBlocks: 1, seed: 0 },
+      // Another stride over the programs, some of which may have nothing to do.
+      ...(isShare ? [{ numBlocks: Math.min(2, limit), seed: 3 }] : []),
+      { numBlocks: Math.min(3, limit), seed: 1 },
+      { numBlocks: limit, seed: 2 },
+    ];
+  }
+  judge(id: number, kind: MutationKind): Verdict {
+    try {
+      let isReached = false;
+      const isShare = kind === "one core missing or extra";
+      for (const plan of this.plansFor(isShare)) {
+        const run = this.run(id, plan);
+        isReached ||= run.isReached;
+        if (run.result === "wrong") return { outcome: "wrong", rule: "wrong answer" };
+      }
+      // With one program there is nothing to share among cores.
+      if (!isReached || (isShare && this.numPrograms === 1)) return { outcome: "unreached", rule: "" };
+      const result = this.underPoisons(id, isShare);
+      if (result === "wrong") return { outcome: "wrong", rule: "wrong answer" };
+      if (result === "near") return { outcome: "survived", rule: "" };
+      // Nothing was done twice, and the programs that went missing have nothing to do in this launch.
+      return { outcome: isShare ? "unreached" : "equivalent", rule: "" };
+    } catch (error) {
+      if (error instanceof SimulationError) return { outcome: "rejected", rule: error.rule };
+      throw error;
+    }
+  }
+  /** The first result that differs, whatever unwritten memory holds: NaN does not show where a maximum drops it. */
+  private underPoisons(id: number, isShare: boolean): "same" | "near" | "wrong" {
+    for (const [i, poison] of [0xff, 0x00, 0x55].entries())
+      for (const plan of this.plansFor(isShare)) {
+        const { result } = this.run(id, { ...plan, seed: plan.seed! + 3 * i, poison, audit: true });
+        if (result !== "same") return result;
+      }
+    return "same";
+  }
+  /** Whether every loop of the text comes to a third turn where one core does all. */
+  repeatsLoops(): boolean {
+    this.run(0, { numBlocks: 1 });
+    return this.device.lastRun!.repeatedLoops === loopsOf(this.emitted.source).length;
+  }
+  /** The kernel as emitted: no rule broken, the same bits on any number of blocks. */
+  isSteady(): boolean {
+    try {
+      return [1, 3, 20, 24].every((numBlocks) => this.run(0, { numBlocks, seed: numBlocks, audit: true }).result === "same");
+    } catch (error) {
+      if (error instanceof SimulationError) return false;
+      throw error;
+    }
+  } // prettier-ignore
+}
+
+/** What a launch and its variants say together: caught by one is caught; of the rest the worst. */
+export function judgeAll(benches: readonly Bench[], id: number, kind: MutationKind): Verdict {
+  const verdicts: Verdict[] = [];
+  for (const bench of benches) {
+    const verdict = bench.judge(id, kind);
+    if (verdict.outcome === "rejected" || verdict.outcome === "wrong") return verdict;
+    verdicts.push(verdict);
+  }
+  const worst = (["survived", "equivalent"] as const).find((o) => verdicts.some((v) => v.outcome === o));
+  return { outcome: worst ?? "unreached", rule: "" };
+}
