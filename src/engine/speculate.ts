@@ -19,19 +19,19 @@ export interface DraftCounts {
 }
 
 /** Most guesses a call, unless told. */
-export const MAX_DRAFTS = 3;
-/** A guess costs two fifths of a call (bench speculation), so fewer that stand do not pay; then there is a pause of so many calls. */
-const WORTH = 0.45;
+export const MAX_DRAFTS = 2;
+/** Below this share of guesses that stand drafting does not pay (bench speculation: 0.53 broke even); then there is a pause of so many calls. */
+const WORTH = 0.55;
 const PAUSE = 32;
 /** Of the running mean, per call. */
-const FORGETTING = 0.1;
+const FORGETTING = 0.2;
 
 export class Drafts {
   readonly taps: readonly number[];
   private readonly drafter: Drafter;
   private readonly limit: number;
   /** Of guesses, how many stood. */
-  private rate = 1;
+  private rate = 0.7;
   private pause = 0;
   private open = 0;
   private stood = 0;

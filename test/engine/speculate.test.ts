@@ -55,7 +55,7 @@ test("greedy tokens are the network's own, whoever drafts and however much", () 
     for (const limit of [1, 4]) {
       const { ids, counts } = all(model, {}, drafterFor(model), limit);
       assert.deepEqual(ids, plain, `${limit} drafts`);
-      assert.ok(counts!.drafted > 5 && counts!.accepted < counts!.drafted);
+      assert.ok(counts!.drafted >= 2 && counts!.accepted < counts!.drafted);
     }
   }
 });
