@@ -78,7 +78,7 @@ function rooflineOf(model: string, product: ProductName, phase: string, c: StepC
   const points = c.kernels.flatMap(({ name, ops, bytes, seconds }) => (ops > 0 && bytes > 0 ? [{ name, intensity: ops / bytes, opsPerSecond: ops / seconds.high }] : [])); // prettier-ignore
   return rooflineSvg({
     title: `${rates.product}: ${phase} of ${basename(model)}, batch ${c.shape.batch}, one of ${c.cards} cards`,
-    note: `Predicted, not measured; bf16 products${mark(memory)}. Red: what memory and the matrix unit allow.`,
+    note: `Predicted, not measured; the roof is of bf16 products${mark(memory)}. Red: what memory and the matrix unit allow.`,
     bytesPerSecond: memory.low,
     peak: peak.low,
     points,
