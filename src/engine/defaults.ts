@@ -1,13 +1,14 @@
 /** How an answer is sampled when the caller does not say: one table for the command line and the server. */
 import type { GenerateRequest, SamplingParams } from "./types.ts";
 
-const text = { maxTokens: 256, temperature: 0.8, topP: 0.95, topK: 0, stop: [], guidance: 3 } as const;
+const text = { maxTokens: 256, temperature: 0.8, topP: 0.95, topK: 0, stop: [], guidance: 1.5 } as const;
 /** Codes are drawn nearly greedily: a model this small knows one drawing of a concept, and a code off it spoils the rest.
  * Stronger guidance helps scenes and costs drawings of concepts (LOG.md has both). */
-const visual = { ...text, temperature: 0.1, topP: 1, topK: 100, guidance: 1.5 } as const;
+const visual = { ...text, temperature: 0.1, topP: 1, topK: 100 } as const;
 
 const defaults: Record<GenerateRequest["modality"], Omit<SamplingParams, "seed">> = {
-  auto: text,
+  // Whether it becomes text or a picture is not known yet.
+  auto: { ...text, codes: { temperature: visual.temperature, topK: visual.topK } },
   text,
   image: visual,
   video: visual,

@@ -69,7 +69,8 @@ function nextId(decoder: Decoder, legal: Legal, grammar: Grammar, request: Token
   const { params, isTextLegal, isEnd } = request;
   if (legal.kind === "forced") return legal.id;
   const range = rangeOf(legal, grammar);
-  const { temperature, seed, topK } = params;
+  const { seed } = params;
+  const { temperature, topK } = legal.kind === "code" ? (params.codes ?? params) : params;
   const isLegal = legal.kind === "oneOf" ? (id: number): boolean => legal.ids.includes(id) : isTextLegal;
   const options: SampleOptions =
     legal.kind === "code"

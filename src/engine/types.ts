@@ -39,6 +39,8 @@ export interface SamplingParams {
   readonly stop: readonly string[];
   /** Classifier-free guidance scale for pictures and clips; 1 is off. */
   readonly guidance: number;
+  /** How the codes of pictures and clips are drawn, where not as text is. */
+  readonly codes?: { readonly temperature: number; readonly topK: number };
 }
 
 export interface GenerateRequest {
