@@ -7,8 +7,8 @@ const text = { maxTokens: 256, temperature: 0.8, topP: 0.95, topK: 0, stop: [], 
 const visual = { ...text, temperature: 0.1, topP: 1, topK: 100 } as const;
 
 const defaults: Record<GenerateRequest["modality"], Omit<SamplingParams, "seed">> = {
-  // Whether it becomes text or a picture is not known yet.
-  auto: { ...text, codes: { temperature: visual.temperature, topK: visual.topK } },
+  // Whether it becomes text, a picture or a clip is not known yet; a clip takes 263 tokens.
+  auto: { ...text, maxTokens: 512, codes: { temperature: visual.temperature, topK: visual.topK } },
   text,
   image: visual,
   video: visual,

@@ -167,7 +167,8 @@ test("a picture by data URI is seen, and a clip may start from one", async () =>
 test("sampling fields reach the model; pictures have defaults of their own", async () => {
   const given = { temperature: 0.5, top_p: 0.6, top_k: 7, seed: 8, stop: "x", guidance: 2 };
   await post("/v1/chat/completions", { ...hello, ...given, max_tokens: 9 });
-  const params = { temperature: 0.5, topP: 0.6, topK: 7, seed: 8, stop: ["x"], guidance: 2, maxTokens: 9 };
+  const codes = { temperature: 0.1, topK: 100 };
+  const params = { temperature: 0.5, topP: 0.6, topK: 7, seed: 8, stop: ["x"], guidance: 2, maxTokens: 9, codes };
   assert.deepEqual(requests.at(-1)!.params, params);
   await post("/v1/chat/completions", { ...hello, ...given, max_tokens: 9, max_completion_tokens: 10, stop: null });
   assert.deepEqual(requests.at(-1)!.params, { ...params, maxTokens: 10, stop: [] });
