@@ -36,6 +36,8 @@ export async function main(args: string[]): Promise<void> {
 
 /** What the user must know, without a stack, unless TESSERA_DEBUG is set. */
 function fail(error: unknown): never {
+  // Who reads has seen enough, as `head` has.
+  if ((error as NodeJS.ErrnoException | undefined)?.code === "EPIPE") process.exit(0);
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(`${pc.red("error")}: ${message}\n`);
   if (error instanceof Error && error.name === "CLIError") process.stderr.write("`tessera --help` and `tessera <command> --help` say what there is\n"); // prettier-ignore

@@ -28,3 +28,16 @@ export function learningRate(step: number, options: ScheduleOptions): number {
   const left = decay === "linear" ? 1 - done : (1 + Math.cos(Math.PI * done)) / 2;
   return final + (peak - final) * left;
 }
+
+/** The plan of all our runs: up, flat, then down in a line from a share of the steps on. Shares are of `peak` and of the steps. */
+export const planOf = (
+  totalSteps: number,
+  { peak, final, warmup, decayFrom }: { readonly peak: number; readonly final: number; readonly warmup: number; readonly decayFrom: number },
+): ScheduleOptions => ({
+  peak,
+  final: peak * final,
+  warmupSteps: Math.min(warmup, Math.floor(totalSteps / 10)),
+  decayStart: Math.floor(totalSteps * decayFrom),
+  totalSteps,
+  decay: "linear",
+}); // prettier-ignore

@@ -9,7 +9,7 @@ import { MtpModule } from "../model/mtp.ts";
 import { V4 } from "../model/v4.ts";
 import { loadCheckpoint, saveCheckpoint, type Json } from "../nn/checkpoint.ts";
 import { clipGradNorm, makeOptimizer } from "../nn/optim.ts";
-import { learningRate } from "../nn/schedule.ts";
+import { learningRate, planOf } from "../nn/schedule.ts";
 import { sideInputs } from "../processor/visual.ts";
 import type { Vocabulary } from "../processor/vocabulary.ts";
 import * as t from "../tensor/ops.ts";
@@ -77,14 +77,7 @@ export async function trainDraft(
   const resumed = loadCheckpoint(options.dir, { model, optimizer });
   const batcher = new Batcher({ ...options, bucketSize: 32 }, resumed?.extra as BatcherState | undefined);
   using run = new Run(options, resumed?.step ?? 0);
-  const schedule = {
-    peak: peakLr,
-    final: peakLr * 0.03,
-    warmupSteps: Math.min(20, Math.floor(numSteps / 10)),
-    decayStart: Math.floor(numSteps * 0.4),
-    totalSteps: numSteps,
-    decay: "linear",
-  } as const;
+  const schedule = planOf(numSteps, { peak: peakLr, final: 0.03, warmup: 20, decayFrom: 0.4 });
   const save = (step: number): void =>
     void saveCheckpoint(options.dir, { model, optimizer }, { step, extra: batcher.state() as unknown as Json });
   let step = resumed?.step ?? 0;
@@ -102,8 +95,9 @@ export async function trainDraft(
       if (loss) t.backward(loss);
       tokens += batch.length * batch.samples.length;
     }
-    clipGradNorm(model.parameters(), 1);
-    optimizer.step({ lr: learningRate(step, schedule) });
+    // A step whose gradient is not finite must not reach the weights.
+    if (Number.isFinite(clipGradNorm(model.parameters(), 1))) optimizer.step({ lr: learningRate(step, schedule) });
+    else process.stderr.write(`step ${step + 1}: the gradient is not finite; skipped\n`);
     optimizer.zeroGrad();
     step++;
     if (step % LOG_EVERY === 0 || step === numSteps) {

@@ -11,7 +11,7 @@ import { PictureJudge, type PictureJudgeConfig } from "../model/picture-judge.ts
 import type { VisualTokenizer } from "../model/visual-tokenizer.ts";
 import { loadCheckpoint, saveCheckpoint } from "../nn/checkpoint.ts";
 import { clipGradNorm, makeOptimizer } from "../nn/optim.ts";
-import { learningRate } from "../nn/schedule.ts";
+import { learningRate, planOf } from "../nn/schedule.ts";
 import * as t from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { augmented } from "./data/judge-data.ts";
@@ -57,14 +57,7 @@ export async function trainJudge(
   const start = loadCheckpoint(options.dir, { model: judge, optimizer })?.step ?? 0;
   using run = new Run(options, start);
   const numRoundTrips = visual ? Math.round(picturesPerStep * options.roundTripShare) : 0;
-  const schedule = {
-    peak: options.peakLr,
-    final: options.peakLr * 0.02,
-    warmupSteps: Math.min(50, Math.floor(numSteps / 10)),
-    decayStart: Math.floor(numSteps * 0.4),
-    totalSteps: numSteps,
-    decay: "linear",
-  } as const;
+  const schedule = planOf(numSteps, { peak: options.peakLr, final: 0.02, warmup: 50, decayFrom: 0.4 });
 
   let step = start;
   let lossSum = 0;

@@ -12,7 +12,7 @@ import { balanceBias, type Gate } from "../model/moe.ts";
 import type { V4 } from "../model/v4.ts";
 import { loadCheckpoint, saveCheckpoint, type Json } from "../nn/checkpoint.ts";
 import { clipGradNorm, makeOptimizer } from "../nn/optim.ts";
-import { learningRate } from "../nn/schedule.ts";
+import { learningRate, planOf } from "../nn/schedule.ts";
 import { sideInputs } from "../processor/visual.ts";
 import type { Vocabulary } from "../processor/vocabulary.ts";
 import * as t from "../tensor/ops.ts";
@@ -73,14 +73,7 @@ export async function trainLanguage(device: Device, options: LanguageTrainOption
   if (!resumed) options.start?.(model);
   const batcher = new Batcher({ ...options, bucketSize: 32 }, resumed?.extra as BatcherState | undefined);
   using run = new Run(options, resumed?.step ?? 0);
-  const schedule = {
-    peak: peakLr,
-    final: peakLr * 0.03,
-    warmupSteps: Math.min(40, Math.floor(numSteps / 10)),
-    decayStart: Math.floor(numSteps * 0.6),
-    totalSteps: numSteps,
-    decay: "linear",
-  } as const;
+  const schedule = planOf(numSteps, { peak: peakLr, final: 0.03, warmup: 40, decayFrom: 0.6 });
   const save = (step: number): void =>
     void saveCheckpoint(options.dir, { model, optimizer }, { step, extra: batcher.state() as unknown as Json });
 

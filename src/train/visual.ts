@@ -13,7 +13,7 @@ import {
 } from "../model/visual-tokenizer.ts";
 import { loadCheckpoint, saveCheckpoint } from "../nn/checkpoint.ts";
 import { clipGradNorm, makeOptimizer } from "../nn/optim.ts";
-import { learningRate } from "../nn/schedule.ts";
+import { learningRate, planOf } from "../nn/schedule.ts";
 import * as t from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { mse, psnrFromMse, reconstructionLoss, squaredError } from "./visual-loss.ts";
@@ -83,14 +83,7 @@ export async function trainVisual(
   const start = resumed?.step ?? 0;
   using run = new Run(options, start);
   const size = config.imageSize;
-  const schedule = {
-    peak: options.peakLr,
-    final: options.peakLr * 0.02,
-    warmupSteps: Math.min(50, Math.floor(options.numSteps / 10)),
-    decayStart: Math.floor(options.numSteps * 0.5),
-    totalSteps: options.numSteps,
-    decay: "linear",
-  } as const;
+  const schedule = planOf(options.numSteps, { peak: options.peakLr, final: 0.02, warmup: 50, decayFrom: 0.5 });
 
   let step = start;
   let lossSum = 0;

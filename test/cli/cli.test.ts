@@ -30,6 +30,14 @@ test("--help lists the commands, from any folder", () => {
     assert.match(stdout, new RegExp(command));
 });
 
+test("a reader that leaves is no error", async () => {
+  const child = spawn(process.execPath, [bin, "inspect", "--plan", "v4-flash", "--json"], { stdio: ["ignore", "pipe", "pipe"] }); // prettier-ignore
+  child.stdout.destroy();
+  let errors = "";
+  child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
+  assert.deepEqual([await once(child, "exit"), errors], [[0, null], ""]);
+});
+
 test("what is wrong is one line and exit code 1", () => {
   for (const [args, message] of [
     [["generate", "--prompt", "x", "--seed", "1.5"], /^error: --seed: expected a whole number .*got "1.5"\n$/],
