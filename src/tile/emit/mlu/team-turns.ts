@@ -15,9 +15,9 @@
  */
 import type { ClusterPlan } from "../../cluster.ts";
 import type { Pipeline } from "../../pipeline.ts";
-import { load, loadShared, store } from "./copy.ts";
+import { loadShared, store } from "./copy.ts";
 import type { MluEmission } from "./emission.ts";
-import { few, nameOf, nameBuffers, tileOf, type Rounds } from "./turns.ts";
+import { few, loadAhead, nameOf, nameBuffers, tileOf, type Rounds } from "./turns.ts";
 
 export interface TeamRounds extends Rounds {
   /** Whether there is a first round, one after the next one, and what each calls its indices. */
@@ -30,7 +30,6 @@ export interface TeamRounds extends Rounds {
 export function teamTurns(e: MluEmission, p: Pipeline, plan: ClusterPlan, rounds: TeamRounds, compute: () => void): void {
   const at = (id: number): void => void (e.at = e.live.at(id));
   const turn = `turn${rounds.name}`;
-  const stored = new Set(p.stores.map((s) => e.home(s.value)));
   const shared = p.loads.filter((id) => plan.offsets.has(id));
   const sramOf = (id: number, parity: string): string => {
     const { name, count } = e.shared(id, plan.offsets.get(id)!);
@@ -55,17 +54,7 @@ export function teamTurns(e: MluEmission, p: Pipeline, plan: ClusterPlan, rounds
     e.out.add("// for the cluster, one turn more ahead");
     bring(rounds.hasAfter, rounds.afterIndices, `(${turn} + 1) % 2`);
     e.scope("if (has_work) ", () => {
-      e.out.add(`// load ahead ${few(p.loads.map((id) => nameOf(e, id)))}`);
-      e.scope(`if (${rounds.hasNext}) `, () => {
-        e.out.add(rounds.nextIndices);
-        for (const id of p.loads) {
-          at(id);
-          e.isAhead = true;
-          const from = plan.offsets.has(id) ? sramOf(id, `${turn} % 2`) : undefined;
-          load(e, tileOf(e, id), tileOf(e, id).op, stored.has(e.home(id)) ? "ahead, stored from" : "ahead", from);
-          e.isAhead = false;
-        }
-      });
+      loadAhead(e, p, rounds, (id) => (plan.offsets.has(id) ? sramOf(id, `${turn} % 2`) : undefined));
       e.scope(`if (${turn} > 0) `, () => {
         e.out.add(rounds.indices);
         compute();

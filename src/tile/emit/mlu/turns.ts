@@ -45,10 +45,24 @@ export function nameBuffers(e: MluEmission, p: Pipeline, turn: string): void {
     }
 }
 
+/** The next round's tiles, each from device memory or from where `sourceOf` says. */
+export function loadAhead(e: MluEmission, p: Pipeline, rounds: Rounds, sourceOf: (id: number) => string | undefined = () => undefined): void {
+  const stored = new Set(p.stores.map((s) => e.home(s.value)));
+  e.out.add(`// load ahead ${few(p.loads.map((id) => nameOf(e, id)))}`);
+  e.scope(`if (${rounds.hasNext}) `, () => {
+    e.out.add(rounds.nextIndices);
+    e.isAhead = true;
+    for (const id of p.loads) {
+      e.at = e.live.at(id);
+      load(e, tileOf(e, id), tileOf(e, id).op, stored.has(e.home(id)) ? "ahead, stored from" : "ahead", sourceOf(id));
+    }
+    e.isAhead = false;
+  });
+} // prettier-ignore
+
 export function turns(e: MluEmission, p: Pipeline, rounds: Rounds, compute: () => void): void {
   const at = (id: number): void => void (e.at = e.live.at(id));
   const turn = `turn${rounds.name}`;
-  const stored = new Set(p.stores.map((s) => e.home(s.value)));
 
   if (p.kept.length > 0) e.out.add(`// load once ${few(p.kept.map((id) => nameOf(e, id)))}`);
   for (const id of p.kept) {
@@ -59,16 +73,7 @@ export function turns(e: MluEmission, p: Pipeline, rounds: Rounds, compute: () =
   if (!p.isExclusive) e.out.add("__sync_compute();");
   e.scope(rounds.head, () => {
     nameBuffers(e, p, turn);
-    e.out.add(`// load ahead ${few(p.loads.map((id) => nameOf(e, id)))}`);
-    e.scope(`if (${rounds.hasNext}) `, () => {
-      e.out.add(rounds.nextIndices);
-      for (const id of p.loads) {
-        at(id);
-        e.isAhead = true;
-        load(e, tileOf(e, id), tileOf(e, id).op, stored.has(e.home(id)) ? "ahead, stored from" : "ahead");
-        e.isAhead = false;
-      }
-    });
+    loadAhead(e, p, rounds);
     e.out.block(`if (${turn} == 0) `, () => e.out.add("__sync_io();", "continue;"));
     e.out.add(rounds.indices);
     compute();
