@@ -6,7 +6,9 @@ import { chips } from "../tile/chips/chips.ts";
 import type { Chip, ChipName, Figure } from "../tile/chips/types.ts";
 import { emitAscend } from "../tile/emit/ascend/ascend.ts";
 import { CORES } from "../tile/cluster.ts";
+import { emitAscendList } from "../tile/emit/ascend/list.ts";
 import { emitMlu, emitMluCluster } from "../tile/emit/mlu.ts";
+import { emitMluList } from "../tile/emit/mlu/list.ts";
 import type { TileProgram } from "../tile/ir.ts";
 
 /** What an emitter hands over: a function `symbol` that runs a share of the grid on every block. */
@@ -18,6 +20,14 @@ export interface EmittedKernel {
   readonly workspaceBytesPerBlock: number;
   /** The same for blocks that work together; which of the two a launch takes is up to its grid. Drivers start each alone. */
   readonly together?: { readonly source: string; readonly kind: string; readonly blocksFor: (grid: Grid) => number };
+}
+/** One kernel that runs a list of launches of several programs (launch-list.ts), on all cores at once. */
+export interface EmittedList {
+  /** Arguments: the list, how many launches, then the workspace if it has one. */
+  readonly source: string;
+  readonly kind: string;
+  readonly numBlocks: number;
+  readonly workspaceBytesPerBlock: number;
 }
 /** Programs along x, y and z. */
 export type Grid = readonly [number, number, number];
@@ -32,6 +42,7 @@ export interface ChipTarget {
   readonly chip: Chip;
   readonly cores: Cores;
   readonly emit: (program: TileProgram, symbol: string, chip: Chip) => EmittedKernel;
+  readonly emitList: (programs: readonly TileProgram[], symbol: string, cores?: Cores) => EmittedList;
   /** Blocks to start for a grid of so many programs. */
   readonly numBlocks: (kind: string, numPrograms: number, cores?: Cores) => number;
 }
@@ -52,6 +63,10 @@ function ascend(name: ChipName): ChipTarget {
     chip,
     cores: own,
     emit: (program, symbol) => emitAscend(program, chip, symbol),
+    emitList: (programs, symbol, cores = own) => {
+      const { source, kind, workspaceBytesPerBlock } = emitAscendList(programs, chip, symbol);
+      return { source, kind, workspaceBytesPerBlock, numBlocks: kind === "vector" ? cores.vector : cores.matrix };
+    },
     numBlocks: (kind, numPrograms, cores = own) => Math.min(numPrograms, kind === "vector" ? cores.vector : cores.matrix), // prettier-ignore
   };
 }
@@ -80,9 +95,17 @@ function mlu(name: ChipName): ChipTarget {
       if (!union) return block;
       return { ...block, together: { source: union.source, kind: "union1", blocksFor: (grid) => unionBlocks(grid, union.axis, own.vector) } }; // prettier-ignore
     },
+    emitList: (programs, symbol, cores = own) => {
+      // The largest job there is; what a chip has beyond it stays idle.
+      const clusters = unionSizes.findLast((n) => CORES * n <= cores.vector) ?? 1;
+      const { source } = emitMluList(programs, chip, symbol);
+      return { source, kind: `union${clusters}`, numBlocks: CORES * clusters, workspaceBytesPerBlock: 0 };
+    },
     numBlocks: (_kind, numPrograms, cores = own) => Math.min(numPrograms, cores.vector),
   };
 }
+/** Clusters of one job: the task types Union1 to Union16. */
+const unionSizes = [1, 2, 4, 8, 16] as const;
 
 export const chipTargets: Readonly<Record<ChipName, ChipTarget>> = {
   "ascend-910b": ascend("ascend-910b"),

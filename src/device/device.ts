@@ -56,6 +56,11 @@ export interface Device {
   build(programs: readonly TileProgram[]): Executable[];
   /** Runs grid[0]*grid[1]*grid[2] programs; args by parameter name, every parameter present. */
   launch(executable: Executable, grid: readonly number[], args: Readonly<Record<string, LaunchArg>>): void;
+  /**
+   * From now on launches of these programs wait and run as one kernel, before anything else the device is asked for.
+   * Chips only, where the start of a launch costs as much as a small launch does. Replaces an earlier list.
+   */
+  fuse?(programs: readonly TileProgram[]): void;
   capture(record: () => void): LaunchGraph;
   replay(graph: LaunchGraph): void;
   synchronize(): void;

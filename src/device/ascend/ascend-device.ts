@@ -143,7 +143,7 @@ export class AscendDevice extends ChipDevice {
     return module[0];
   }
 
-  override synchronize(): void {
+  protected override waitForStream(): void {
     this.library.check("aclrtSynchronizeStream", this.library.acl.aclrtSynchronizeStream(this.stream));
   }
   protected override close(): void {

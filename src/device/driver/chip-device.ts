@@ -6,13 +6,14 @@
  * to the host waits for the stream first, because a vendor's synchronous copy does not.
  */
 import { CapacityError, DeviceError } from "../../base/errors.ts";
-import type { Param, TileProgram } from "../../tile/ir.ts";
+import type { TileProgram } from "../../tile/ir.ts";
 import { verify } from "../../tile/verify.ts";
 import type { ChipTarget, Cores } from "../chip-targets.ts";
 import { SYMBOL } from "../cpu/toolchain.ts";
-import type { BufferArg, Device, DeviceBuffer, DeviceProperties, Executable, LaunchArg, LaunchGraph } from "../device.ts"; // prettier-ignore
+import type { Device, DeviceBuffer, DeviceProperties, Executable, LaunchArg, LaunchGraph } from "../device.ts"; // prettier-ignore
 import { sizeClass } from "../size-class.ts";
-import { ArgBlock, floatWord, wordOf } from "./arg-block.ts";
+import { argumentWord, LaunchList, wordOf, type Waiting } from "../launch-list.ts";
+import { ArgBlock } from "./arg-block.ts";
 import { KernelBinaries, type BuiltKernel, type ChipCompiler, type ChipSource } from "./kernel-binaries.ts";
 
 /** A kernel that can be started: the vendor's handle, or the launcher function of a library of the host. */
@@ -52,6 +53,8 @@ export abstract class ChipDevice implements Device {
   /** All memory that the vendor's library handed out, in use or in the pool. */
   private readonly owned = new Set<number>();
   private readonly args = new ArgBlock();
+  private list: LaunchList | undefined;
+  private readonly alone = new Map<TileProgram, ChipExecutable>();
   private recording: (() => void)[] | undefined;
 
   protected constructor(name: string, target: ChipTarget, cores: Cores, compiler: ChipCompiler) {
@@ -69,9 +72,14 @@ export abstract class ChipDevice implements Device {
   /** In order with the launches. */
   protected abstract copyOnDevice(dst: number, src: number, sizeBytes: number): void;
   protected abstract load(built: BuiltKernel, source: ChipSource): LoadedKernel;
-  /** Waits for everything that was started; errors of kernels come out here. */
-  abstract synchronize(): void;
+  protected abstract waitForStream(): void;
   protected abstract close(): void;
+
+  /** Waits for everything that was asked for; errors of kernels come out here. */
+  synchronize(): void {
+    this.list?.run();
+    this.waitForStream();
+  }
 
   alloc(sizeBytes: number): DeviceBuffer {
     return new ChipBuffer(this, sizeBytes, this.take(sizeBytes));
@@ -122,6 +130,7 @@ export abstract class ChipDevice implements Device {
     this.checkRange("copyWithin", dst, dstOffset, sizeBytes);
     this.checkRange("copyWithin", src, srcOffset, sizeBytes);
     if (sizeBytes === 0) return;
+    this.list?.run();
     const [to, from] = [dst.handle + dstOffset, src.handle + srcOffset];
     // Vendors do not say what a copy onto itself does.
     const overlaps = Math.abs(to - from) < sizeBytes;
@@ -138,7 +147,29 @@ export abstract class ChipDevice implements Device {
       throw new DeviceError(`${op}: expected bytes within ${sizeBytes}, got ${offset} + ${count}`, { backend: this.properties.name }); // prettier-ignore
   }
 
-  build(programs: readonly TileProgram[]): ChipExecutable[] {
+  fuse(programs: readonly TileProgram[]): void {
+    this.list?.run();
+    programs.forEach(verify);
+    const { source, kind, numBlocks, workspaceBytesPerBlock } = this.target.emitList(programs, SYMBOL, this.cores);
+    const [kernel] = this.buildSources([{ name: "launch_list", source, kind }]);
+    this.list = new LaunchList(programs, this.properties.name, ({ words, numLaunches }: Waiting) => {
+      const list = this.take(words.byteLength);
+      // What runs now may still read the memory that this list gets.
+      this.waitForStream();
+      this.copyFromHost(list, bytesOf(words));
+      this.start(kernel!, numBlocks, [wordOf(list), wordOf(numLaunches)], workspaceBytesPerBlock * numBlocks);
+      this.give(words.byteLength, list);
+    });
+  }
+
+  /** Programs of the list are parts of its kernel and get none of their own. */
+  build(programs: readonly TileProgram[]): Executable[] {
+    const { list } = this;
+    if (!list) return this.buildEach(programs);
+    const alone = this.buildEach(programs.filter((program) => !list.has(program)));
+    return programs.map((program) => (list.has(program) ? { program } : alone.shift()!));
+  }
+  private buildEach(programs: readonly TileProgram[]): ChipExecutable[] {
     const { target } = this;
     const emitted = programs.map((program) => {
       verify(program);
@@ -155,9 +186,12 @@ export abstract class ChipDevice implements Device {
   }
 
   launch(executable: Executable, grid: readonly number[], args: Readonly<Record<string, LaunchArg>>): void {
-    const { program, kernel, workspaceBytesPerBlock } = executable as ChipExecutable;
+    const { list } = this;
+    if (list?.has(executable.program) && !this.recording) return list.push(executable.program, grid, args);
+    list?.run();
+    const { program, kernel, workspaceBytesPerBlock } = this.aloneOf(executable);
     const [x = 1, y = 1, z = 1] = grid;
-    const words = program.params.map((p) => this.wordFor(program, p, args[p.name]));
+    const words = program.params.map((p) => argumentWord(program, p, args[p.name], this.properties.name));
     const numBlocks = this.target.numBlocks(kernel.kind, x * y * z, this.cores);
     words.push(wordOf(x), wordOf(y), wordOf(z));
     this.start(kernel, numBlocks, words, workspaceBytesPerBlock * numBlocks);
@@ -174,10 +208,12 @@ export abstract class ChipDevice implements Device {
       if (workspace !== undefined) this.give(workspaceBytes, workspace);
     });
   }
-  private wordFor(program: TileProgram, { name, kind }: Param, arg: LaunchArg | undefined): bigint {
-    if (arg === undefined) throw new DeviceError(`launch ${program.name}: expected argument "${name}" (${kind})`, { backend: this.properties.name }); // prettier-ignore
-    if (typeof arg !== "number") return addressWord(arg);
-    return kind === "scalar" ? floatWord(arg) : wordOf(arg);
+  /** A program that was built as a part of a list and is now launched otherwise gets its own kernel. */
+  private aloneOf(executable: Executable): ChipExecutable {
+    if ("kernel" in executable) return executable as ChipExecutable;
+    let own = this.alone.get(executable.program);
+    if (!own) this.alone.set(executable.program, (own = this.buildEach([executable.program])[0]!));
+    return own;
   }
 
   private step(run: () => void): void {
@@ -185,6 +221,7 @@ export abstract class ChipDevice implements Device {
     run();
   }
   capture(record: () => void): ChipGraph {
+    this.list?.run();
     const steps: (() => void)[] = [];
     this.recording = steps;
     try {
@@ -195,6 +232,7 @@ export abstract class ChipDevice implements Device {
     return { steps, numLaunches: steps.length, dispose: () => void (steps.length = 0) };
   }
   replay(graph: LaunchGraph): void {
+    this.list?.run();
     for (const run of (graph as ChipGraph).steps) run();
   }
 
@@ -207,5 +245,3 @@ export abstract class ChipDevice implements Device {
     this.args.dispose();
   }
 }
-
-export const addressWord = ({ buffer, byteOffset }: BufferArg): bigint => wordOf(buffer.handle + byteOffset);

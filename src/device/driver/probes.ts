@@ -8,7 +8,8 @@ import { DeviceError, TesseraError } from "../../base/errors.ts";
 import { kernel } from "../../tile/builder.ts";
 import type { TileProgram } from "../../tile/ir.ts";
 import type { DeviceBuffer } from "../device.ts";
-import { addressWord, type ChipDevice } from "./chip-device.ts";
+import { addressWord } from "../launch-list.ts";
+import type { ChipDevice } from "./chip-device.ts";
 import type { ChipSource } from "./kernel-binaries.ts";
 
 export interface Outcome {

@@ -146,7 +146,7 @@ export class MluDevice extends ChipDevice {
     return module[0];
   }
 
-  override synchronize(): void {
+  protected override waitForStream(): void {
     this.library.check("cnrtQueueSync", this.library.rt.cnrtQueueSync(this.queue));
   }
   protected override close(): void {

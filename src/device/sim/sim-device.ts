@@ -10,8 +10,9 @@ import type { TileProgram } from "../../tile/ir.ts";
 import { verify } from "../../tile/verify.ts";
 import type { CpuDevice } from "../cpu/cpu-device.ts";
 import { SYMBOL, Toolchain, type Compiler } from "../cpu/toolchain.ts";
-import type { BufferArg, DeviceBuffer, Executable, LaunchArg } from "../device.ts";
+import type { BufferArg, DeviceBuffer, Executable, LaunchArg, LaunchGraph } from "../device.ts";
 import { HostDevice, type HostKernel } from "../host-device.ts";
+import { LaunchList, type Waiting } from "../launch-list.ts";
 import type { EmittedKernel, Grid } from "../chip-targets.ts";
 import type { SimTarget } from "./targets.ts";
 import { parseFigures, parseReport, type RunFigures } from "./violation.ts";
@@ -48,6 +49,8 @@ export interface RunOptions extends Partial<SimOptions> {
   readonly numBlocks: number;
   /** Position of an argument whose bytes may not be read before the kernel has written them. */
   readonly workspaceArg?: number;
+  /** Device memory that the kernel reaches by addresses which it reads, beside that of its arguments. */
+  readonly memory?: readonly BufferArg[];
 }
 
 const REPORT_BYTES = 2048;
@@ -68,6 +71,8 @@ export class SimDevice extends HostDevice {
   private readonly memory: CpuDevice;
   private readonly flags: readonly string[];
   private readonly report = new Uint8Array(REPORT_BYTES);
+  /** What waits to run as one kernel, after `fuse`. */
+  list: LaunchList | undefined;
 
   constructor(
     name: string,
@@ -92,7 +97,74 @@ export class SimDevice extends HostDevice {
     this.memory.free((buffer as SimBuffer).inner);
   }
 
+  override copyIn(dst: DeviceBuffer, dstOffset: number, src: ArrayBufferView): void {
+    this.list?.run();
+    super.copyIn(dst, dstOffset, src);
+  }
+  override copyOut(src: DeviceBuffer, srcOffset: number, dst: ArrayBufferView): void {
+    this.list?.run();
+    super.copyOut(src, srcOffset, dst);
+  }
+  override copyWithin(dst: DeviceBuffer, dstOffset: number, src: DeviceBuffer, srcOffset: number, sizeBytes: number): void {
+    this.list?.run();
+    super.copyWithin(dst, dstOffset, src, srcOffset, sizeBytes);
+  } // prettier-ignore
+  override synchronize(): void {
+    this.list?.run();
+  }
+  override capture(record: () => void): ReturnType<HostDevice["capture"]> {
+    const { list } = this;
+    list?.run();
+    this.list = undefined;
+    try {
+      return super.capture(record);
+    } finally {
+      this.list = list;
+    }
+  }
+  override replay(graph: LaunchGraph): void {
+    this.list?.run();
+    super.replay(graph);
+  }
+  override launch(executable: Executable, grid: readonly number[], args: Readonly<Record<string, LaunchArg>>): void {
+    const { list } = this;
+    if (list?.has(executable.program)) return list.push(executable.program, grid, args);
+    list?.run();
+    super.launch(executable, grid, args);
+  }
+
+  fuse(programs: readonly TileProgram[]): void {
+    this.list?.run();
+    programs.forEach((program) => verify(program));
+    const { target } = this;
+    const { source, kind, numBlocks, workspaceBytesPerBlock } = target.emitList(programs, SYMBOL);
+    const args = ["list", "launches", "workspace"];
+    const [kernel] = this.compileKernels([{ name: "launch_list", source, kind, args }]);
+    this.list = new LaunchList(programs, this.properties.name, (waiting) => this.runList(kernel!, waiting, numBlocks, workspaceBytesPerBlock * numBlocks)); // prettier-ignore
+  }
+  private runList(kernel: SimKernel, { words, numLaunches, memory }: Waiting, numBlocks: number, workspaceBytes: number): void {
+    using list = this.lent(words.byteLength);
+    using workspace = workspaceBytes > 0 ? this.lent(workspaceBytes) : undefined;
+    super.copyIn(list.buffer, 0, words);
+    const args: LaunchArg[] = [list, numLaunches, ...(workspace ? [workspace] : [])];
+    this.run(kernel, args, { numBlocks, memory: [...memory.values()], ...(workspace && { workspaceArg: 2 }) });
+  } // prettier-ignore
+  private lent(sizeBytes: number): BufferArg & Disposable {
+    const buffer = this.alloc(sizeBytes);
+    return { buffer, byteOffset: 0, [Symbol.dispose]: () => this.free(buffer) };
+  }
+
+  /** Programs of a list are parts of its kernel; they get one of their own only when they are launched without it. */
   override build(programs: readonly TileProgram[]): (Executable & { readonly bind: HostKernel })[] {
+    const alone = programs.filter((program) => !this.list?.has(program));
+    const bindings = this.bindingsOf(alone);
+    return programs.map((program) => {
+      if (!this.list?.has(program)) return { program, bind: bindings.shift()! };
+      let own: HostKernel | undefined;
+      return { program, bind: (grid, args) => (own ??= this.bindingsOf([program])[0]!)(grid, args) };
+    });
+  }
+  private bindingsOf(programs: readonly TileProgram[]): HostKernel[] {
     const { target } = this;
     const emitted = programs.map((program) => {
       verify(program);
@@ -103,7 +175,7 @@ export class SimDevice extends HostDevice {
     const kernels = this.compileKernels([...emitted.map((k, i) => sourceOf(i, k)), ...united.map(({ i, together }) => sourceOf(i, together))]); // prettier-ignore
     const bindings = programs.map((_, i) => this.bindGrid(kernels[i]!, emitted[i]!.workspaceBytesPerBlock));
     united.forEach(({ i, together }, at) => (bindings[i] = this.bindEither(bindings[i]!, kernels[programs.length + at]!, together.blocksFor))); // prettier-ignore
-    return programs.map((program, i) => ({ program, bind: bindings[i]! }));
+    return bindings;
   }
 
   /** By the grid: blocks that work together, or each alone. */
@@ -154,9 +226,11 @@ export class SimDevice extends HostDevice {
       poison,
       audit,
       workspaceArg = -1,
+      memory = [],
     } = { ...this.options, ...options };
-    const words = Float64Array.from(args, (arg) => (typeof arg === "number" ? arg : arg.buffer.handle + arg.byteOffset)); // prettier-ignore
-    const sizes = Float64Array.from(args, (arg) => (typeof arg === "number" ? -1 : sizeOf(arg)));
+    const all = [...args, ...memory];
+    const words = Float64Array.from(all, (arg) => (typeof arg === "number" ? arg : arg.buffer.handle + arg.byteOffset)); // prettier-ignore
+    const sizes = Float64Array.from(all, (arg) => (typeof arg === "number" ? -1 : sizeOf(arg)));
     this.lastKind = kernel.kind;
     const kind = this.target.kinds[kernel.kind];
     if (kind === undefined) throw new DeviceError(`${kernel.name}: expected a kind of ${Object.keys(this.target.kinds).join(", ")}, got "${kernel.kind}"`, { backend: this.properties.name }); // prettier-ignore
@@ -169,6 +243,7 @@ export class SimDevice extends HostDevice {
       workspaceArg,
       poison,
       audit ? 1 : 0,
+      all.length,
     );
     const code = kernel.enter(words, sizes, args.length, launch, this.report, REPORT_BYTES);
     const text = Buffer.from(this.report.subarray(0, this.report.indexOf(0))).toString("utf8");

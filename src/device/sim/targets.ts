@@ -44,7 +44,7 @@ function ascend(name: ChipName, npuArch: number): SimTarget {
 }
 
 /** The number of clusters that meet in a job; cores of a block never do. */
-const mluKinds = { block: 0, union1: 1, union2: 2, union4: 4 } as const;
+const mluKinds = { block: 0, union1: 1, union2: 2, union4: 4, union8: 8, union16: 16 } as const;
 
 function mlu(name: ChipName, arch: number): SimTarget {
   return {

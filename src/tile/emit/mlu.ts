@@ -51,31 +51,51 @@ export function emitMluCluster(program: TileProgram, chip: Chip, entry = program
   return { ...emit({ ...planned, overlap: { ...planned.overlap, pipelines }, memory }, entry, plan), axis: plan.axis };
 } // prettier-ignore
 
-function emit(state: Lowering, entry: string, plan?: ClusterPlan): MluKernel {
-  const { program, chip } = state;
+/** A program as the text of a function: what a kernel is made of, alone or in a list (mlu/list.ts). */
+export interface MluBody {
+  /** `type name` of every parameter, then three grid sizes. */
+  readonly params: readonly string[];
+  /** Statements on arenas `nram`, `wram` and `sram` of these sizes. */
+  readonly text: string;
+  readonly nramBytes: number;
+  readonly wramBytes: number;
+  readonly sramBytes: number;
+}
+
+/** One line for each memory that is in use. */
+export const arenas = ({ nramBytes, wramBytes, sramBytes }: Pick<MluBody, "nramBytes" | "wramBytes" | "sramBytes">): string[] =>
+  ([["__nram__", "nram", nramBytes], ["__wram__", "wram", wramBytes], ["__mlu_shared__", "sram", sramBytes]] as const)
+    .flatMap(([space, name, bytes]) => (bytes > 0 ? [`${space} char ${name}[${bytes}];`] : [])); // prettier-ignore
+
+export const mluIncludes = ["#include <bang.h>", "#include <algorithm>", "#include <cmath>"] as const;
+
+export const mluBody = (program: TileProgram, chip: Chip): MluBody => bodyOf(lower(program, chip));
+
+function bodyOf(state: Lowering, plan?: ClusterPlan): MluBody {
+  const { program } = state;
   const e = new MluEmission(state);
   new Statements(e, plan).programs(program.body);
-  const sramBytes = plan?.sramBytes ?? 0;
   const { NRAM: nramBytes = 0, WRAM: wramBytes = 0 } = state.memory.peakBytes;
+  const text = new LineWriter();
+  text.add(...e.declarations(), "", "const int64_t num_programs = grid_x * grid_y * grid_z;");
+  text.add("// Cores must not share a 64-byte line of device memory: so many neighbouring programs go to one core.");
+  text.add(...groupLines(e, program));
+  text.add(...e.out.toString().split("\n").map((line) => line.slice(2))); // prettier-ignore
   const params = [...program.params.map(declare), ...["x", "y", "z"].map((axis) => `int64_t grid_${axis}`)];
-  const body = new LineWriter();
-  if (nramBytes > 0) body.add(`__nram__ char nram[${nramBytes}];`);
-  if (wramBytes > 0) body.add(`__wram__ char wram[${wramBytes}];`);
-  if (sramBytes > 0) body.add(`__mlu_shared__ char sram[${sramBytes}];`);
-  body.add(...e.declarations(), "", "const int64_t num_programs = grid_x * grid_y * grid_z;");
-  body.add("// Cores must not share a 64-byte line of device memory: so many neighbouring programs go to one core.");
-  body.add(...groupLines(e, program));
-  body.add(...e.out.toString().split("\n").map((line) => line.slice(2))); // prettier-ignore
+  return { params, text: text.toString(), nramBytes, wramBytes, sramBytes: plan?.sramBytes ?? 0 };
+}
+
+function emit(state: Lowering, entry: string, plan?: ClusterPlan): MluKernel {
+  const { params, text, ...sizes } = bodyOf(state, plan);
   const source = [
-    `// ${program.name}: tile program for ${chip.arch.name}`,
-    "#include <bang.h>",
-    "#include <algorithm>",
-    "#include <cmath>",
+    `// ${state.program.name}: tile program for ${state.chip.arch.name}`,
+    ...mluIncludes,
     "",
     `extern "C" __mlu_global__ void ${entry}(${params.join(", ")}) {`,
-    body.toString(),
+    ...arenas(sizes).map((line) => `  ${line}`),
+    text,
     "}",
     "",
   ].join("\n");
-  return { source, entry, taskType: plan ? "union1" : "block", nramBytes, wramBytes, sramBytes, workspaceBytes: 0 };
+  return { source, entry, taskType: plan ? "union1" : "block", ...sizes, workspaceBytes: 0 };
 }

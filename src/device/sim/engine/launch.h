@@ -69,8 +69,8 @@ struct Host {
 
 /**
  * launch: blocks (0: a host function that launches), kind, seed, report races, vendor's automatic synchronisation, argument not yet written (or -1),
- * poison, audit.
- * sizes: bytes behind a pointer argument, -1 for a number. Returns 1 and a report when a rule was broken, else the figures of
+ * poison, audit, how many words there are (those after the arguments are memory that the kernel reaches by addresses it reads).
+ * sizes: bytes behind a pointer, -1 for a number. Returns 1 and a report when a rule was broken, else the figures of
  * the run and 0, or 2 when the text that a mutant has instead was reached.
  */
 template <class... A>
@@ -81,7 +81,7 @@ int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, 
   }
   current = {int(launch[0]), int(launch[1]), u64(launch[2]), launch[3] != 0, launch[4] != 0, int(launch[5]), u8(launch[6]), launch[7] != 0};
   std::vector<Region> regions;
-  for (int i = 0; i < numArgs; i++)
+  for (int i = 0; i < int(launch[8]); i++)
     if (sizes[i] >= 0) regions.push_back({reinterpret_cast<u8*>(std::uintptr_t(words[i])), u64(sizes[i]), i});
   scheduler.report.clear();
   sites.clear();

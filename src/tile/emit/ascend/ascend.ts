@@ -28,7 +28,7 @@ export interface AscendKernel {
   readonly workspaceBytesPerBlock: number;
 }
 
-const kernelTypes = { vector: "KERNEL_TYPE_AIV_ONLY", cube: "KERNEL_TYPE_AIC_ONLY", mix11: "KERNEL_TYPE_MIX_AIC_1_1" } as const; // prettier-ignore
+export const kernelTypes = { vector: "KERNEL_TYPE_AIV_ONLY", cube: "KERNEL_TYPE_AIC_ONLY", mix11: "KERNEL_TYPE_MIX_AIC_1_1" } as const; // prettier-ignore
 
 const argumentOf = (p: Param): string =>
   p.kind === "buffer" ? `GM_ADDR ${p.name}` : p.kind === "index" ? `int64_t ${p.name}` : `float ${p.name}`;
@@ -121,8 +121,18 @@ function emitCore(plan: Plan, name: "cube" | "vector", core: Core, handover: Han
   return String(out);
 }
 
-/** `entry` names the function. */
-export function emitAscend(program: TileProgram, chip: Chip, entry = `${program.name.replace(/\W/g, "_")}_kernel`): AscendKernel {
+/** A program as the text of a function: what a kernel is made of, alone or in a list (list.ts). */
+export interface AscendBody {
+  readonly kind: AscendKernel["kind"];
+  /** `type name` of every parameter, three grid sizes, and the workspace where there is one. */
+  readonly params: readonly string[];
+  readonly text: string;
+  readonly workspaceBytesPerBlock: number;
+}
+
+export const onlyOn = (core: "AIC" | "AIV", text: string): string => `  if ASCEND_IS_${core} {\n${text.replaceAll(/^/gm, "  ")}\n  }`; // prettier-ignore
+
+export function ascendBody(program: TileProgram, chip: Chip): AscendBody {
   const plan = new Plan(lower(program, chip));
   const handover = new Handover(plan);
   const [cubeCore, vectorCore] = [new CubeCore(plan, handover), new VectorCore(plan, handover)];
@@ -131,24 +141,29 @@ export function emitAscend(program: TileProgram, chip: Chip, entry = `${program.
   const cube = emitCore(plan, "cube", cubeCore, handover);
   const vector = emitCore(plan, "vector", vectorCore, handover);
   const kind = cube === undefined ? "vector" : vector === undefined ? "cube" : "mix11";
-  const workspace = handover.workspaceBytes > 0;
-  const indent = (text: string): string => text.replaceAll(/^/gm, "  ");
-  const parts = kind === "mix11" ? [`  if ASCEND_IS_AIC {\n${indent(cube!)}\n  }`, `  if ASCEND_IS_AIV {\n${indent(vector!)}\n  }`] : [cube ?? vector ?? ""]; // prettier-ignore
-  const args = [...program.params.map(argumentOf), "int64_t gridX", "int64_t gridY", "int64_t gridZ", ...(workspace ? ["GM_ADDR workspace"] : [])]; // prettier-ignore
+  const text = kind === "mix11" ? `${onlyOn("AIC", cube!)}\n${onlyOn("AIV", vector!)}` : (cube ?? vector ?? "");
+  const workspace = handover.workspaceBytes > 0 ? ["GM_ADDR workspace"] : [];
+  const params = [...program.params.map(argumentOf), "int64_t gridX", "int64_t gridY", "int64_t gridZ", ...workspace];
+  return { kind, params, text, workspaceBytesPerBlock: handover.workspaceBytes };
+}
+
+/** `entry` names the function. */
+export function emitAscend(program: TileProgram, chip: Chip, entry = `${program.name.replace(/\W/g, "_")}_kernel`): AscendKernel {
+  const { kind, params, text, workspaceBytesPerBlock } = ascendBody(program, chip);
   const source = [
     `// ${program.name} for ${chip.name}`,
     '#include "kernel_operator.h"',
     "using namespace AscendC;",
     "",
-    `extern "C" __global__ __aicore__ void ${entry}(${args.join(", ")}) {`,
+    `extern "C" __global__ __aicore__ void ${entry}(${params.join(", ")}) {`,
     `  KERNEL_TASK_TYPE_DEFAULT(${kernelTypes[kind]});`,
     "  InitSocState();",
-    ...parts,
+    text,
     "  PipeBarrier<PIPE_ALL>();",
     "}",
     "",
   ].join("\n");
-  return { source, entry, kind, workspaceBytesPerBlock: handover.workspaceBytes };
+  return { source, entry, kind, workspaceBytesPerBlock };
 } // prettier-ignore
 
 /** The position of a program in the grid, as far as its statements ask for it. */

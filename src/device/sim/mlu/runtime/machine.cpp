@@ -313,7 +313,8 @@ void yield_now() { swapcontext(&fibres[machine.core - machine.cores.data()].cont
 using namespace bang;
 
 /// sizes: bytes behind a pointer argument, -1 for a number. launch: tasks, clusters of a job (0: Block), seed, report races
-/// (unused), relaxed, (unused), poison. Returns 1 and a report when a rule was broken, else 0 (or 2) and what was counted.
+/// (unused), relaxed, (unused), poison, (unused), how many words there are (those after the arguments are memory that the
+/// kernel reaches by addresses it reads). Returns 1 and a report when a rule was broken, else 0 (or 2) and what was counted.
 extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), const double* args, const double* sizes,
                         int num_args, const double* launch, int arch, int is_checked, char* out, int out_bytes) {
   auto& m = machine;
@@ -326,7 +327,7 @@ extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), c
   m.counters = Counters();
   m.core = nullptr;
   m.arguments.clear();
-  for (int i = 0; i < num_args; i++)
+  for (int i = 0; i < (int)launch[8]; i++)
     if (sizes[i] >= 0) m.arguments.push_back({(const char*)(uintptr_t)args[i], (int64_t)sizes[i], "argument " + std::to_string(i)});
   m.objects = &objects_of((const void*)call);
   char* bounds[6];
