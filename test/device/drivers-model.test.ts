@@ -26,6 +26,10 @@ for (const name of ["ascend", "mlu"])
     process.env["TESSERA_CACHE_DIR"] = cache;
     process.env["TESSERA_CHIP_LIBRARIES"] = mocks!.libraries;
     const device = openDevice(name);
-    device.build(programsOf(device.properties));
+    const programs = programsOf(device.properties);
+    device.build(programs);
+    assert.deepEqual(greedy(device), want);
+    // The same launches as lists.
+    device.fuse!(programs);
     assert.deepEqual(greedy(device), want);
   });

@@ -18,7 +18,7 @@ export interface ChipCompiler {
   /** Compiles `source` to the file `path`. Throws CompileError with the compiler's log. */
   compile(source: string, path: string): void;
   /** What a launcher's file needs beside the kernels. */
-  launcher?(symbol: string, source: string): string;
+  launcher?(symbol: string, source: string, kind: string): string;
 }
 
 /** A kernel in the chip's own language, whose function is called `ts_kernel`. */
@@ -73,7 +73,7 @@ export class KernelBinaries {
     const names = kernels.map(([, k]) => k.name).join(", ");
     const source = kernels.map(([key, k]) => {
       const text = k.source.replace(symbolPattern, symbolOf(key));
-      return text + (compiler.launcher?.(symbolOf(key), text) ?? "");
+      return text + (compiler.launcher?.(symbolOf(key), text, k.kind) ?? "");
     });
     const folder = cache.openBuildFolder();
     try {

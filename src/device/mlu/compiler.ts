@@ -69,9 +69,10 @@ function offlineCompiler(cncc: string, arch: string): ChipCompiler {
     identity: `${versionOf(cncc)}, ${options.join(" ")}`,
     form: "launchers",
     compile: (source, path) => runCompiler(cncc, `#include <cnrt.h>\n${source}`, path, ".mlu", options, "mlu"),
-    launcher(symbol, source) {
+    launcher(symbol, source, kind) {
+      const taskType = `cnrtFuncType${kind[0]!.toUpperCase()}${kind.slice(1)}`;
       const args = parametersOf(symbol, source).map(({ type }, i) => `*(${type}*)args[${i}]`);
-      return `extern "C" void ${symbol}_launch(uint32_t numBlocks, void* queue, void** args) {\n  cnrtDim3_t dim = {numBlocks, 1, 1};\n  ${symbol}<<<dim, cnrtFuncTypeBlock, (cnrtQueue_t)queue>>>(${args.join(", ")});\n}\n`; // prettier-ignore
+      return `extern "C" void ${symbol}_launch(uint32_t numBlocks, void* queue, void** args) {\n  cnrtDim3_t dim = {numBlocks, 1, 1};\n  ${symbol}<<<dim, ${taskType}, (cnrtQueue_t)queue>>>(${args.join(", ")});\n}\n`; // prettier-ignore
     },
   };
 }

@@ -21,7 +21,14 @@ export const MemcpyKind = { hostToDevice: 0, deviceToDevice: 1, deviceToHost: 2 
 /** cnrtDeviceAttr_t. */
 export const Attribute = { clusters: 0x205, coresPerCluster: 0x206, isaVersion: 0x20a } as const;
 /** KernelClass of cnInvokeKernel by the kind of a kernel. */
-export const kernelClasses: Readonly<Record<string, number>> = { block: 1, union1: 4, union2: 8, union4: 16 };
+export const kernelClasses: Readonly<Record<string, number>> = {
+  block: 1,
+  union1: 4,
+  union2: 8,
+  union4: 16,
+  union8: 32,
+  union16: 64,
+};
 /** cnrtcCodeType. */
 export const BANG_C = 0;
 

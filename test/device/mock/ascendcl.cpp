@@ -86,6 +86,7 @@ static int copy(u64 dst, std::size_t dstMax, u64 src, std::size_t count, int kin
   char *to = side(dst, count, kind == 1 || kind == 3), *from = side(src, count, kind == 2 || kind == 3);
   if (!to || !from) return refuse(MEMORY_TYPE, to ? "source is not what the kind of copy says" : "destination is not what the kind of copy says");
   if (to < from + count && from < to + count) return refuse(INVALID_PARAM, "source and destination overlap");
+  const Memory::Open open(memory);
   std::memcpy(to, from, count);
   return 0;
 }

@@ -62,7 +62,7 @@ EXPORT int cnInvokeKernel(const void* kernel, unsigned x, unsigned y, unsigned z
   if (!streams.count((Stream*)queue)) return QUEUE_INVALID;
   if (x == 0 || y == 0 || z == 0 || reserve || extra || !args) return INVALID_VALUE;
   int kind = -1;
-  for (const auto [from, to] : {std::pair{1, 0}, {4, 1}, {8, 2}, {16, 4}})
+  for (const auto [from, to] : {std::pair{1, 0}, {4, 1}, {8, 2}, {16, 4}, {32, 8}, {64, 16}})
     if (from == kernelClass) kind = to;
   if (kind < 0 || (kind > 0 && x % (4 * kind))) return INVALID_VALUE;
   const auto* k = (const Kernel*)kernel;
@@ -91,6 +91,7 @@ EXPORT int mluCopy(u64 dst, u64 src, std::size_t count, int kind) {
   char *to = side(dst, kind != 2), *from = side(src, kind != 0);
   if (!to || !from) return INVALID_ADDRESS;
   if (to < from + count && from < to + count) return INVALID_VALUE;
+  const Memory::Open open(memory);
   std::memcpy(to, from, count);
   return 0;
 }

@@ -52,7 +52,7 @@ int enterAll(void (*)(A...), int (*run)(const double*, const double*, int, const
     std::snprintf(report, bytes, "argument %d: 0x%llx is no device memory", bad, (unsigned long long)words[bad]);
     return 2;
   }
-  const double launch[] = {double(numBlocks), double(kind), 0, 1, 0, -1};
+  const double launch[] = {double(numBlocks), double(kind), 0, 1, 0, -1, 0xff, 0, double(sizeof...(A))};
   return run(values, sizes, int(sizeof...(A)), launch, report, bytes);
 }
 template <class... A>

@@ -3,6 +3,7 @@
 // before, what was freed is gone, and every handle is known.
 #pragma once
 #include <dlfcn.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <cstdarg>
 #include <cstdint>
@@ -30,44 +31,47 @@ struct Kernel {
   Pack pack;
 };
 
+/// Addresses of its own, which the host cannot touch but while work runs (`Open`): a driver that takes one for its own
+/// memory ends with a fault, and a kernel may follow an address that it has read.
 struct Memory {
-  static constexpr u64 BASE = 0x124000000000;
-  u64 next = BASE;
+  static constexpr u64 SPACE = u64(1) << 36;
+  u64 base = 0, next = 0;
   u64 used = 0;
   u64 capacity = u64(1) << 30;
-  struct Block {
-    u64 size;
-    std::unique_ptr<char[]> bytes;
-  };
-  std::map<u64, Block> blocks;
+  int numOpen = 0;
+  /// Sizes by address.
+  std::map<u64, u64> blocks;
 
+  Memory() {
+    base = next = u64(std::uintptr_t(mmap(nullptr, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)));
+  }
   u64 alloc(u64 size) {
-    if (used + size > capacity) return 0;
-    const u64 at = next;
     // A gap after every block: what runs over meets nobody.
-    next += (size + 4095) / 4096 * 4096 + 65536;
-    Block b{size, std::make_unique<char[]>(size + 64)};
-    std::memset(b.bytes.get(), 0x7f, size);
-    used += size;
-    blocks.emplace(at, std::move(b));
+    const u64 room = (size + 4095) / 4096 * 4096 + 65536;
+    if (used + size > capacity || next + room > base + SPACE) return 0;
+    const u64 at = next;
+    next += room, used += size;
+    blocks.emplace(at, size);
+    const Open open(*this);
+    std::memset((void*)std::uintptr_t(at), 0x7f, size);
     return at;
   }
   bool free(u64 at) {
     auto it = blocks.find(at);
     if (it == blocks.end()) return false;
-    used -= it->second.size;
+    used -= it->second;
+    madvise((void*)std::uintptr_t(at), (it->second + 4095) / 4096 * 4096, MADV_DONTNEED);
     blocks.erase(it);
     return true;
   }
-  /// The host's view of `address` and the bytes from there to the end of its block, or null.
+  /// `address` and the bytes from there to the end of its block, or null.
   char* find(u64 address, u64* rest) {
     auto it = blocks.upper_bound(address);
     if (it == blocks.begin()) return nullptr;
     --it;
-    if (address >= it->first + it->second.size) return nullptr;
-    *rest = it->second.size - (address - it->first);
-    char* aligned = (char*)((std::uintptr_t(it->second.bytes.get()) + 63) / 64 * 64);
-    return aligned + (address - it->first);
+    if (address >= it->first + it->second) return nullptr;
+    *rest = it->second - (address - it->first);
+    return (char*)std::uintptr_t(address);
   }
   char* range(u64 address, u64 size) {
     u64 rest = 0;
@@ -75,7 +79,14 @@ struct Memory {
     return p && size <= rest ? p : nullptr;
   }
   /// Whether an address is one of ours, alive or not.
-  bool isDevice(u64 address) const { return address >= BASE && address < next; }
+  bool isDevice(u64 address) const { return address >= base && address < next; }
+
+  struct Open {
+    Memory& m;
+    explicit Open(Memory& memory) : m(memory) { if (m.numOpen++ == 0) m.protect(PROT_READ | PROT_WRITE); }
+    ~Open() { if (--m.numOpen == 0) m.protect(PROT_NONE); }
+  };
+  void protect(int how) { mprotect((void*)std::uintptr_t(base), next - base, how); }
 };
 inline Memory memory;
 inline int resolve(u64 address, u64* size, void** host) {
@@ -98,6 +109,7 @@ inline void say(const char* text, ...) {
 struct Stream {
   std::deque<std::function<int()>> tasks;
   int wait() {
+    const Memory::Open open(memory);
     while (!tasks.empty()) {
       auto task = std::move(tasks.front());
       tasks.pop_front();

@@ -31,7 +31,12 @@ export function emitAscendList(programs: readonly TileProgram[], chip: Chip, ent
   const cases = bodies.flatMap(({ params }, i) => {
     const args = params.map((p, j) => (isWorkspace(p) ? "workspace" : fromWord(p, j + 1)));
     const length = 1 + params.filter((p) => !isWorkspace(p)).length;
-    return [`      case ${i}:`, `        ${names[i]}(${args.join(", ")});`, `        at += ${length};`, "        break;"];
+    return [
+      `      case ${i}:`,
+      `        ${names[i]}(${args.join(", ")});`,
+      `        at += ${length};`,
+      "        break;",
+    ];
   });
   const workspace = workspaceBytesPerBlock > 0 ? ", GM_ADDR workspace" : "";
   const source = [
