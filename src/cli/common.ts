@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 import { defineCommand, type ArgsDef, type CommandDef, type ParsedArgs } from "citty";
 import { FormatError, RequestError } from "../base/errors.ts";
 import { CpuDevice } from "../device/cpu/cpu-device.ts";
+import type { Device } from "../device/device.ts";
 import { openDevice } from "../device/open.ts";
-import { prepareKernels } from "../engine/ahead.ts";
+import { decodePrograms, prepareKernels } from "../engine/ahead.ts";
 import { loadLlm } from "../engine/load.ts";
 import type { LocalLlm } from "../engine/llm.ts";
 import type { RgbImage } from "../engine/types.ts";
@@ -20,6 +21,11 @@ export const modelArgs = {
   device: {
     type: "string",
     description: "cpu, js, interpreter, ascend, mlu or a simulator; by default the fastest host that works here",
+  },
+  fuse: {
+    type: "boolean",
+    description: "Chips: run the launches of a token as one kernel, which takes a minute more to compile",
+    default: false,
   },
 } as const satisfies ArgsDef;
 
@@ -123,13 +129,17 @@ export async function readImage(path: string, param = "image"): Promise<RgbImage
 
 /** A loaded model whose kernels are built; the first time, progress shows on stderr. */
 export async function openModel(
-  args: { readonly model: string; readonly device?: string | undefined },
+  args: { readonly model: string; readonly device?: string | undefined; readonly fuse?: boolean },
   onCompile: (done: number, total: number) => void = compileProgress(),
 ): Promise<LocalLlm> {
   const dir = resolve(args.model);
   if (!existsSync(join(dir, "config.json")))
     throw new FormatError(`model: expected a model folder at ${dir} (config.json, model.safetensors, visual.safetensors, tokenizer.json), found none`, { file: dir }); // prettier-ignore
-  const device = openDevice(args.device);
+  const device: Device = openDevice(args.device);
+  if (args.fuse) {
+    if (!device.fuse) throw new RequestError(`--fuse: expected a chip or a simulator, got ${device.properties.name}, whose launches cost nothing`, "fuse"); // prettier-ignore
+    device.fuse(decodePrograms(dir, device.properties));
+  }
   if (device instanceof CpuDevice) await prepareKernels(dir, device, onCompile);
   return loadLlm(dir, device);
 }

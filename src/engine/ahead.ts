@@ -1,7 +1,7 @@
 /**
  * Kernels before the first prompt: the model of a folder runs once on a planning device (shapes, no numbers) through
  * every kind of step that answers take, and what it would have launched is compiled together. Shapes that were not
- * foreseen still compile when they come. Main functions: `prepareKernels`, `plannedPrograms`.
+ * foreseen still compile when they come. Main functions: `prepareKernels`, `plannedPrograms`, `decodePrograms`.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import type { CpuDevice } from "../device/cpu/cpu-device.ts";
 import type { DeviceProperties } from "../device/device.ts";
 import { PlanningDevice } from "../device/planning.ts";
+import { RecordingDevice } from "../device/recording.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import { V4State } from "../model/state.ts";
 import { SIDE_WIDTH } from "../model/visual-embedding.ts";
@@ -51,6 +52,23 @@ export function plannedPrograms(dir: string, properties: DeviceProperties): Tile
   drafts(llm);
   pictures(llm);
   return device.programs;
+}
+
+/** What single tokens launch, young and old, alone and as the pair of guidance: what a chip may run as lists. */
+export function decodePrograms(dir: string, properties: DeviceProperties): readonly TileProgram[] {
+  const device = new RecordingDevice(properties);
+  const llm = loadLlm(dir, device, { weights: "none" });
+  const launched = new Set<TileProgram>();
+  for (const batch of [1, 2]) {
+    const state = llm.parts.model.newState(batch);
+    for (const tokens of [1, 1, 1, 1, PREFILL_CHUNK, PREFILL_CHUNK, 1, 1, 1, 1]) {
+      device.events.length = 0;
+      step(llm, state, tokens);
+      if (tokens > 1) continue;
+      for (const event of device.events) if (event.kind === "launch") launched.add(event.program);
+    }
+  }
+  return [...launched];
 }
 
 /** A chunk of text, the same with tokens of pictures, and logits of both kinds. */
