@@ -18,8 +18,8 @@ export interface EmittedKernel {
   /** vector: on the vector cores; cube: on the matrix cores; mix11: both, in pairs; block: any core. */
   readonly kind: string;
   readonly workspaceBytesPerBlock: number;
-  /** The same for blocks that work together; which of the two a launch takes is up to its grid. Drivers start each alone. */
-  readonly together?: { readonly source: string; readonly kind: string; readonly blocksFor: (grid: Grid) => number };
+  /** The same for blocks that work together; which of the two a launch takes is up to its grid: 0 blocks is the first. */
+  readonly together?: { readonly source: string; readonly kind: string; readonly blocksFor: (grid: Grid, cores?: Cores) => number }; // prettier-ignore
 }
 /** One kernel that runs a list of launches of several programs (launch-list.ts), on all cores at once. */
 export interface EmittedList {
@@ -93,7 +93,7 @@ function mlu(name: ChipName): ChipTarget {
       const block = { source: emitMlu(program, chip, symbol).source, kind: "block", workspaceBytesPerBlock: 0 };
       const union = emitMluCluster(program, chip, symbol);
       if (!union) return block;
-      return { ...block, together: { source: union.source, kind: "union1", blocksFor: (grid) => unionBlocks(grid, union.axis, own.vector) } }; // prettier-ignore
+      return { ...block, together: { source: union.source, kind: "union1", blocksFor: (grid, cores = own) => unionBlocks(grid, union.axis, cores.vector) } }; // prettier-ignore
     },
     emitList: (programs, symbol, cores = own) => {
       // The largest job there is; what a chip has beyond it stays idle.

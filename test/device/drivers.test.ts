@@ -19,7 +19,7 @@ import { checker } from "../../src/device/driver/status.ts";
 import { openDevice } from "../../src/device/open.ts";
 import { kernel } from "../../src/tile/builder.ts";
 import { mockVendors } from "./mock/build.ts";
-import { scaleKernel } from "./tiny-kernels.ts";
+import { product, scaleKernel } from "./tiny-kernels.ts";
 
 const skip = openCpu() ? false : "no C++ compiler";
 const cache = mkdtempSync(join(tmpdir(), "tessera-drivers-"));
@@ -58,6 +58,17 @@ const read = (device: Device, buffer: DeviceBuffer, count: number): number[] => 
 const at = (buffer: DeviceBuffer) => ({ buffer, byteOffset: 0 });
 const whole = (count: number): Float32Array => Float32Array.from({ length: count }, (_, i) => (i % 7) - 3);
 
+/** Several row tiles, so that an MLU launches it as teams of a cluster. */
+function runsTeams(device: Device): void {
+  const [m, n, k] = [36, 100, 40];
+  const [a, b] = [whole(m * k), whole(n * k).reverse()];
+  const [x, w, y] = [bufferOf(device, a), bufferOf(device, b), device.alloc(m * n * 4)];
+  device.launch(device.build([product])[0]!, [2, 5, 1], { m, n, k, a: at(x), b: at(w), y: at(y) });
+  const dot = (i: number, j: number): number => Array.from({ length: k }, (_, c) => a[i * k + c]! * b[j * k + c]!).reduce((s, v) => s + v); // prettier-ignore
+  assert.deepEqual(read(device, y, m * n), Array.from({ length: m * n }, (_, at) => dot(Math.floor(at / n), at % n))); // prettier-ignore
+  for (const buffer of [x, w, y]) device.free(buffer);
+}
+
 /** Both kernels with their arguments checked, in order with copies. */
 function runs(device: Device): void {
   const [e, m] = [device.build([scale])[0]!, device.build([mixed])[0]!];
@@ -94,6 +105,7 @@ for (const name of names) {
     const device = openDevice(`${name}:0`);
     assert.deepEqual([device.properties.name, device.properties.chip?.name], [`${name}:0`, name === "mlu" ? "mlu-370" : "ascend-910b"]); // prettier-ignore
     runs(device);
+    runsTeams(device);
     device.dispose();
   });
 

@@ -10,28 +10,16 @@ import type { SimDevice, SimKernel } from "../../src/device/sim/sim-device.ts";
 import { simTargets } from "../../src/device/sim/targets.ts";
 import { SimulationError } from "../../src/device/sim/violation.ts";
 import { allCases } from "../../src/kernels/all-cases.ts";
-import { kernel } from "../../src/tile/builder.ts";
 import { chips } from "../../src/tile/chips/chips.ts";
 import type { Chip } from "../../src/tile/chips/types.ts";
 import { emitMlu, emitMluCluster } from "../../src/tile/emit/mlu.ts";
 import type { TileProgram } from "../../src/tile/ir.ts";
 import { lower } from "../../src/tile/passes.ts";
+import { product } from "./tiny-kernels.ts";
 
 const skip = findCompiler() ? false : "sim:mlu: no C++ compiler";
 const chip = chips["mlu-370"];
 
-/** y [m,n] = a [m,k] . b [n,k]^T in tiles of 8 by 64 by 32; rows along y, so b is what the cores of a cluster share. */
-const product = kernel("product", (k) => {
-  const [m, n, depth] = [k.index("m"), k.index("n"), k.index("k")];
-  const [i0, j0] = [k.programId(1).mul(8), k.programId(0).mul(64)];
-  const a = k.view(k.buffer("a", "f32"), [m, depth]);
-  const b = k.view(k.buffer("b", "f32"), [n, depth]);
-  const y = k.view(k.buffer("y", "f32", "out"), [m, n]);
-  const [sum] = k.loop({ end: depth, step: 32 }, [k.full([8, 64], 0)], (c, [acc]) => [
-    k.dot(k.load(a, [i0, c], [8, 32]), k.load(b, [j0, c], [64, 32]), { acc: acc!, transB: true }),
-  ]);
-  k.store(y, [i0, j0], sum!);
-});
 const [n, depth] = [112, 80];
 const columns = 2;
 

@@ -20,3 +20,16 @@ export const countKernel = (): TileProgram =>
     const at = [k.programId(2), k.programId(1), k.programId(0)];
     k.store(view, at, k.load(view, at, [1, 1, 1]).add(1));
   });
+
+/** y [m,n] = a [m,k] . b [n,k]^T in tiles of 8 by 64 by 32; rows along y, so b is what the cores of a cluster share. */
+export const product = kernel("product", (k) => {
+  const [m, n, depth] = [k.index("m"), k.index("n"), k.index("k")];
+  const [i0, j0] = [k.programId(1).mul(8), k.programId(0).mul(64)];
+  const a = k.view(k.buffer("a", "f32"), [m, depth]);
+  const b = k.view(k.buffer("b", "f32"), [n, depth]);
+  const y = k.view(k.buffer("y", "f32", "out"), [m, n]);
+  const [sum] = k.loop({ end: depth, step: 32 }, [k.full([8, 64], 0)], (c, [acc]) => [
+    k.dot(k.load(a, [i0, c], [8, 32]), k.load(b, [j0, c], [64, 32]), { acc: acc!, transB: true }),
+  ]);
+  k.store(y, [i0, j0], sum!);
+});

@@ -8,7 +8,7 @@
 import { CapacityError, DeviceError } from "../../base/errors.ts";
 import type { TileProgram } from "../../tile/ir.ts";
 import { verify } from "../../tile/verify.ts";
-import type { ChipTarget, Cores } from "../chip-targets.ts";
+import type { ChipTarget, Cores, EmittedKernel, Grid } from "../chip-targets.ts";
 import { SYMBOL } from "../cpu/toolchain.ts";
 import type { Device, DeviceBuffer, DeviceProperties, Executable, LaunchArg, LaunchGraph } from "../device.ts"; // prettier-ignore
 import { sizeClass } from "../size-class.ts";
@@ -25,6 +25,8 @@ export interface LoadedKernel {
 interface ChipExecutable extends Executable {
   readonly kernel: LoadedKernel;
   readonly workspaceBytesPerBlock: number;
+  /** For blocks that work together, where a grid has work for them. */
+  readonly together?: { readonly kernel: LoadedKernel; readonly blocksFor: (grid: Grid, cores: Cores) => number } | undefined; // prettier-ignore
 }
 interface ChipGraph extends LaunchGraph {
   readonly steps: (() => void)[];
@@ -175,10 +177,14 @@ export abstract class ChipDevice implements Device {
       verify(program);
       return target.emit(program, SYMBOL, target.chip);
     });
-    const kernels = this.buildSources(
-      emitted.map(({ source, kind }, i) => ({ name: programs[i]!.name, source, kind })),
-    );
-    return programs.map((program, i) => ({ program, kernel: kernels[i]!, workspaceBytesPerBlock: emitted[i]!.workspaceBytesPerBlock })); // prettier-ignore
+    const sources = (of: readonly (Pick<EmittedKernel, "source" | "kind"> | undefined)[]): ChipSource[] =>
+      of.flatMap((k, i) => (k ? [{ name: programs[i]!.name, source: k.source, kind: k.kind }] : []));
+    const kernels = this.buildSources([...sources(emitted), ...sources(emitted.map((k) => k.together))]);
+    const teams = kernels.slice(programs.length);
+    return programs.map((program, i) => {
+      const { workspaceBytesPerBlock, together } = emitted[i]!;
+      return { program, kernel: kernels[i]!, workspaceBytesPerBlock, together: together && { kernel: teams.shift()!, blocksFor: together.blocksFor } }; // prettier-ignore
+    });
   }
   /** Kernels in the chip's own language. */
   buildSources(sources: readonly ChipSource[]): LoadedKernel[] {
@@ -189,11 +195,13 @@ export abstract class ChipDevice implements Device {
     const { list } = this;
     if (list?.has(executable.program) && !this.recording) return list.push(executable.program, grid, args);
     list?.run();
-    const { program, kernel, workspaceBytesPerBlock } = this.aloneOf(executable);
+    const { program, kernel, workspaceBytesPerBlock, together } = this.aloneOf(executable);
     const [x = 1, y = 1, z = 1] = grid;
     const words = program.params.map((p) => argumentWord(program, p, args[p.name], this.properties.name));
-    const numBlocks = this.target.numBlocks(kernel.kind, x * y * z, this.cores);
     words.push(wordOf(x), wordOf(y), wordOf(z));
+    const numTogether = together?.blocksFor([x, y, z], this.cores) ?? 0;
+    if (numTogether > 0) return this.start(together!.kernel, numTogether, words);
+    const numBlocks = this.target.numBlocks(kernel.kind, x * y * z, this.cores);
     this.start(kernel, numBlocks, words, workspaceBytesPerBlock * numBlocks);
   }
   /** A kernel on so many blocks; a workspace is made for the launch and its address follows the other arguments. */
