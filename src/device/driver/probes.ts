@@ -22,13 +22,20 @@ export interface Probe {
   readonly name: string;
   readonly decides: string;
   /** Reads `x0`, `x1`, ... and writes `y`; a kernel in the chip's language takes their addresses in this order. */
-  readonly source: { readonly program: TileProgram } | { readonly text: ChipSource };
+  readonly source: { readonly program: TileProgram } | { readonly text: ChipSource } | { readonly list: Turns };
   readonly inputs: readonly Float32Array[];
   readonly output: { readonly count: number; readonly dtype: "f32" | "f16" };
   /** First match counts. */
   readonly outcomes: readonly Outcome[];
   /** What it means when the device refuses to run it, if that may be. */
   readonly refusal?: string;
+}
+/** A program of one input launched `count` times as a list, each on what the one before wrote. */
+export interface Turns {
+  readonly program: TileProgram;
+  readonly grid: readonly number[];
+  /** Odd, so that the last one writes `y`. */
+  readonly count: number;
 }
 export interface ProbeReport {
   readonly name: string;
@@ -86,6 +93,11 @@ function resultOf(device: ChipDevice, { source, inputs, output }: Probe): Float3
     if ("program" in source) {
       const named = Object.fromEntries(args.map((arg, i) => [`x${i}`, arg]));
       device.launch(device.build([source.program])[0]!, [1], { ...named, y });
+    } else if ("list" in source) {
+      const { program, grid, count } = source.list;
+      device.fuse([program]);
+      const [run] = device.build([program]);
+      for (let i = 0; i < count; i++) device.launch(run!, grid, i % 2 === 0 ? { x0: args[0]!, y } : { x0: y, y: args[0]! }); // prettier-ignore
     } else device.start(device.buildSources([source.text])[0]!, 1, [...args, y].map(addressWord));
     device.copyOut(y.buffer, 0, raw);
     return raw instanceof Uint16Array ? Float32Array.from(raw, f16FromBits) : raw;
@@ -104,6 +116,14 @@ const addOne = kernel("probe_launch", (k) => {
   const [x, y] = [k.view(k.buffer("x0", "f32"), [64]), k.view(k.buffer("y", "f32", "out"), [64])];
   k.store(y, [0], k.load(x, [0], [64]).add(1));
 });
+/** Every program takes what its right neighbour wrote before, and adds one. */
+const NEIGHBOURS = 96;
+const fromNeighbour = kernel("probe_list", (k) => {
+  const [x, y] = [k.view(k.buffer("x0", "f32"), [NEIGHBOURS * 16]), k.view(k.buffer("y", "f32", "out"), [NEIGHBOURS * 16])]; // prettier-ignore
+  const p = k.programId(0);
+  k.store(y, [p.mul(16)], k.load(x, [p.add(1).mod(NEIGHBOURS).mul(16)], [16]).add(1));
+});
+const NUM_TURNS = 65;
 const toHalf = kernel("probe_cast", (k) => {
   const [x, y] = [k.view(k.buffer("x0", "f32"), [64]), k.view(k.buffer("y", "f16", "out"), [64])];
   k.store(y, [0], k.load(x, [0], [64]).cast("f16"));
@@ -185,6 +205,18 @@ export const chipProbes: readonly Probe[] = [
     inputs: [places, identity],
     output: { count: 16 * 64, dtype: "f32" },
     outcomes: [{ says: "handed over", holds: (out) => out.every((y, i) => y === 2 * Math.max(places[i]!, 0)), isFine: true }], // prettier-ignore
+  },
+  {
+    name: "lists of launches",
+    decides: "whether cores of one kernel meet at its barriers and then see each other's writes (generate --fuse)",
+    source: { list: { program: fromNeighbour, grid: [NEIGHBOURS], count: NUM_TURNS } },
+    inputs: [upTo(NEIGHBOURS * 16, (i) => i)],
+    output: { count: NEIGHBOURS * 16, dtype: "f32" },
+    outcomes: [
+      { says: "they do", holds: (out) => out.every((y, i) => y === ((i + 16 * NUM_TURNS) % (NEIGHBOURS * 16)) + NUM_TURNS), isFine: true }, // prettier-ignore
+      { says: "cores run ahead of each other: launches must stay alone", holds: (out) => out.every(Number.isFinite), isFine: false }, // prettier-ignore
+    ],
+    refusal: "refused: launches must stay alone",
   },
 ];
 

@@ -114,7 +114,7 @@ EXPORT int aclrtBinaryGetFunction(void* binary, const char* name, const void** k
 
 static int runKernel(Enter enter, int numBlocks, const std::vector<u64>& words) {
   char report[2048] = "";
-  const int code = enter(words.data(), resolve, numBlocks, -1, report, sizeof report);
+  const int code = enter(words.data(), resolve, blockAt, numBlocks, -1, report, sizeof report);
   if (code == 0) return 0;
   say("%s", report);
   return code == 2 ? AICORE : VECTOR_CORE;

@@ -33,11 +33,15 @@ const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
  */
 const addEntries = `
 function flush() { if (name != "") print "MOCK_ENTRY(" name ", " kind ")"; name = "" }
-BEGIN { print "#include \\"entry.h\\""; name = "" }
+function kernelOf(line) { sub(/\\(.*/, "", line); sub(/.* /, "", line); return line }
+BEGIN { name = "" }
+# The file is read twice: memories may be declared before the kernel whose they are.
+NR == FNR { if (/^extern "C" .*__(mlu_)?global__/) names[++numNames] = kernelOf($0); next }
+FNR == 1 { print "#include \\"entry.h\\"" }
+/^#include <bang.h>/ { print "#undef ts_kernel"; print "#define ts_kernel " names[++at] }
 /^extern "C"/ { flush() }
 /^extern "C" .*__(mlu_)?global__/ {
-  name = $0; sub(/\\(.*/, "", name); sub(/.* /, "", name); kind = -1
-  print "#undef ts_kernel"; print "#define ts_kernel " name
+  name = kernelOf($0); kind = -1
 }
 /KERNEL_TYPE_AIV_ONLY/ { kind = 0 }
 /KERNEL_TYPE_AIC_ONLY/ { kind = 1 }
@@ -87,7 +91,7 @@ export function mockVendors(
     const own = ["-std=gnu++20", isFast ? "-O2" : "-O1", ...(isFast ? ["-DSIM_FAST"] : []), "-shared", "-fPIC", "-w", "-fvisibility=hidden", "-fno-gnu-unique", "-ffp-contract=off", "-Wl,-z,nodelete"]; // prettier-ignore
     const includes = [...target.folders, here, join(here, "include")].flatMap((dir) => ["-I", dir]);
     const args = [compiler.path, ...own, ...includes, "-o"].map(quote).join(" ");
-    return `awk -f ${quote(join(root, "entries.awk"))} "$1" > "$1.cc" && ${args} "$2" "$1.cc" ${target.flags.map(quote).join(" ")} -lm $MOCK_LINK`; // prettier-ignore
+    return `awk -f ${quote(join(root, "entries.awk"))} "$1" "$1" > "$1.cc" && ${args} "$2" "$1.cc" ${target.flags.map(quote).join(" ")} -lm $MOCK_LINK`; // prettier-ignore
   };
   // Which chip is compiled for shows in the source.
   const branch = (sim: keyof typeof simTargets): string => `  ${compile(sim)}`;

@@ -50,7 +50,7 @@ EXPORT int cnModuleGetKernel(void* module, const char* name, const void** kernel
 static int enqueue(void* queue, Enter enter, int numBlocks, int kind, std::vector<u64> words) {
   ((Stream*)queue)->tasks.push_back([=] {
     char report[2048] = "";
-    const int code = enter(words.data(), resolve, numBlocks, kind, report, sizeof report);
+    const int code = enter(words.data(), resolve, blockAt, numBlocks, kind, report, sizeof report);
     if (code) say("%s", report);
     return code == 0 ? 0 : code == 2 ? int(ILLEGAL_ADDRESS) : int(INVOKE_ERROR);
   });

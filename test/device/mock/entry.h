@@ -7,6 +7,7 @@
 #include <cstring>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace mock {
 template <class A>
@@ -26,6 +27,7 @@ int packArgs(void (*k)(A...), void* const* args, std::uint64_t* words) {
 }
 
 typedef int (*Resolve)(std::uint64_t, std::uint64_t*, void**);
+typedef int (*BlockAt)(int, std::uint64_t*, void**);
 /// False when a pointer is no device memory.
 template <class A>
 bool unpackOne(std::uint64_t word, Resolve resolve, double* out, double* size) {
@@ -44,21 +46,24 @@ bool unpackOne(std::uint64_t word, Resolve resolve, double* out, double* size) {
 }
 template <class... A, std::size_t... I>
 int enterAll(void (*)(A...), int (*run)(const double*, const double*, int, const double*, char*, int), const std::uint64_t* words,
-             Resolve resolve, int numBlocks, int kind, char* report, int bytes, std::index_sequence<I...>) {
-  double values[sizeof...(A) + 1], sizes[sizeof...(A) + 1];
+             Resolve resolve, BlockAt blockAt, int numBlocks, int kind, char* report, int bytes, std::index_sequence<I...>) {
+  std::vector<double> values(sizeof...(A)), sizes(sizeof...(A));
   int bad = -1;
-  ((unpackOne<A>(words[I], resolve, values + I, sizes + I) ? 0 : (bad = int(I))), ...);
+  ((unpackOne<A>(words[I], resolve, &values[I], &sizes[I]) ? 0 : (bad = int(I))), ...);
   if (bad >= 0) {
     std::snprintf(report, bytes, "argument %d: 0x%llx is no device memory", bad, (unsigned long long)words[bad]);
     return 2;
   }
-  const double launch[] = {double(numBlocks), double(kind), 0, 1, 0, -1, 0xff, 0, double(sizeof...(A))};
-  return run(values, sizes, int(sizeof...(A)), launch, report, bytes);
+  std::uint64_t size = 0;
+  void* host = nullptr;
+  for (int i = 0; blockAt(i, &size, &host) == 0; i++) values.push_back(double(std::uintptr_t(host))), sizes.push_back(double(size));
+  const double launch[] = {double(numBlocks), double(kind), 0, 1, 0, -1, 0xff, 0, double(values.size())};
+  return run(values.data(), sizes.data(), int(sizeof...(A)), launch, report, bytes);
 }
 template <class... A>
 int enter(void (*k)(A...), int (*run)(const double*, const double*, int, const double*, char*, int), const std::uint64_t* words,
-          Resolve resolve, int numBlocks, int kind, char* report, int bytes) {
-  return enterAll(k, run, words, resolve, numBlocks, kind, report, bytes, std::index_sequence_for<A...>{});
+          Resolve resolve, BlockAt blockAt, int numBlocks, int kind, char* report, int bytes) {
+  return enterAll(k, run, words, resolve, blockAt, numBlocks, kind, report, bytes, std::index_sequence_for<A...>{});
 }
 }  // namespace mock
 
@@ -69,12 +74,12 @@ int enter(void (*k)(A...), int (*run)(const double*, const double*, int, const d
     return mock::packArgs(kernel, args, words);                                                                             \
   }                                                                                                                         \
   extern "C" __attribute__((visibility("default"))) int kernel##_enter(const std::uint64_t* words, mock::Resolve resolve,   \
-                                                                       int numBlocks, int kind, char* report, int bytes) {  \
-    return mock::enter(kernel, kernel##_run, words, resolve, numBlocks, (declared) < 0 ? kind : (declared), report, bytes); \
+                                                                       mock::BlockAt blockAt, int numBlocks, int kind, char* report, int bytes) {  \
+    return mock::enter(kernel, kernel##_run, words, resolve, blockAt, numBlocks, (declared) < 0 ? kind : (declared), report, bytes); \
   }
 
 /// The vendor's library that a launcher starts kernels through.
-extern "C" void tesseraMockLaunch(int (*enter)(const std::uint64_t*, mock::Resolve, int, int, char*, int), int numBlocks, void* stream,
+extern "C" void tesseraMockLaunch(int (*enter)(const std::uint64_t*, mock::Resolve, mock::BlockAt, int, int, char*, int), int numBlocks, void* stream,
                                   const std::uint64_t* words, int numWords);
 inline int blocksOf(unsigned blocks) { return int(blocks); }
 template <class D>
@@ -84,7 +89,7 @@ int blocksOf(const D& dim) { return int(dim.x * dim.y * dim.z); }
 #define MOCK_LAUNCH(kernel, blocks, extra, stream) mock::launch(kernel, kernel##_enter, blocksOf(blocks), (void*)(stream))
 namespace mock {
 template <class... A>
-auto launch(void (*)(A...), int (*enter)(const std::uint64_t*, Resolve, int, int, char*, int), int numBlocks, void* stream) {
+auto launch(void (*)(A...), int (*enter)(const std::uint64_t*, Resolve, BlockAt, int, int, char*, int), int numBlocks, void* stream) {
   return [=](A... args) {
     const std::uint64_t words[] = {packOne<A>(&args)...};
     tesseraMockLaunch(enter, numBlocks, stream, words, int(sizeof...(A)));

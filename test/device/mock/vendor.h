@@ -24,7 +24,7 @@ namespace mock {
 using u64 = std::uint64_t;
 
 /// What a kernel's library exports beside the kernel: see entry.h.
-typedef int (*Enter)(const u64* words, int (*resolve)(u64, u64*, void**), int numBlocks, int kind, char* report, int bytes);
+typedef int (*Enter)(const u64* words, int (*resolve)(u64, u64*, void**), int (*blockAt)(int, u64*, void**), int numBlocks, int kind, char* report, int bytes);
 typedef int (*Pack)(void* const* args, u64* words);
 struct Kernel {
   Enter enter;
@@ -93,6 +93,14 @@ inline int resolve(u64 address, u64* size, void** host) {
   char* p = memory.find(address, size);
   *host = p;
   return p ? 0 : 1;
+}
+
+/// The block with a number, which a kernel may reach by an address that it reads; 1 after the last.
+inline int blockAt(int number, u64* size, void** host) {
+  if (number >= int(memory.blocks.size())) return 1;
+  const auto& [at, bytes] = *std::next(memory.blocks.begin(), number);
+  *size = bytes, *host = (void*)std::uintptr_t(at);
+  return 0;
 }
 
 inline std::string lastMessage;
