@@ -40,7 +40,7 @@ test("heads and groups say over how many cards a step can be cut", () => {
 });
 
 test("a decode step asks the host for its ids and gives it logits; layers have their experts without it", () => {
-  const config = makeConfig("nano", { vocab_size: 300 });
+  const config = makeConfig("nano", { vocab_size: 300, n_routed_experts: 16 });
   for (const name of ["ascend-910b", "mlu-370"] as const) {
     const shape = { batch: 2, tokens: 1, context: 100 };
     const plan = planStep(config, products[name], shape);
