@@ -137,7 +137,7 @@ function moe(
   fillFrom(below(file, `${prefix}.shared_experts`), shared);
   const input = Tensor.from(device, x, [CHECKED, flash.hidden_size]);
   return t.noGrad(() => {
-    const routing = gate.forward(input, new Int32Array(CHECKED));
+    const routing = gate.forward(input, zeros(device, [CHECKED], { dtype: "i32" }));
     const indices = routing.indices.toArray() as Int32Array;
     const used = [...new Set(indices)].sort((a, b) => a - b);
     onExperts(used.length);

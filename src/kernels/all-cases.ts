@@ -15,6 +15,7 @@ import { cases as intMatmul } from "./int-matmul.ts";
 import { cases as layout } from "./layout.ts";
 import { cases as matmul } from "./matmul.ts";
 import { cases as moe } from "./moe.ts";
+import { cases as moePlan } from "./moe-plan.ts";
 import { cases as norm } from "./norm.ts";
 import { cases as optim } from "./optim.ts";
 import { cases as quantize } from "./quantize.ts";
@@ -43,6 +44,7 @@ export const allCases: readonly OpCases[] = [
   layout,
   matmul,
   moe,
+  moePlan,
   norm,
   optim,
   quantize,

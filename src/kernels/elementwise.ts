@@ -1,8 +1,8 @@
 /**
  * Elementwise kernels from an expression: y = f(x1, x2, ...) with numpy broadcasting.
  *   map(device, "scaleAdd", [x, y], ["f32"], (k, a, b) => [a.mul(2).add(b)])
- * The body sees float inputs as f32 tiles and integer inputs as they are; outputs are cast to their
- * dtypes. Axes that broadcast alike are merged, so most calls become one 2-d walk. `stridedMap` is the
+ * The body sees float inputs as f32 tiles, integer inputs as they are, and a plain number, which is an argument of the
+ * launch, as an f32 tile of shape []; outputs are cast to their dtypes. Axes that broadcast alike are merged, so most calls become one 2-d walk. `stridedMap` is the
  * same walk over explicitly strided inputs; layout.ts uses it to copy.
  */
 import { isFloat, type DType } from "../base/dtype.ts";
@@ -53,7 +53,7 @@ export function mergeAxes(shape: readonly number[], inputs: readonly Pick<Stride
 }
 
 /** The merged walk as [outer1, outer2, rows, cols]. */
-function walkOf(shape: readonly number[], inputs: readonly StridedInput[]): Walk {
+function walkOf(shape: readonly number[], inputs: readonly Pick<StridedInput, "strides">[]): Walk {
   const { shape: dims, strides } = mergeAxes(shape, inputs);
   if (dims.length === 0) {
     dims.push(1);
@@ -91,7 +91,8 @@ const flatTile = (n: number): number => (n >= 4 * FLAT_TILE ? FLAT_TILE : (flatT
 const rowTile = (rows: number, cols: number): number =>
   rowTiles.find((r) => r <= rows && r * cols <= TILE_ELEMENTS) ?? 1;
 
-interface MapInput {
+type MapInput = "number" | ArrayInput;
+interface ArrayInput {
   readonly dtype: DType;
   /** Does it repeat along the rows of a tile? */
   readonly rows: "each" | "same";
@@ -113,6 +114,7 @@ function buildMap(name: string, p: MapStatic, body: MapBody): TileProgram {
     const [z1, z2] = [z.div(o2), z.mod(o2)];
     const at = [k.programId(1).mul(p.tileRows), k.programId(0).mul(p.tileCols)];
     const tiles = p.inputs.map((x, i) => {
+      if (x === "number") return k.scalar(`x${i}`);
       const buffer = k.buffer(`x${i}`, x.dtype);
       const stride = (d: number): Index => k.index(`x${i}s${d}`);
       const offset = k
@@ -155,7 +157,7 @@ const outputNames: string[] = [];
 export function stridedMap(
   device: Device,
   key: string,
-  inputs: readonly StridedInput[],
+  inputs: readonly (StridedInput | number)[],
   shape: readonly number[],
   outDtypes: readonly DType[],
   body: MapBody,
@@ -163,7 +165,11 @@ export function stridedMap(
 ): NdArray[] {
   const outputs = into ?? outDtypes.map((dtype) => empty(device, shape, dtype));
   if (sizeOf(shape) === 0) return [...outputs];
-  const walk = walkOf(shape, inputs);
+  const walk = walkOf(
+    shape,
+    // A number is the same everywhere, and has no memory to walk.
+    inputs.map((x) => (typeof x === "number" ? { strides: shape.map(() => 0) } : x)),
+  );
   const [o1, o2, rows, cols] = walk.shape as [number, number, number, number];
   const tileCols = rows * o1 * o2 === 1 ? flatTile(cols) : columnTile(cols);
   const tileRows = rowTile(rows, tileCols);
@@ -172,15 +178,21 @@ export function stridedMap(
   const parts: MapInput[] = [];
   for (let i = 0; i < inputs.length; i++) {
     const x = inputs[i]!;
+    const name = (inputNames[i] ??= namesOf(i));
+    if (typeof x === "number") {
+      parts.push("number");
+      id += "|number";
+      args[name.buffer] = Math.fround(x);
+      continue;
+    }
     const s = walk.strides[i]!;
-    const part: MapInput = {
+    const part: ArrayInput = {
       dtype: x.dtype,
       rows: s[2] === 0 && tileRows > 1 ? "same" : "each",
       cols: s[3] === 0 || cols === 1 ? "same" : s[3] === 1 ? "unit" : "strided",
     };
     parts.push(part);
     id += `|${part.dtype},${part.rows},${part.cols}`;
-    const name = (inputNames[i] ??= namesOf(i));
     args[name.buffer] = x;
     args[name.at] = x.offset;
     args[name.s0] = s[0]!;
@@ -225,16 +237,16 @@ const strided = (x: NdArray, shape: readonly number[]): StridedInput => ({
 export function map(
   device: Device,
   key: string,
-  inputs: readonly NdArray[],
+  inputs: readonly (NdArray | number)[],
   outDtypes: readonly DType[],
   body: MapBody,
   into?: readonly NdArray[],
 ): NdArray[] {
-  const shape = inputs.map((x) => x.shape).reduce((a, b) => broadcastShapes(a, b));
+  const shape = inputs.flatMap((x) => (typeof x === "number" ? [] : [x.shape])).reduce((a, b) => broadcastShapes(a, b)); // prettier-ignore
   return stridedMap(
     device,
     key,
-    inputs.map((x) => strided(x, shape)),
+    inputs.map((x) => (typeof x === "number" ? x : strided(x, shape))),
     shape,
     outDtypes,
     body,
@@ -291,6 +303,13 @@ export const cases: OpCases = {
       [5, 1],
     ]),
     mapCase("scalar", [[3000], [1]]),
+    {
+      name: "number",
+      run: (device) =>
+        map(device, "mul", [fromHost(device, ramp(35, 1), [5, 7], "f32"), 0.3], ["f32"], (_k, a, b) => [a!.mul(b!)]),
+      expected: () => [ramp(35, 1).map((v) => v * Math.fround(0.3))],
+      tolerance: { rtol: 0, atol: 0, why: "one rounding" },
+    },
     mapCase("4-d", [
       [2, 3, 5, 8],
       [3, 1, 8],

@@ -20,8 +20,8 @@ export interface BlockContext {
   readonly batch: number;
   /** Position of the first token. */
   readonly start: number;
-  /** Token ids of all rows, on the host: hash layers route by them. */
-  readonly ids: Int32Array;
+  /** Token ids of all rows, i32 [B,T]: hash layers route by them. */
+  readonly ids: Tensor;
   readonly state?: LayerState | undefined;
   /** Instead of attention over what came before: x [B,T,D] -> [B,T,D]. */
   readonly attend?: ((x: Tensor) => Tensor) | undefined;

@@ -118,10 +118,11 @@ export class DSpark {
   draft(token: number): DSparkBlock {
     const { config, device } = this.network;
     const { dspark_block_size: size, dspark_noise_token_id: noise, hidden_size: d, hc_mult: n } = config;
-    const ids = Int32Array.from({ length: size! }, (_, i) => (i === 0 ? token : noise!));
+    const noised = Int32Array.from({ length: size! }, (_, i) => (i === 0 ? token : noise!));
     using _scope = t.tensorScope();
     return t.noGrad(() => {
-      const x = this.network.embedTokens(Tensor.from(device, ids, [1, size!]));
+      const ids = Tensor.from(device, noised, [1, size!]);
+      const x = this.network.embedTokens(ids);
       let streams = t.expand(t.reshape(x, [size!, 1, d]), [size!, n, d]);
       this.stages.forEach((stage, i) => {
         const attend = (tokens: Tensor): Tensor => stage.attn.draft(tokens, this.length, this.rings[i]!);

@@ -4,6 +4,7 @@
  * Main parts: `Moe.forward`, `balanceBias` (the auxiliary-loss-free update of the bias).
  * Source: DeepSeek-V4 report section 2.1; bias update speed 0.001 as in its training recipe.
  */
+import { ShapeError } from "../base/errors.ts";
 import { Prng } from "../base/prng.ts";
 import { IntLinear } from "../nn/int-linear.ts";
 import { Module } from "../nn/module.ts";
@@ -24,7 +25,8 @@ export class Gate extends Module {
   /** i32 [V, k], hash layers only. */
   readonly tid2eid: Parameter | undefined;
   private readonly config: V4Config;
-  private hostTable: { version: number; ids: Int32Array } | undefined;
+  /** Version of the table whose ids were looked at. */
+  private checkedTable: number | undefined;
 
   constructor(init: Init, config: V4Config, isHash: boolean) {
     super();
@@ -38,27 +40,31 @@ export class Gate extends Module {
       : undefined;
   }
 
-  /** x [R,D], the rows' token ids [R] on the host. */
-  forward(x: Tensor, ids: Int32Array, choose?: Choose): Routing {
+  /** x [R,D], the rows' token ids i32 of size R. */
+  forward(x: Tensor, ids: Tensor, choose?: Choose): Routing {
     const { num_experts_per_tok: k, routed_scaling_factor: scale } = this.config;
     const logits = t.linear(t.cast(x, "f32"), this.weight);
     return t.moeRouter(logits, {
       k,
       bias: this.bias,
-      fixedIds: this.expertsOf(ids, k) ?? choose?.experts(logits),
+      fixedIds: this.tid2eid === undefined ? choose?.experts(logits) : t.embedding(this.checked(this.tid2eid), ids),
       scale,
     });
   }
 
-  private expertsOf(ids: Int32Array, k: number): Tensor | undefined {
-    if (this.tid2eid === undefined) return undefined;
-    if (this.hostTable?.version !== this.tid2eid.version)
-      this.hostTable = { version: this.tid2eid.version, ids: this.tid2eid.toArray() as Int32Array };
-    const table = this.hostTable.ids;
-    const out = new Int32Array(ids.length * k);
-    for (let i = 0; i < ids.length; i++) for (let j = 0; j < k; j++) out[i * k + j] = table[ids[i]! * k + j]!;
-    return Tensor.from(this.tid2eid.device, out, [ids.length, k]);
+  /** A table comes from a file; later steps take its experts without looking. */
+  private checked(table: Parameter): Parameter {
+    if (this.checkedTable !== table.version) checkExperts(table.toArray(), this.config.n_routed_experts);
+    this.checkedTable = table.version;
+    return table;
   }
+}
+
+/** What a router does not choose itself is looked at once, on the host: the device plans rows without a look. */
+export function checkExperts(ids: ArrayLike<number>, count: number): void {
+  for (let i = 0; i < ids.length; i++)
+    if (!(ids[i]! >= 0 && ids[i]! < count))
+      throw new ShapeError(`gate: expected given experts in [0, ${count}), got ${ids[i]}`);
 }
 
 /** Every run of E ids uses each expert exactly k times, and no id uses one twice. */
@@ -123,7 +129,7 @@ export class Moe extends Module {
   }
 
   /** x [R,D] with the rows' token ids -> [R,D]. */
-  forward(x: Tensor, ids: Int32Array, onRouting?: (routing: Routing) => void, choose?: Choose): Tensor {
+  forward(x: Tensor, ids: Tensor, onRouting?: (routing: Routing) => void, choose?: Choose): Tensor {
     const routing = this.gate.forward(x, ids, choose);
     onRouting?.(routing);
     const { swiglu_limit: limit, numerics } = this.config;

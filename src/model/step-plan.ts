@@ -130,7 +130,7 @@ function run(model: V4, state: V4State, { batch, tokens }: StepShape): DeviceEve
     model.forward(ids, {
       state,
       onLayer: (i) => void (i === 0 ? out[0]!.push(...take()) : out.push(take())),
-      // Which experts, a device without numbers cannot say; the sort of rows needs to know.
+      // Which experts, a device without numbers cannot say; how rows sort by them, it computes.
       onRouting: (_layer, { indices }) => {
         const at = device.events.length;
         indices.copyFrom(drawExperts(indices.shape, model.config.n_routed_experts));

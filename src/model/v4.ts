@@ -160,7 +160,7 @@ export class V4 extends Module {
     const [batch, tokens] = nextIds.shape as [number, number];
     const { state, visual } = options;
     const next = this.embedTokens(nextIds, visual);
-    const context = { batch, start: state?.length ?? 0, ids: hostIds(nextIds), state: state?.layers[0] };
+    const context = { batch, start: state?.length ?? 0, ids: nextIds, state: state?.layers[0] };
     const out = module.predict(streams, next, context);
     return { streams: out.streams, hidden: t.reshape(out.hidden, [batch, tokens, this.config.hidden_size]) };
   }
@@ -170,7 +170,6 @@ export class V4 extends Module {
     const { hidden_size: d, hc_mult: n } = this.config;
     const [batch, tokens] = ids.shape as [number, number];
     const rows = batch * tokens;
-    const host = hostIds(ids);
     const x = t.reshape(this.embedTokens(ids, options.visual), [rows, 1, d]);
     let streams = t.expand(x, [rows, n, d]);
     const tapped = new Map<number, Tensor>();
@@ -180,7 +179,7 @@ export class V4 extends Module {
         layer.run(s, {
           batch,
           start: state?.length ?? 0,
-          ids: host,
+          ids,
           state: state?.layers[i],
           onRouting: onRouting && ((routing) => onRouting(i, routing)),
           choose: choose?.(i),
@@ -213,5 +212,3 @@ export class V4 extends Module {
     return t.cast(extra === undefined ? x : t.add(x, extra), this.dtype);
   }
 }
-
-const hostIds = (ids: Tensor): Int32Array => ids.toArray() as Int32Array;

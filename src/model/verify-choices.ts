@@ -9,6 +9,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import type { Choose } from "./choose.ts";
 import { CSA_RATIO } from "./config.ts";
 import { overSequences, type Golden, type RandomCase } from "./golden-run.ts";
+import { checkExperts } from "./moe.ts";
 import type { V4 } from "./v4.ts";
 
 /** The largest of the reference's draws of rounding, per compared number. */
@@ -79,6 +80,7 @@ function chooseAs(model: V4, layer: number, examine: (key: string, ours: Scores)
       const bias = model.layers[layer]!.ffn.gate.bias!.toArray();
       const data = (logits.toArray() as Float32Array).map((x, i) => Math.sqrt(Math.log1p(Math.exp(x))) + bias[i % width]!); // prettier-ignore
       const chosen = examine(`expert.${layer}`, { data, width, visible: () => width });
+      checkExperts(chosen, width);
       return Tensor.from(logits.device, chosen, [rows, chosen.length / rows], "i32");
     },
   };

@@ -1,6 +1,6 @@
 /**
  * Elementwise ops: arithmetic with numpy broadcasting, activations, casts. Each is one `map` kernel
- * over tiles; a plain number joins as a one-element tensor, so constants never make new kernels.
+ * over tiles; a plain number joins as an argument of the launch, so constants never make new kernels.
  * Mixed f32 and bf16 give f32, as in torch; a number keeps the tensor's dtype.
  */
 import { dtypes, type DType } from "../base/dtype.ts";
@@ -11,8 +11,8 @@ import { needsGrad, noGrad, record } from "./tape.ts";
 import { full, Tensor, wrap } from "./tensor.ts";
 
 /** One output by a fused elementwise kernel, unrecorded. `key` names the body: same key, same body. */
-export const fused = (key: string, inputs: readonly Tensor[], dtype: DType, body: Body): Tensor =>
-  wrap(map(inputs[0]!.device, key, inputs.map((t) => t.data), [dtype], body)[0]!); // prettier-ignore
+export const fused = (key: string, inputs: readonly [Tensor, ...(Tensor | number)[]], dtype: DType, body: Body): Tensor =>
+  wrap(map(inputs[0].device, key, inputs.map((t) => (typeof t === "number" ? t : t.data)), [dtype], body)[0]!); // prettier-ignore
 
 type BinaryOpName = "add" | "sub" | "mul" | "div" | "minimum" | "maximum";
 
@@ -26,10 +26,11 @@ const binaryBodies: Record<BinaryOpName, Body> = {
 };
 
 function binary(op: BinaryOpName, a: Tensor, b: Tensor | number): Tensor {
-  const right = typeof b === "number" ? full(a.device, [1], b) : b;
-  const dtype = typeof b === "number" || a.dtype === b.dtype ? a.dtype : "f32";
-  const y = fused(op, [a, right], dtype, binaryBodies[op]);
-  if (needsGrad(a, right)) record(op, [a, right], [y], undefined);
+  const isNumber = typeof b === "number";
+  const dtype = isNumber || a.dtype === b.dtype ? a.dtype : "f32";
+  const y = fused(op, [a, b], dtype, binaryBodies[op]);
+  // Rules take tensors.
+  if (isNumber ? needsGrad(a) : needsGrad(a, b)) record(op, [a, isNumber ? full(a.device, [1], b) : b], [y], undefined);
   return y;
 }
 

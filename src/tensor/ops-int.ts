@@ -41,7 +41,8 @@ export function moeExpertsInt(
   { limit, wideSum = false }: { readonly limit: number; readonly wideSum?: boolean },
 ): Tensor {
   const { device, dtype } = x;
-  const { xs, rowScale, offsets, plan } = sortedByExpert(x, routing, w1.weight.shape[0]!);
+  const plan = sortedByExpert(x, routing, w1.weight.shape[0]!);
+  const { xs, rowScale, offsets } = plan;
   const product = (rows: QuantizedRows, w: IntWeight): NdArray => wrap(intMatmul(device, rows, held(w), { out: dtype, offsets })).data; // prettier-ignore
   const input = rounded(wrap(xs));
   const gate = wrap(swigluKernel(device, product(input, w1), product(input, w3), { limit, rowScale }));

@@ -4,7 +4,8 @@
  * Main functions: `moeRouter`, `moeExperts`. Backward runs the same plan in reverse.
  */
 import { ShapeError } from "../base/errors.ts";
-import { combineRows, gatherRows, moePlan, moeRouter as moeRouterKernel, type MoePlan } from "../kernels/moe.ts";
+import { combineRows, gatherRows, moeRouter as moeRouterKernel } from "../kernels/moe.ts";
+import { moePlan, type MoePlan } from "../kernels/moe-plan.ts";
 import { groupedMatmul, groupedMatmulGradW } from "../kernels/grouped-matmul.ts";
 import { swiglu as swigluKernel, swigluBackward } from "../kernels/swiglu.ts";
 import type { NdArray } from "../kernels/nd-array.ts";
@@ -45,15 +46,13 @@ export function moeRouter(logits: Tensor, options: MoeRouterOptions): Routing {
 
 const own = (a: NdArray): NdArray => wrap(a).data;
 
-/** Rows of x [R,D] once for each of their experts, sorted by expert: xs [R*k,D], their weights, where experts begin. */
-export function sortedByExpert(x: Tensor, { weights, indices }: Routing, experts: number): { plan: MoePlan; offsets: NdArray; xs: NdArray; rowScale: NdArray } {
+/** Rows of x [R,D] once for each of their experts, sorted by expert: xs [R*k,D]. */
+export function sortedByExpert(x: Tensor, { weights, indices }: Routing, experts: number): MoePlan & { xs: NdArray } {
   const { device } = x;
-  const plan = moePlan(device, indices.data, experts);
-  for (const a of [plan.order, plan.slots, plan.inverse, plan.offsets]) track(a);
-  const xs = own(gatherRows(device, x.data, plan.order));
-  const rowScale = own(gatherRows(device, { ...weights.data, shape: [weights.size, 1] }, plan.slots));
-  return { plan, offsets: plan.offsets, xs, rowScale };
-} // prettier-ignore
+  const plan = moePlan(device, indices.data, weights.data, experts);
+  for (const a of [plan.order, plan.inverse, plan.offsets, plan.rowScale]) track(a);
+  return { ...plan, xs: own(gatherRows(device, x.data, plan.order)) };
+}
 
 export interface MoeExpertsOptions {
   readonly limit: number;
@@ -89,7 +88,8 @@ export function moeExperts(
   const c1 = compute(w1, x.dtype, weightFormat).data;
   const c3 = compute(w3, x.dtype, weightFormat).data;
   const c2 = compute(w2, x.dtype, weightFormat).data;
-  const { plan, offsets, xs, rowScale } = sortedByExpert(x, routing, e);
+  const plan = sortedByExpert(x, routing, e);
+  const { offsets, xs, rowScale } = plan;
   const a = own(groupedMatmul(device, xs, c1, offsets));
   const b = own(groupedMatmul(device, xs, c3, offsets));
   const gate = own(swigluKernel(device, a, b, { limit, rowScale }));

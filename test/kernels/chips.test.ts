@@ -19,6 +19,7 @@ import { hcPost, hcPre, hcSplit } from "../../src/kernels/hyper-connection.ts";
 import { indexScores, topkMask } from "../../src/kernels/indexer.ts";
 import { linear } from "../../src/kernels/matmul.ts";
 import { combineRows, gatherRows, moeRouter } from "../../src/kernels/moe.ts";
+import { moePlan } from "../../src/kernels/moe-plan.ts";
 import { empty, toHost, type NdArray } from "../../src/kernels/nd-array.ts";
 import { rmsNorm } from "../../src/kernels/norm.ts";
 import { rope } from "../../src/kernels/rope.ts";
@@ -69,10 +70,11 @@ const launches: Readonly<Record<string, () => unknown>> = {
   "heavy compression": () => compressPool(device, { kv: make([1, 256, D]), score: make([1, 256, D]), ape: f32(128, D), m: 128, overlap: false }), // prettier-ignore
   "stream split": () => hcSplit(device, f32(T, 24), { base: f32(24), scale: f32(3), n: 4, iters: 20, eps: 1e-6 }),
   "stream mixing": () => [hcPre(device, make([T, 4, DIM]), f32(T, 4)), hcPost(device, make([T, DIM]), make([T, 4, DIM]), f32(T, 4), f32(T, 4, 4))], // prettier-ignore
+  "expert plans": () => [1, T, 21, 85, 170].map((rows) => moePlan(device, make([rows, 6], "i32"), f32(rows, 6), 256)),
   router: () => moeRouter(device, f32(T, 256), { k: 6, bias: f32(256), scale: 1.5 }),
   "expert rows": () => [
     gatherRows(device, make([T, DIM]), make([6 * T], "i32")),
-    combineRows(device, make([6 * T, DIM]), { k: 6, order: make([1]), slots: make([1]), inverse: make([6 * T], "i32"), offsets: make([1]) }), // prettier-ignore
+    combineRows(device, make([6 * T, DIM]), { k: 6, inverse: make([6 * T], "i32") }), // prettier-ignore
   ],
   experts: () => groupedMatmul(device, make([6 * T, 512]), make([4, 256, 512]), make([5], "i32")),
   swiglu: () => swiglu(device, make([T, 2048]), make([T, 2048]), { limit: 10, rowScale: f32(T) }),

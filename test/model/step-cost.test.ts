@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { makeConfig } from "../../src/model/config.ts";
 import { released } from "../../src/model/released.ts";
 import { stepCost, tensorParts } from "../../src/model/step-cost.ts";
+import { planStep, type StepPart } from "../../src/model/step-plan.ts";
 import { floorOf } from "../../src/model/step-floor.ts";
 import { parseStored, type Storage } from "../../src/model/storage.ts";
 import { products } from "../../src/tile/chips/chips.ts";
@@ -36,6 +37,22 @@ test("heads and groups say over how many cards a step can be cut", () => {
   assert.equal(tensorParts(flash.config, 8), 8);
   assert.equal(tensorParts(flash.config, 16), 8);
   assert.equal(tensorParts(makeConfig("nano", { vocab_size: 300 }), 8), 2);
+});
+
+test("a decode step asks the host for its ids and gives it logits; layers have their experts without it", () => {
+  const config = makeConfig("nano", { vocab_size: 300, n_routed_experts: 16 });
+  for (const name of ["ascend-910b", "mlu-370"] as const) {
+    const shape = { batch: 2, tokens: 1, context: 100 };
+    const plan = planStep(config, products[name], shape);
+    const transfers = (part: StepPart): string[] => part.variants.flatMap(({ events }) => events.filter((e) => e.kind === "upload" || e.kind === "download").map((e) => e.kind)); // prettier-ignore
+    for (const part of plan.parts) assert.deepEqual(transfers(part), part.name === "ends" ? ["upload", "download"] : [], part.name); // prettier-ignore
+    const { kernels } = stepCost({ config, storage: plain, chip: products[name], cards: 1, shape, weights: "bf16" });
+    // How rows sort by expert is known without running them: what two rows choose is read, and not everything there is.
+    const { bytes, launches } = kernels.find((k) => k.name === "grouped_matmul ffn.experts.w1")!;
+    const expert = 2 * config.hidden_size * config.moe_intermediate_size;
+    const k = config.num_experts_per_tok;
+    assert.ok(bytes / launches >= k * expert && bytes / launches < (2 * k + 1) * expert, `${name}: expected ${k} to ${2 * k} experts a layer, got ${bytes / launches / expert}`); // prettier-ignore
+  }
 });
 
 test("a decode step of the nano model: every launch is priced, MLU590 stays a rumour", () => {
