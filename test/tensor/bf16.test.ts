@@ -38,8 +38,8 @@ function lossOf(dtype: DType): Tensor {
   const freqs = Tensor.from(device, [1, 0.3]);
   const embedded = t.cast(t.embedding(w.embed, ids), dtype);
   const streams = t.expand(t.reshape(embedded, [B * T, 1, C]), [B * T, 2, C]);
-  const mix = t.linear(t.cast(t.reshape(streams, [B * T, 2 * C]), "f32"), w.mix);
-  const { pre, post, comb } = t.hcSplit(mix, { base: w.base, scale: w.scale, n: 2, iters: 4, eps: 1e-6 });
+  const mixing = { fn: w.mix, base: w.base, scale: w.scale, n: 2, iters: 4, eps: 1e-6, normEps: 1e-6 };
+  const { pre, post, comb } = t.hcMix(t.reshape(streams, [B * T, 2 * C]), mixing);
   const x = t.reshape(t.rmsNorm(t.hcPre(streams, pre), w.norm, { eps: 1e-6 }), [B, T, C]);
   const q = t.rope(t.reshape(t.linear(x, w.wq), [B, T, H, D]), { freqs });
   const kv = t.reshape(t.rope(t.reshape(t.linear(x, w.wkv), [B, T, 1, D]), { freqs }), [B, T, D]);
