@@ -152,7 +152,7 @@ export class Attention extends Module {
     const inDim = (heads * dim) / g;
     if (g === 1) return out(fp8WeightLinear(t.reshape(o, [b, tokens, inDim]), this.wo_a, numerics));
     const grouped = t.permute(t.reshape(o, [b * tokens, g, inDim]), [1, 0, 2]);
-    const w = t.reshape(t.cast(fp8Weight(this.wo_a, numerics), o.dtype), [g, rank, inDim]);
+    const w = t.reshape(fp8Weight(this.wo_a, o.dtype, numerics), [g, rank, inDim]);
     const low = t.matmul(grouped, w, { transB: true }); // [g, B*T, rank]
     return out(t.reshape(t.permute(low, [1, 0, 2]), [b, tokens, g * rank]));
   }

@@ -102,3 +102,26 @@ test("a block in bf16 with f32 masters: f32 weight gradients that point where th
     assert.ok(cosine > 0.99, `${name}: cosine ${cosine}`);
   }
 });
+
+test("wideLinear reads weights of bf16 values as bf16, until they change", () => {
+  const [rows, width, outs] = [3, 96, 40];
+  const values = t.cast(t.randn(device, [outs, width], { seed: 7 }), "bf16").toArray();
+  const w = new Parameter(Tensor.from(device, values, [outs, width]));
+  const x = t.cast(t.randn(device, [rows, width], { seed: 8 }), "bf16");
+  const range = { start: 5, end: 30 };
+  t.noGrad(() => {
+    const want = t.wideLinear(x, w).toArray();
+    t.noteHalf(w);
+    const got = t.wideLinear(x, w);
+    const [some, all] = [t.wideLinear(x, w, range).toArray(), got.toArray()];
+    assert.deepEqual([got.dtype, got.shape], ["f32", [rows, outs]]);
+    // 96 roundings of 2^-24 of sums of the sizes, which stay below 96 * 3 * 3.
+    all.forEach((v, i) => assert.ok(Math.abs(v - want[i]!) < 96 * 2 ** -24 * 96 * 9, `${v} ${want[i]}`));
+    for (let r = 0; r < rows; r++) assert.deepEqual(some.slice(r * 25, r * 25 + 25), all.slice(r * outs + 5, r * outs + 30)); // prettier-ignore
+    // Values that bf16 does not have: the f32 product again, to the bit.
+    const finer = Float32Array.from(values, (v) => v * 1.001);
+    w.copyFrom(finer);
+    const plain = t.linear(t.cast(x, "f32"), w).toArray();
+    assert.deepEqual(t.wideLinear(x, w).toArray(), plain);
+  });
+});
