@@ -67,8 +67,10 @@ export function fp8Linear(x: Tensor, layer: Linear | IntLinear, numerics: Numeri
 }
 
 /** The same for an x that stays wide. */
-export const fp8WeightLinear = (x: Tensor, layer: Linear, { weightFp8 }: Numerics): Tensor =>
-  t.linear(x, layer.weight, layer.bias, weightFp8 ? { weightFormat: "fp8" } : {});
+export const fp8WeightLinear = (x: Tensor, layer: Linear | IntLinear, { weightFp8 }: Numerics): Tensor =>
+  layer instanceof IntLinear
+    ? layer.forward(x)
+    : t.linear(x, layer.weight, layer.bias, weightFp8 ? { weightFormat: "fp8" } : {});
 
 /** The weight alone in `dtype`, for products of another form; a copy made once where no gradient is wanted. */
 export function fp8Weight({ weight }: Linear, dtype: DType, { weightFp8 }: Numerics): Tensor {

@@ -33,6 +33,15 @@ const held = ({ weight, weight_scale, group }: IntWeight) => ({ codes: weight.da
 /** x [..,K] -> [..,N] in the dtype of x. */
 export const intLinear = (x: Tensor, w: IntWeight): Tensor => wrap(intMatmul(x.device, rounded(x), held(w), { out: x.dtype as "f32" })); // prettier-ignore
 
+/** x [G,R,K], each group with its own rows of w [G*N,K] in int8 -> [G,R,N]. */
+export function intGroups(x: Tensor, { weight, weight_scale }: IntWeight): Tensor {
+  const [groups, , depth] = x.shape as [number, number, number];
+  const n = weight.shape[0]! / groups;
+  const codes = { ...weight.data, shape: [groups, n, depth] };
+  const scale = { ...weight_scale.data, shape: [groups, n] };
+  return wrap(intMatmul(x.device, rounded(x), { codes, scale }, { out: x.dtype }));
+}
+
 /** `moeExperts` with integer weights: x [R,D] -> [R,D]. */
 export function moeExpertsInt(
   x: Tensor,
