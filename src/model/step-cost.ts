@@ -1,21 +1,20 @@
 /**
  * What a whole decode or prefill step of a network costs on N cards of a chip, as our kernels are today: the launches of
  * one card from step-plan.ts through the cost model, and what the cards tell each other. Beside it the floor.
- * Cards: attention, the shared expert and the head are cut into `tensor` parts, routed experts are spread over the same
- * cards; what does not divide is copied into `replicas` that share the batch. The indexer, the latents and the router are
- * on every card. Two all-reduces a layer. Main function: `stepCost`.
+ * Cards: the weights are cut into `tensor` parts by the plan of step-cut.ts; what does not divide is copied into `replicas`
+ * that share the batch. Main function: `stepCost`.
  */
-import { dtypes } from "../base/dtype.ts";
 import type { BufferArg } from "../device/device.ts";
 import type { DeviceEvent, RecordedBuffer } from "../device/recording.ts";
 import type { Chip } from "../tile/chips/types.ts";
 import { costOf, type Cost, type Limit } from "../tile/cost.ts";
-import { assumptions, linkRate } from "../tile/cost-table.ts";
+import { assumptions } from "../tile/cost-table.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import { exactly, over, plus, rangeOf, scaled, type Range } from "../tile/range.ts";
 import type { Launch } from "../tile/traffic.ts";
 import type { V4Config } from "./config.ts";
 import { INT4_GROUP, intMixes, type IntMix } from "./int-format.ts";
+import { cardConfig, collectivesOf, cutProduct, cuts, tensorParts, type Collective, type Cut } from "./step-cut.ts";
 import { floorOf, weightFormatOf, type Floor } from "./step-floor.ts";
 import { planStep, type StepPlan, type StepShape } from "./step-plan.ts";
 import type { Storage } from "./storage.ts";
@@ -42,6 +41,10 @@ export interface StepCost {
   readonly copies: number;
   readonly hostWaits: number;
   readonly seconds: Range;
+  /** How the weights lie on the cards. */
+  readonly cuts: readonly Cut[];
+  readonly collectives: readonly Collective[];
+  /** All collectives together. */
   readonly communication: Range;
   /** Of device memory, over all cards. */
   readonly bytes: number;
@@ -52,13 +55,6 @@ export interface StepCost {
 }
 
 type LaunchEvent = Extract<DeviceEvent, { kind: "launch" }>;
-
-/** Cards that attention can be cut over. */
-export function tensorParts(c: V4Config, cards: number): number {
-  for (let n = cards; n > 1; n--)
-    if (cards % n === 0 && [c.num_attention_heads, c.o_groups, c.vocab_size, c.moe_intermediate_size, c.n_routed_experts].every((x) => x % n === 0)) return n; // prettier-ignore
-  return 1;
-}
 
 interface Sum {
   launches: number;
@@ -82,8 +78,7 @@ export function stepCost({ config, storage, chip, cards, shape, weights }: StepC
   const tensor = tensorParts(config, cards);
   const replicas = cards / tensor;
   const own: StepShape = { ...shape, batch: Math.ceil(shape.batch / replicas) };
-  const card: V4Config = { ...config, num_attention_heads: config.num_attention_heads / tensor, o_groups: config.o_groups / tensor, vocab_size: config.vocab_size / tensor }; // prettier-ignore
-  const plan = planStep(card, chip, own, weights === "bf16" ? undefined : { ...intMixes[weights], group: INT4_GROUP });
+  const plan = planStep(cardConfig(config, tensor), chip, own, storage, weights === "bf16" ? undefined : { ...intMixes[weights], group: INT4_GROUP });
   const sums = new Map<string, Sum>();
   const known: Known = new Map();
   const counts = { launch: 0, copy: 0, upload: 0, download: 0 };
@@ -100,12 +95,13 @@ export function stepCost({ config, storage, chip, cards, shape, weights }: StepC
         stage = nextStage(stage, event);
         const { name, cost } = launchCost(plan, event, chip, tensor, stage, known);
         add(sums, name, times, { seconds: cost.seconds, bytes: cost.deviceBytes, ops: cost.ops, limit: cost.limit });
-        if (event.program.name === "combine_rows") stage = "shared";
+        if (event.program.name === "combine_rows") stage = "dense";
       }
     }
   const rows = [...sums].map(([name, s]): KernelRow => ({ name, launches: s.launches, seconds: s.seconds, bytes: s.bytes, ops: s.ops, limit: [...s.limits].reduce((a, b) => (b[1] > a[1] ? b : a))[0] })); // prettier-ignore
   const kernels = rows.toSorted((a, b) => b.seconds.high - a.seconds.high);
-  const communication = communicationOf(config, chip, tensor, own);
+  const collectives = collectivesOf(config, chip, tensor, own);
+  const communication = plus(exactly(0), ...collectives.map((x) => x.seconds));
   const format = weightFormatOf[chip.name];
   // Every replica reads its own weights.
   const floor = floorOf(config, storage, shape, format);
@@ -120,6 +116,8 @@ export function stepCost({ config, storage, chip, cards, shape, weights }: StepC
     launchesPerLayer: counts.launch / config.num_hidden_layers,
     copies: counts.copy + counts.upload,
     hostWaits: counts.download,
+    cuts: tensor > 1 ? cuts : [],
+    collectives,
     seconds: plus(communication, ...kernels.map((k) => k.seconds)),
     communication,
     bytes: kernels.reduce((s, k) => s + k.bytes, 0) * cards,
@@ -129,10 +127,9 @@ export function stepCost({ config, storage, chip, cards, shape, weights }: StepC
   };
 }
 
-/** Where in a layer a launch is: what the cards of a group divide among them depends on it. */
-type Stage = "dense" | "routed" | "shared";
-const nextStage = (stage: Stage, { program }: LaunchEvent): Stage =>
-  program.name === "gather_rows" ? "routed" : program.name === "hc_post" ? "dense" : stage;
+/** Where in a layer a launch is: rows of routed experts lie on the experts' cards. */
+type Stage = "dense" | "routed";
+const nextStage = (stage: Stage, { program }: LaunchEvent): Stage => (program.name === "gather_rows" ? "routed" : stage);
 
 function queued(event: Exclude<DeviceEvent, LaunchEvent>, chip: Chip): Piece {
   const wait = event.kind === "download" ? assumptions.hostWaitSeconds.value : assumptions.copySeconds.value;
@@ -174,14 +171,13 @@ function launchCost(plan: StepPlan, event: LaunchEvent, chip: Chip, tensor: numb
   const sizes = Object.fromEntries(buffers.map((p) => { const { buffer, byteOffset } = args[p.name] as BufferArg; return [p.name, buffer.sizeBytes - byteOffset]; })); // prettier-ignore
   const numbers: Record<string, number> = {};
   for (const [key, value] of Object.entries(args)) if (typeof value === "number") numbers[key] = value;
-  if (label === "ffn.shared_experts.w2") numbers["k"] = numbers["k"]! / tensor;
   const words = new Map<string, Int32Array | undefined>();
   const read = (buffer: string, element: number): number | undefined => {
     if (!words.has(buffer)) words.set(buffer, wordsOf(args[buffer] as BufferArg));
     return words.get(buffer)?.[element];
   };
-  const launch: Launch = { grid, numbers, read };
-  const key = JSON.stringify([grid, numbers, sizes, stage, label === "ffn.shared_experts.w2"]);
+  const launch: Launch = cutProduct({ grid, numbers, read }, label, tensor);
+  const key = JSON.stringify([launch.grid, launch.numbers, sizes, stage]);
   const table = known.get(program) ?? new Map<string, Cost>();
   known.set(program, table);
   const found = table.get(key);
@@ -190,7 +186,7 @@ function launchCost(plan: StepPlan, event: LaunchEvent, chip: Chip, tensor: numb
     table.set(key, cost);
     return { name, cost };
   };
-  const axis = stage === "routed" && (grid[2] ?? 1) > 1 ? 2 : stage !== "dense" && label !== "ffn.shared_experts.w2" ? 0 : undefined; // prettier-ignore
+  const axis = stage === "dense" ? undefined : grid[2] > 1 ? 2 : 0;
   if (axis === undefined || tensor === 1) return keep(costOf(program, chip, launch, sizes));
   const each = Math.ceil(grid[axis] / tensor);
   // Experts are not equally busy: the step waits for the card with the most to do.
@@ -199,14 +195,3 @@ function launchCost(plan: StepPlan, event: LaunchEvent, chip: Chip, tensor: numb
   const slowest = costs.reduce((a, b) => (b.seconds.high > a.seconds.high ? b : a));
   return keep({ ...slowest, deviceBytes: costs.reduce((s, c) => s + c.deviceBytes, 0) / cards });
 } // prettier-ignore
-
-/** Rings: every card sends and takes 2 (n - 1) / n of the bytes. */
-function communicationOf(c: V4Config, chip: Chip, tensor: number, { batch, tokens }: StepShape): Range {
-  if (tensor === 1) return exactly(0);
-  const bytes = batch * tokens * c.hidden_size * dtypes.bf16.size;
-  const one = plus(
-    exactly(assumptions.collectiveSeconds.value),
-    over((2 * (tensor - 1) * bytes) / tensor, linkRate(chip)),
-  );
-  return scaled(one, 2 * c.num_hidden_layers + 1);
-}

@@ -16,6 +16,7 @@ import { CSA_RATIO, type V4Config } from "./config.ts";
 import type { IntStorage } from "./int-format.ts";
 import type { Rows } from "./rows.ts";
 import type { CompressorState, V4State } from "./state.ts";
+import { storedAs, weightsOf, type Storage } from "./storage.ts";
 import { V4 } from "./v4.ts";
 
 export interface StepShape {
@@ -64,8 +65,8 @@ function kindsOf(config: V4Config): Kind[] {
   return [...kinds.values()];
 }
 
-/** The launches of one card's step; `config` is of what that card computes. */
-export function planStep(config: V4Config, chip: Chip, shape: StepShape, integers?: IntStorage): StepPlan {
+/** The launches of one card's step; `config` is of what that card computes, `storage` of the file it was loaded from. */
+export function planStep(config: V4Config, chip: Chip, shape: StepShape, storage: Storage, integers?: IntStorage): StepPlan {
   const kinds = kindsOf(config);
   const small: V4Config = {
     ...config,
@@ -80,6 +81,7 @@ export function planStep(config: V4Config, chip: Chip, shape: StepShape, integer
   const model = new V4(device, small, { init: "zeros", dtype: "bf16", integers });
   // Narrow copies of weights are made once, by a first step.
   const weightNames = new Map<unknown, string>(model.namedParameters().map(([key, p]) => [p.data.buffer, key]));
+  noteForms(model, storage);
   for (const part of run(model, stateOf(device, model, shape), shape)) nameCopies(part, weightNames);
   device.use = "step";
   const largest = Math.max(1, ...kinds.map((k) => k.ratio));
@@ -104,6 +106,15 @@ export function planStep(config: V4Config, chip: Chip, shape: StepShape, integer
   });
   const ends = steps[0]![kinds.length]!;
   return { config, shape, device, weightNames, parts: [...parts, { name: "ends", count: 1, variants: [{ share: 1, events: ends }] }] }; // prettier-ignore
+}
+
+/** As if loaded from a file of that form (weights.ts). */
+function noteForms(model: V4, storage: Storage): void {
+  const parameters = new Map(model.namedParameters());
+  for (const w of weightsOf(model.config, { kind: "none" })) {
+    const p = parameters.get(w.name);
+    if (p && storedAs(w, storage)[0]!.fileDType === "BF16") t.noteHalf(p);
+  }
 }
 
 /** What a launch makes from a weight alone is known by that weight's name. */

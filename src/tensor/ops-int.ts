@@ -10,7 +10,7 @@ import { quantizeRows, type QuantizedRows } from "../kernels/quantize-rows.ts";
 import { swiglu as swigluKernel } from "../kernels/swiglu.ts";
 import { cast } from "./ops-elementwise.ts";
 import { sortedByExpert, type Routing } from "./ops-moe.ts";
-import { track } from "./scope.ts";
+import { innermost, track, type TensorScope } from "./scope.ts";
 import { needsGrad } from "./tape.ts";
 import { wrap, type Tensor } from "./tensor.ts";
 
@@ -21,11 +21,18 @@ export interface IntWeight {
   readonly group: number | undefined;
 }
 
+/** Products that share an input share its rounding, as long as the scope that owns it is the innermost one. */
+const known = new WeakMap<Tensor, { rows: QuantizedRows; version: number; scope: TensorScope | undefined }>();
+
 function rounded(x: Tensor): QuantizedRows {
   if (needsGrad(x)) throw new TesseraError("autograd", "intLinear: expected no gradients, integer weights are for inference only"); // prettier-ignore
+  const scope = innermost();
+  const found = known.get(x);
+  if (scope && found?.scope === scope && found.version === x.version) return found.rows;
   const rows = quantizeRows(x.device, x.data);
   track(rows.q);
   track(rows.scale);
+  known.set(x, { rows, version: x.version, scope });
   return rows;
 }
 const held = ({ weight, weight_scale, group }: IntWeight) => ({ codes: weight.data, scale: weight_scale.data, group });
