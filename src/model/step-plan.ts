@@ -66,7 +66,13 @@ function kindsOf(config: V4Config): Kind[] {
 }
 
 /** The launches of one card's step; `config` is of what that card computes, `storage` of the file it was loaded from. */
-export function planStep(config: V4Config, chip: Chip, shape: StepShape, storage: Storage, integers?: IntStorage): StepPlan {
+export function planStep(
+  config: V4Config,
+  chip: Chip,
+  shape: StepShape,
+  storage: Storage,
+  integers?: IntStorage,
+): StepPlan {
   const kinds = kindsOf(config);
   const small: V4Config = {
     ...config,
@@ -156,9 +162,21 @@ function run(model: V4, state: V4State, { batch, tokens }: StepShape): DeviceEve
   return [...layers, [...before!, ...take()]];
 }
 
-/** k distinct experts for each row, uniformly; the same draw in every layer. */
-function drawExperts([rows, k]: readonly number[], experts: number): Int32Array {
-  const random = new Prng(1);
+/**
+ * k distinct experts for each row, uniformly; the same draw in every layer. The first draw in which as many different
+ * experts are used as in the mean, so that a lucky one makes no step cheap.
+ */
+function drawExperts(shape: readonly number[], experts: number): Int32Array {
+  const mean = Math.round(experts * (1 - (1 - shape[1]! / experts) ** shape[0]!));
+  for (let seed = 1; ; seed++) {
+    const drawn = drawOnce(shape, experts, seed);
+    if (new Set(drawn).size === mean || seed === MOST_DRAWS) return drawn;
+  }
+}
+const MOST_DRAWS = 100;
+
+function drawOnce([rows, k]: readonly number[], experts: number, seed: number): Int32Array {
+  const random = new Prng(seed);
   const out = new Int32Array(rows! * k!);
   for (let r = 0; r < rows!; r++) {
     const chosen = new Set<number>();
