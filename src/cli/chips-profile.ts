@@ -8,6 +8,7 @@ import { makeConfig, presets, type PresetName, type V4Config } from "../model/co
 import { released, releasedNames } from "../model/released.ts";
 import { stepCost, type StepCost } from "../model/step-cost.ts";
 import { intMixes, type IntMix } from "../model/int-format.ts";
+import { MOST_BYTES } from "../model/step-cut.ts";
 import { weightFormatOf } from "../model/step-floor.ts";
 import { parseStored, type Storage } from "../model/storage.ts";
 import { productNames, products, type ProductName } from "../tile/chips/chips.ts";
@@ -17,7 +18,7 @@ import { command, integerOf, oneOf, packageDir } from "./common.ts";
 import { rooflineSvg } from "./roofline-svg.ts";
 
 /** Most bytes over the floor, and launches a layer, that fused and captured kernels should need. */
-const TARGET = { bytes: 1.15, launches: 12 };
+const TARGET = { bytes: MOST_BYTES, launches: 12 };
 
 const profileArgs = {
   model: { type: "string", description: `nano, mini, ${releasedNames.join(", ")}, or a model folder`, default: join(packageDir, "assets", "model") }, // prettier-ignore
@@ -85,6 +86,19 @@ function rooflineOf(model: string, product: ProductName, phase: string, c: StepC
   });
 }
 
+/** How the step is cut over cards, and what that costs beside the fastest plan. */
+function planLines(c: StepCost): string[] {
+  if (c.tensor === 1) return [];
+  const fastest = c.alternatives.reduce((a, b) => (b.seconds.high < a.seconds.high ? b : a));
+  const named = (options: readonly string[]): string => (options.length > 0 ? options.join(", ") : "none");
+  const told = c.collectives.map((x) => `${x.name} ${figure(x.count)} ${x.kind}`);
+  const isFastest = fastest.seconds.high === c.seconds.high;
+  return [
+    `plan           options of the cut: ${named(c.options)}; ${isFastest ? "the fastest" : `the fastest is ${named(fastest.options)} with ${ms(fastest.seconds)} and ${(fastest.bytes / c.floor.total).toFixed(2)} of the floor`}`,
+    `between cards  ${told.join(", ")}`,
+  ]; // prettier-ignore
+}
+
 function text(model: string, chip: string, phase: string, weights: string, c: StepCost): string {
   const per = c.kernels.map((k) => [k.name, figure(k.launches), ms(k.seconds) + mark(k.seconds), gb(k.bytes), k.limit]);
   const head = ["kernel (on one card)", "launches", "time", "bytes", "limit"];
@@ -101,6 +115,7 @@ function text(model: string, chip: string, phase: string, weights: string, c: St
     ...per.map(line),
     "",
     `time           ${ms(c.seconds)}${mark(c.seconds)}, of which between cards ${ms(c.communication)}${mark(c.communication)}`,
+    ...planLines(c),
     `queue          ${figure(c.launches)} launches, ${figure(c.copies)} copies, ${figure(c.hostWaits)} waits for the host`,
     `bytes          ${gb(c.bytes)} of device memory over all cards`,
     `floor          ${gb(floor.total)} in ${floor.format}: dense ${gb(floor.dense)}, ${figure(floor.distinctExperts)} experts a layer ${gb(floor.experts)}, keys ${gb(floor.keys)}; ${ms(c.floorSeconds)}${mark(c.floorSeconds)}`,

@@ -14,7 +14,7 @@ import type { V4Config } from "../model/config.ts";
 import { parseStored } from "../model/storage.ts";
 import { V4 } from "../model/v4.ts";
 import { VisualTokenizer, type VisualTokenizerConfig } from "../model/visual-tokenizer.ts";
-import { loadOfficial, saveOfficial, type WeightFormat } from "../model/weights.ts";
+import { loadForms, loadOfficial, saveOfficial, type WeightFormat } from "../model/weights.ts";
 import { shardNames, writeIndex } from "../nn/tensor-set.ts";
 import { readChatTexts } from "../processor/chat-texts.ts";
 import { Tokenizer } from "../processor/tokenizer.ts";
@@ -70,7 +70,7 @@ export function loadLlm(dir: string, device: Device, options: LoadOptions = {}):
   if (weights === "read") {
     loadOfficial(path("model"), model);
     loadOfficial(path("visual"), visual);
-  }
+  } else loadForms(path("model"), model);
   const { id, created_unix_s: createdUnixS, fps, chooses_thinking: choosesThinking, talks } = own;
   return new LocalLlm({
     id,

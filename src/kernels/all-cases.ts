@@ -1,5 +1,6 @@
 /** Every op's cases in one list: the tests and the legality check walk it. A new op adds its line here. */
 import type { OpCases } from "./case.ts";
+import { cases as appendRows } from "./append-rows.ts";
 import { cases as compressPool } from "./compress-pool.ts";
 import { cases as conv } from "./conv.ts";
 import { cases as crossEntropy } from "./cross-entropy.ts";
@@ -29,6 +30,7 @@ import { cases as swiglu } from "./swiglu.ts";
 import { cases as topkIndices } from "./topk-indices.ts";
 
 export const allCases: readonly OpCases[] = [
+  appendRows,
   compressPool,
   conv,
   crossEntropy,

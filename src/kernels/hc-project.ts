@@ -2,16 +2,19 @@
  * The projection that makes a hyper-connection's mixing values, with its norm folded in, so that the streams are read
  * once and no normalised copy of them exists:
  *   y[r,j] = s_r sum_c fn[j,c] x[r,c],   s_r = rsqrt(mean_c x[r,c]^2 + eps)
+ * Channels are cut into parts, so that many cores share even one row: a program leaves the sums of its part, and whoever
+ * reads them adds the parts up (hc_split, or `hcFinish`). How many parts follows from the channels alone, never from the
+ * rows, so a row's bits do not depend on its company.
  *   backward, with q_r = s_r^2 / C sum_j dy[r,j] y[r,j]:
  *   dx[r,c] = sum_j s_r dy[r,j] fn[j,c] - q_r x[r,c],   dfn[j,c] = sum_r s_r dy[r,j] x[r,c]
- * shapes   x [R,C] (C = streams x width), fn f32 [J,C] -> y f32 [R,J], s f32 [R]
+ * shapes   x [R,C] (C = streams x width), fn f32 [J,C] -> dots f32 [P,R,J], squares f32 [P,R] -> y f32 [R,J], s f32 [R]
  * numeric  x is widened, everything else f32; the product is an f32 product whatever x is
  * source   DeepSeek-V4 spec section 2.2 (first two lines); twin hcProjectRef
  */
 import type { DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
-import { kernel } from "../tile/builder.ts";
+import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
 import { fitted, type Fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
@@ -45,29 +48,65 @@ interface ProjectStatic {
   readonly rows: number;
   readonly depth: number;
 }
+interface ForwardStatic extends ProjectStatic {
+  /** Channels of one part. */
+  readonly span: number;
+}
 
-const forwardKernel = specialize((p: ProjectStatic) =>
+/** Sums of parts of the channels, to be added up. */
+export interface Projected {
+  /** [P,R,J] */
+  readonly dots: NdArray;
+  /** Of x^2, [P,R]. */
+  readonly squares: NdArray;
+  readonly channels: number;
+}
+
+const forwardKernel = specialize((p: ForwardStatic) =>
   kernel("hc_project", (k) => {
     const rows = k.index("rows");
+    const parts = ceilDiv(p.channels, p.span);
     const x = k.view(k.buffer("x", p.dtype), [rows, p.channels]);
     const fn = k.view(k.buffer("fn", "f32"), [p.outs, p.channels]);
-    const y = k.view(k.buffer("y", "f32", "out"), [rows, p.outs]);
-    const s = k.view(k.buffer("s", "f32", "out"), [rows, 1]);
-    const r0 = k.programId(0).mul(p.rows);
+    const dots = k.view(k.buffer("dots", "f32", "out"), [parts, rows, p.outs]);
+    const squares = k.view(k.buffer("squares", "f32", "out"), [parts, rows, 1]);
+    const [part, r0] = [k.programId(0), k.programId(1).mul(p.rows)];
+    const first = part.mul(p.span);
     const start = [k.full([p.rows, p.outs], 0), k.full([p.rows, 1], 0)];
-    const [dot, square] = k.loop({ end: p.channels, step: p.depth }, start, (c, [acc, sum]) => {
-      const tile = k.load(x, [r0, c], [p.rows, p.depth]).cast("f32");
-      const weights = k.load(fn, [0, c], [p.outs, p.depth]);
+    const [dot, square] = k.loop({ end: p.span, step: p.depth }, start, (c, [acc, sum]) => {
+      const tile = k.load(x, [r0, first.add(c)], [p.rows, p.depth]).cast("f32");
+      const weights = k.load(fn, [0, first.add(c)], [p.outs, p.depth]);
       return [k.dot(tile, weights, { transB: true, acc: acc! }), sum!.add(tile.mul(tile).sum(1))];
     });
-    const scale = square!
-      .mul(1 / p.channels)
-      .add(k.scalar("eps"))
-      .rsqrt();
-    k.store(y, [r0, 0], dot!.mul(scale));
-    k.store(s, [r0, 0], scale);
+    k.store(dots, [part, r0, 0], dot!.reshape([1, p.rows, p.outs]));
+    k.store(squares, [part, r0, 0], square!.reshape([1, p.rows, 1]));
   }),
 );
+
+interface FinishStatic {
+  readonly parts: number;
+  readonly outs: number;
+  readonly rows: number;
+}
+
+const finishKernel = specialize((p: FinishStatic) =>
+  kernel("hc_finish", (k) => {
+    const rows = k.index("rows");
+    const r0 = k.programId(0).mul(p.rows);
+    const sumOf = (name: string, width: number): Tile =>
+      k
+        .load(k.view(k.buffer(name, "f32"), [p.parts, rows, width]), [0, r0, 0], [p.parts, p.rows, width])
+        .sum(0)
+        .reshape([p.rows, width]);
+    const scale = scaleOf(k, sumOf("squares", 1));
+    k.store(k.view(k.buffer("y", "f32", "out"), [rows, p.outs]), [r0, 0], sumOf("dots", p.outs).mul(scale));
+    k.store(k.view(k.buffer("s", "f32", "out"), [rows, 1]), [r0, 0], scale);
+  }),
+);
+
+/** s from sums of squares; reads the scalars `perChannel` = 1 / C and `normEps`. */
+export const scaleOf = (k: KernelBuilder, squares: Tile): Tile =>
+  squares.mul(k.scalar("perChannel")).add(k.scalar("normEps")).rsqrt();
 
 const inputGradKernel = specialize((p: ProjectStatic) =>
   kernel("hc_project_input_grad", (k) => {
@@ -124,17 +163,38 @@ function check(x: NdArray, fn: NdArray): { rows: number; p: ProjectStatic } {
   return { rows, p: { dtype: x.dtype, channels, outs, rows: 48, depth: Math.min(128, ceilDiv(channels, 16) * 16) } };
 }
 
-export function hcProject(
+/** Parts on a chip; each holds at least the channels of a few turns. */
+const CHIP_PARTS = 32;
+/** A host's few cores are woken for no less than this. */
+const HOST_SPAN = 4096;
+
+function spanOf(device: Device, channels: number, depth: number): number {
+  const wanted = device.properties.chip ? ceilDiv(channels, CHIP_PARTS) : HOST_SPAN;
+  return Math.max(depth, ceilDiv(Math.min(wanted, channels), depth) * depth);
+}
+
+export function hcProject(device: Device, x: NdArray, fn: NdArray): Projected {
+  const { rows, p: start } = check(x, fn);
+  const { channels, outs } = start;
+  const { program, p } = fitted(device.properties.chip, forwardKernel, { ...start, span: spanOf(device, channels, start.depth) }, smallestTiles); // prettier-ignore
+  const parts = ceilDiv(channels, p.span);
+  const [dots, squares] = [empty(device, [parts, rows, outs]), empty(device, [parts, rows])];
+  run(device, program, [parts, ceilDiv(rows, p.rows), 1], { x, fn, dots, squares, rows });
+  return { dots, squares, channels };
+}
+
+const FINISH_ROWS = 8;
+
+/** The parts added up. */
+export function hcFinish(
   device: Device,
-  x: NdArray,
-  fn: NdArray,
+  { dots, squares, channels }: Projected,
   { eps }: { readonly eps: number },
 ): { y: NdArray; s: NdArray } {
-  const { rows, p: start } = check(x, fn);
-  const { program, p } = fitted(device.properties.chip, forwardKernel, start, smallestTiles);
-  const y = empty(device, [rows, p.outs]);
-  const s = empty(device, [rows]);
-  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { x, fn, y, s, rows, eps });
+  const [parts, rows, outs] = dots.shape as [number, number, number];
+  const { program, p } = fitted(device.properties.chip, finishKernel, { parts, outs, rows: FINISH_ROWS }, { rows: 1 });
+  const [y, s] = [empty(device, [rows, outs]), empty(device, [rows])];
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { dots, squares, y, s, rows, perChannel: 1 / channels, normEps: eps }); // prettier-ignore
   return { y, s };
 }
 
@@ -165,7 +225,7 @@ function caseOf(rows: number, channels: number, outs: number): KernelCase {
     run: (device) => {
       const put = (a: Float32Array, shape: readonly number[]): NdArray => fromHost(device, a, shape, "f32");
       const [xs, fns] = [put(x, [rows, channels]), put(fn, [outs, channels])];
-      const { y, s } = hcProject(device, xs, fns, { eps });
+      const { y, s } = hcFinish(device, hcProject(device, xs, fns), { eps });
       const { dx, dfn } = hcProjectBackward(device, put(dy, [rows, outs]), { x: xs, fn: fns, y, s });
       return [y, s, dx, dfn];
     },
@@ -197,10 +257,14 @@ function caseOf(rows: number, channels: number, outs: number): KernelCase {
 
 export const cases: OpCases = {
   op: "hcProject",
-  cases: [caseOf(5, 40, 24), caseOf(150, 200, 4)],
+  cases: [caseOf(5, 40, 24), caseOf(150, 200, 4), caseOf(2, 5000, 24)],
   programs: (chip) => {
     const p = { dtype: "bf16", channels: 1536, outs: 24, rows: 48, depth: 128 } as const;
-    return [forwardKernel, inputGradKernel, weightGradKernel].map((f) => fitted(chip, f, p, smallestTiles).program);
+    return [
+      fitted(chip, forwardKernel, { ...p, span: 128 }, smallestTiles).program,
+      fitted(chip, finishKernel, { parts: 12, outs: 24, rows: FINISH_ROWS }, { rows: 1 }).program,
+      ...[inputGradKernel, weightGradKernel].map((f) => fitted(chip, f, p, smallestTiles).program),
+    ];
   },
   training: ["hc_project_input_grad", "hc_project_weight_grad"],
 };

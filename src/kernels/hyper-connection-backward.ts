@@ -8,6 +8,7 @@ import { kernel, type Tile } from "../tile/builder.ts";
 import type { View } from "../tile/ir.ts";
 import type { KernelCase, OpCases } from "./case.ts";
 import {
+  checkSplit,
   checkStreams,
   columnView,
   hcForwardPrograms,
@@ -22,14 +23,15 @@ import {
   softmaxComb,
   smallestSplit,
   SPLIT_ROWS,
-  splitRows,
   streamStatic,
   streamView,
   type HcSplitParams,
+  type MixColumns,
   type SplitStatic,
   type StreamStatic,
 } from "./hyper-connection.ts";
 import { fitted } from "./fit.ts";
+import type { Projected } from "./hc-project.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, type NdArray } from "./nd-array.ts";
 import { sum } from "./reduce.ts";
@@ -46,8 +48,10 @@ const splitBackwardKernel = specialize((p: SplitStatic) =>
     const { n, eps } = p;
     const width = (2 + n) * n;
     const [rows, iters, parts] = [k.index("rows"), k.index("iters"), k.index("parts")];
-    const { mix, affine, scale } = loadSplit(k, p, rows);
     const r0 = k.programId(0).mul(p.rows);
+    const y = k.buffer("mix", "f32");
+    const columns: MixColumns = (offset, count) => k.load(k.view(y, [count, rows], { strides: [1, width], offset }), [0, r0], [count, p.rows]); // prettier-ignore
+    const { mix, affine, scale } = loadSplit(k, p, columns);
     // States before each normalisation: 0 the first columns, then rows 2i-1 and columns 2i.
     const states = k.view(k.buffer("states", "f32", "inout"), [iters.mul(2), n, n, rows]);
     const box = [1, n, n, p.rows];
@@ -121,7 +125,8 @@ export function hcSplitBackward(
   mix: NdArray,
   p: HcSplitParams,
 ): { dmix: NdArray; dbase: NdArray; dscale: NdArray } {
-  const rows = splitRows("hcSplitBackward", mix, p);
+  const [rows, columns] = mix.shape as [number, number];
+  checkSplit("hcSplitBackward", { columns, dtype: mix.dtype }, p);
   const { n, iters, eps, base, scale } = p;
   const start = { n, eps, rows: SPLIT_ROWS };
   const { program, p: used } = fitted(device.properties.chip, splitBackwardKernel, start, smallestSplit);
@@ -268,7 +273,19 @@ function numericGrad(
   });
 }
 
-function splitCase(rows: number, n: number, iters: number): KernelCase {
+/** A projection in three parts, with squares that add up to 1. */
+function inParts(device: Device, mix: Float32Array, rows: number): Projected {
+  const shares = [0.5, 0.25, 0.25];
+  const dots = Float32Array.from(shares.flatMap((share) => Array.from(mix, (v) => v * share)));
+  const squares = Float32Array.from(shares.flatMap((share) => Array<number>(rows).fill(share)));
+  return {
+    dots: fromHost(device, dots, [3, rows, mix.length / rows], "f32"),
+    squares: fromHost(device, squares, [3, rows], "f32"),
+    channels: 1,
+  };
+}
+
+function splitCase(rows: number, n: number, iters: number, isForward = false): KernelCase {
   const width = (2 + n) * n;
   const [mix, base, scale] = [wave(rows * width, 0.7), wave(width, 1.3), Float32Array.of(0.5, 0.7, 0.9)];
   const [dpre, dpost, dcomb] = [wave(rows * n, 0.3), wave(rows * n, 0.6), wave(rows * n * n, 0.9)];
@@ -278,20 +295,25 @@ function splitCase(rows: number, n: number, iters: number): KernelCase {
     return [out.pre, out.post, out.comb];
   };
   return {
-    name: `split ${rows} rows, n=${n}, ${iters} turns`,
+    name: `split ${rows} rows, n=${n}, ${iters} turns${isForward ? ", forward" : ""}`,
     run: (device) => {
       const put = (a: Float32Array, shape: readonly number[]): NdArray => fromHost(device, a, shape, "f32");
-      const m = put(mix, [rows, width]);
       const p = { base: put(base, [width]), scale: put(scale, [3]), n, iters, eps };
-      const out = hcSplit(device, m, p);
+      const keeps = !isForward;
+      const { pre, post, comb, kept } = hcSplit(device, inParts(device, mix, rows), { ...p, normEps: 0, keeps });
+      if (!kept) return [pre, post, comb];
       const grads = { dpre: put(dpre, [rows, n]), dpost: put(dpost, [rows, n]), dcomb: put(dcomb, [rows, n, n]) };
-      const back = hcSplitBackward(device, grads, m, p);
-      return [out.pre, out.post, out.comb, back.dmix, back.dbase, back.dscale];
+      const back = hcSplitBackward(device, grads, put(mix, [rows, width]), p);
+      return [pre, post, comb, kept.y, kept.s, back.dmix, back.dbase, back.dscale];
     },
     expected: () => {
       const weights = [dpre, dpost, dcomb];
+      const forward = split(mix, base, scale) as Float32Array[];
+      if (isForward) return forward;
       return [
-        ...(split(mix, base, scale) as Float32Array[]),
+        ...forward,
+        mix,
+        new Float32Array(rows).fill(1),
         numericGrad(mix, (v) => split(v, base, scale), weights),
         numericGrad(base, (v) => split(mix, v, scale), weights),
         numericGrad(scale, (v) => split(mix, base, v), weights),
@@ -371,7 +393,13 @@ const example: StreamStatic = { n: 4, d: 384, dtype: "bf16", rows: 5 };
 
 export const cases: OpCases = {
   op: "hyperConnection",
-  cases: [splitCase(5, 4, 20), splitCase(70, 2, 3), streamCase(3, 4, 24), streamCase(20, 4, 64)],
+  cases: [
+    splitCase(5, 4, 20),
+    splitCase(70, 2, 3),
+    splitCase(9, 4, 20, true),
+    streamCase(3, 4, 24),
+    streamCase(20, 4, 64),
+  ],
   programs: (chip) => [
     ...hcForwardPrograms(example, chip),
     fitted(chip, splitBackwardKernel, { n: 4, eps: 1e-6, rows: SPLIT_ROWS }, smallestSplit).program,

@@ -6,7 +6,7 @@
  *   post    y_k = post_k f + sum_j comb_jk x_j      comb is summed over its FIRST index
  * numeric  split in f32 throughout; streams in their dtype, f32 inside
  * source   DeepSeek-V4 spec section 2.2; twins hcSplitRef, hcPreRef, hcPostRef. Backward: hyper-connection-backward.ts
- * In the split kernels the row is the LAST axis of every tile, so that all 4x4 arithmetic runs along it.
+ * `split` takes the projection in parts (hc-project.ts) and adds them up. In the split kernels the row is the LAST axis of every tile, so that all 4x4 arithmetic runs along it.
  */
 import type { DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
@@ -15,6 +15,7 @@ import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
 import type { Chip } from "../tile/chips/types.ts";
 import type { TileProgram, View } from "../tile/ir.ts";
 import { fitted } from "./fit.ts";
+import { scaleOf, type Projected } from "./hc-project.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, sizeOf, type NdArray } from "./nd-array.ts";
 
@@ -112,35 +113,41 @@ export interface SplitStatic {
   readonly eps: number;
   readonly rows: number;
 }
+interface ForwardStatic extends SplitStatic {
+  /** Of the projection. */
+  readonly parts: number;
+  /** The finished projection and its scale are stored too, for gradients. */
+  readonly keeps: boolean;
+}
 
 /** Normalises over `axis` (0: columns, 1: rows of comb [n,n,R]). */
 export const normalizeComb = (c: Tile, axis: 0 | 1, eps: number): Tile => c.div(c.sum(axis).add(eps));
+
+/** Columns `offset` to `offset` + `count` of a block's rows of the projection, row last: [count,R]. */
+export type MixColumns = (offset: number, count: number) => Tile;
 
 /** Tiles of one block of rows, row last: the affine inputs of the three parts. */
 export function loadSplit(
   k: KernelBuilder,
   p: SplitStatic,
-  rows: ReturnType<KernelBuilder["index"]>,
+  columns: MixColumns,
 ): {
   readonly mix: { pre: Tile; post: Tile; comb: Tile };
   readonly affine: { pre: Tile; post: Tile; comb: Tile };
   readonly scale: readonly [Tile, Tile, Tile];
 } {
   const { n } = p;
-  const width = (2 + n) * n;
-  const mix = k.buffer("mix", "f32");
   const base = k.buffer("base", "f32");
   const scale = k.view(k.buffer("scale", "f32"), [3]);
-  const r0 = k.programId(0).mul(p.rows);
   const vector = (offset: number, part: number): [Tile, Tile] => {
-    const x = k.load(k.view(mix, [n, rows], { strides: [1, width], offset }), [0, r0], [n, p.rows]);
+    const x = columns(offset, n);
     const b = k.load(k.view(base, [n, 1], { offset }), [0, 0], [n, 1]);
     return [x, x.mul(scales[part]!.reshape([1, 1])).add(b)];
   };
   const scales = [0, 1, 2].map((i) => k.load(scale, [i], [1])) as [Tile, Tile, Tile];
   const [pre, preAffine] = vector(0, 0);
   const [post, postAffine] = vector(n, 1);
-  const comb = k.load(k.view(mix, [n, n, rows], { strides: [n, 1, width], offset: 2 * n }), [0, 0, r0], [n, n, p.rows]);
+  const comb = columns(2 * n, n * n).reshape([n, n, p.rows]);
   const combBase = k.load(k.view(base, [n, n, 1], { offset: 2 * n }), [0, 0, 0], [n, n, 1]);
   const combAffine = comb.mul(scales[2].reshape([1, 1, 1])).add(combBase);
   return { mix: { pre, post, comb }, affine: { pre: preAffine, post: postAffine, comb: combAffine }, scale: scales };
@@ -152,12 +159,25 @@ export function softmaxComb(affine: Tile): Tile {
   return e.div(e.sum(1));
 }
 
-const splitKernel = specialize((p: SplitStatic) =>
+const splitKernel = specialize((p: ForwardStatic) =>
   kernel("hc_split", (k) => {
-    const { n, eps } = p;
+    const { n, eps, parts } = p;
+    const width = (2 + n) * n;
     const [rows, iters] = [k.index("rows"), k.index("iters")];
-    const { affine } = loadSplit(k, p, rows);
     const r0 = k.programId(0).mul(p.rows);
+    const dots = k.buffer("dots", "f32");
+    const squares = k.load(k.view(k.buffer("squares", "f32"), [parts, rows]), [0, r0], [parts, p.rows]);
+    const norm = scaleOf(k, squares.sum(0));
+    const keep = p.keeps ? k.buffer("y", "f32", "out") : undefined;
+    const columns: MixColumns = (offset, count) => {
+      const all = k.view(dots, [parts, count, rows], { strides: [rows.mul(width), 1, width], offset });
+      const sum = k.load(all, [0, 0, r0], [parts, count, p.rows]).sum(0).reshape([count, p.rows]);
+      const y = sum.mul(norm);
+      if (keep) k.store(k.view(keep, [count, rows], { strides: [1, width], offset }), [0, r0], y);
+      return y;
+    };
+    const { affine } = loadSplit(k, p, columns);
+    if (p.keeps) k.store(k.view(k.buffer("s", "f32", "out"), [1, rows]), [0, r0], norm);
     const out = (name: string): View => k.view(k.buffer(name, "f32", "out"), [n, rows], { strides: [1, n] });
     k.store(out("pre"), [0, r0], affine.pre.sigmoid().add(eps));
     k.store(out("post"), [0, r0], affine.post.sigmoid().mul(2));
@@ -169,35 +189,51 @@ const splitKernel = specialize((p: SplitStatic) =>
   }),
 );
 
-export function splitRows(op: string, mix: NdArray, p: HcSplitParams): number {
+/** Refuses what does not fit a projection of `columns` columns. */
+export function checkSplit(op: string, { columns, dtype }: { readonly columns: number; readonly dtype: DType }, p: HcSplitParams): void {
   const width = (2 + p.n) * p.n;
-  if (mix.dtype !== "f32" || mix.shape.length !== 2 || mix.shape[1] !== width || sizeOf(p.base.shape) !== width || sizeOf(p.scale.shape) !== 3)
-    throw new ShapeError(`${op}: expected f32 mix [R,${width}], base [${width}], scale [3], got ${mix.dtype} [${mix.shape}], [${p.base.shape}], [${p.scale.shape}]`); // prettier-ignore
-  return mix.shape[0]!;
+  if (dtype !== "f32" || columns !== width || sizeOf(p.base.shape) !== width || sizeOf(p.scale.shape) !== 3)
+    throw new ShapeError(`${op}: expected f32 [R,${width}], base [${width}], scale [3], got ${dtype} [R,${columns}], [${p.base.shape}], [${p.scale.shape}]`); // prettier-ignore
+} // prettier-ignore
+
+/** The three mixing weights; `kept` has the finished projection where gradients need it. */
+export interface HcSplitOut {
+  readonly pre: NdArray;
+  readonly post: NdArray;
+  readonly comb: NdArray;
+  /** y [R,(2+n)n] and s [R] of hc-project.ts. */
+  readonly kept: { readonly y: NdArray; readonly s: NdArray } | undefined;
 }
 
+/** `normEps`: of the projection's norm. */
 export function hcSplit(
   device: Device,
-  mix: NdArray,
-  p: HcSplitParams,
-): { pre: NdArray; post: NdArray; comb: NdArray } {
-  const rows = splitRows("hcSplit", mix, p);
-  const { n, iters, eps, base, scale } = p;
+  { dots, squares, channels }: Projected,
+  p: HcSplitParams & { readonly normEps: number; readonly keeps?: boolean },
+): HcSplitOut {
+  const [parts, rows, columns] = dots.shape as [number, number, number];
+  checkSplit("hcSplit", { columns, dtype: dots.dtype }, p);
+  const { n, iters, eps, base, scale, normEps, keeps = false } = p;
   const [pre, post, comb] = [empty(device, [rows, n]), empty(device, [rows, n]), empty(device, [rows, n, n])];
+  const kept = keeps ? { y: empty(device, [rows, columns]), s: empty(device, [rows]) } : undefined;
   const perProgram = rows <= FEW_ROWS ? FEW_ROWS : SPLIT_ROWS;
-  const start = { n, eps, rows: perProgram };
+  const start = { n, eps, rows: perProgram, parts, keeps };
   const { program, p: used } = fitted(device.properties.chip, splitKernel, start, smallestSplit);
   run(device, program, [ceilDiv(rows, used.rows), 1, 1], {
-    mix,
+    dots,
+    squares,
     base,
     scale,
     pre,
     post,
     comb,
+    ...kept,
     rows,
     iters,
+    perChannel: 1 / channels,
+    normEps,
   });
-  return { pre, post, comb };
+  return { pre, post, comb, kept };
 }
 
 export interface StreamStatic {
@@ -301,7 +337,7 @@ export function hcPost(device: Device, f: NdArray, x: NdArray, post: NdArray, co
 }
 
 export const hcForwardPrograms = (p: StreamStatic, chip: Chip | undefined): TileProgram[] => [
-  fitted(chip, splitKernel, { n: p.n, eps: 1e-6, rows: SPLIT_ROWS }, smallestSplit).program,
+  ...[true, false].map((keeps) => fitted(chip, splitKernel, { n: p.n, eps: 1e-6, rows: SPLIT_ROWS, parts: 12, keeps }, smallestSplit).program), // prettier-ignore
   ...[preKernel, postKernel].map((f) => fitted(chip, f, p, { rows: 1 }).program),
 ];
 export { hcPostBackward, hcPreBackward, hcSplitBackward } from "./hyper-connection-backward.ts";

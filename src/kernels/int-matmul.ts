@@ -2,7 +2,7 @@
  * Products of int8 activations with integer weights that stay integers in memory, the scales in the epilogue:
  *   int8  y[r,n] = (sum_k q[r,k] w[n,k]) * ws[n] * xs[r]                 sums in i32, one scale per output channel
  *   int4  y[r,n] = sum_g (sum_{k in g} q[r,k] w[n,k]) * ws[g,n] * xs[r]  sums of a group in i32, groups in f32
- * Rows may be sorted by expert: rows offsets[e]..offsets[e+1] then meet w[e].
+ * Rows may be sorted by expert: rows offsets[e]..offsets[e+1] then meet w[e]; without offsets each w[e] meets as many.
  * shapes   q i8 [R,K], xs f32 [R], w i8 [E,N,K] or packed [E,N,Kp/2], ws f32 [E,G,N] (G = 1 for int8) -> y [R,N]
  * packing  of a group's numbers, byte j holds number j in its low and number j + group/2 in its high half: 16 high + low + 8.
  *          So both halves are products of plain slices, and floor(byte / 16) takes them apart on units without shifts.
@@ -87,8 +87,8 @@ const intKernel = specialize((p: IntStatic) =>
     const [e, i0, j0] = [k.programId(2), k.programId(1).mul(p.m), k.programId(0).mul(p.n)];
     const groups = p.group > 0 ? depth.add(p.group - 1).div(p.group) : undefined;
     const width = groups ? groups.mul(p.group / 2) : depth;
-    const product = (first: typeof e | 0, rows: typeof e): void => {
-      const at = (each: typeof e | number): typeof e | number => (first === 0 ? 0 : first.mul(each));
+    const product = (first: typeof e, rows: typeof e): void => {
+      const at = (each: typeof e | number): typeof e => first.mul(each);
       const left = k.view(x, [rows, depth], { offset: at(depth) });
       const right = k.view(w, [n, width], { offset: e.mul(n).mul(width) });
       const scales = k.view(ws, [groups ?? 1, n], { offset: e.mul(groups ?? 1).mul(n) });
@@ -96,7 +96,7 @@ const intKernel = specialize((p: IntStatic) =>
       const sum = p.group > 0 ? int4Sum(k, p, { left, right, scales, i0, j0, width }) : int8Sum(k, p, { left, right, scales, i0, j0, width }); // prettier-ignore
       k.store(k.view(y, [rows, n], { offset: at(n) }), [i0, j0], sum.mul(rowScale).cast(p.out));
     };
-    if (!p.isGrouped) return product(0, total);
+    if (!p.isGrouped) return product(e.mul(total), total);
     const offsets = k.view(k.buffer("offsets", "i32"), [k.index("experts").add(1)]);
     const [first, end] = [k.read(offsets, [e]), k.read(offsets, [e.add(1)])];
     k.when(i0.lt(end.sub(first)), () => product(first, end.sub(first)));
@@ -146,8 +146,9 @@ export function intMatmul(
   { out, offsets }: { readonly out: DType; readonly offsets?: NdArray },
 ): NdArray {
   const depth = q.shape[q.shape.length - 1]!;
-  const rows = sizeOf(q.shape) / depth;
-  const experts = offsets ? offsets.shape[0]! - 1 : 1;
+  const experts = offsets ? offsets.shape[0]! - 1 : codes.shape.length === 3 ? codes.shape[0]! : 1;
+  // Of one product, or of all experts together.
+  const rows = sizeOf(q.shape) / depth / (offsets ? 1 : experts);
   const n = codes.shape[codes.shape.length - 2]!;
   const width = group > 0 ? packedWidth(depth, group) : depth;
   const numScales = experts * n * (group > 0 ? ceilDiv(depth, group) : 1);
@@ -170,13 +171,13 @@ const ints = (n: number, most: number, stream: number): Int8Array =>
   Int8Array.from({ length: n }, (_, i) => (randomBits(stream, i) % (2 * most + 1)) - most);
 const scalesOf = (n: number): Float32Array => Float32Array.from({ length: n }, (_, i) => 0.01 + (i % 7) * 0.003);
 
-function caseOf(rows: number, n: number, depth: number, { group, ends, out = "f32" }: { group?: number; ends?: readonly number[]; out?: "f32" | "bf16" } = {}): KernelCase {
+function caseOf(rows: number, n: number, depth: number, { group, ends, even = false, out = "f32" }: { group?: number; ends?: readonly number[]; even?: boolean; out?: "f32" | "bf16" } = {}): KernelCase {
   const experts = ends ? ends.length : 1;
   const groups = group ? ceilDiv(depth, group) : 1;
   const [q, w] = [ints(rows * depth, 127, 21), ints(experts * n * depth, group ? 7 : 127, 22)];
   const [xs, ws] = [scalesOf(rows), scalesOf(experts * groups * n)];
   return {
-    name: `${group ? `int4 in groups of ${group}` : "int8"} ${rows}x${n}x${depth}${ends ? ` of ${experts} experts` : ""}${out === "bf16" ? " to bf16" : ""}`,
+    name: `${group ? `int4 in groups of ${group}` : "int8"} ${rows}x${n}x${depth}${ends ? ` of ${experts} ${even ? "groups" : "experts"}` : ""}${out === "bf16" ? " to bf16" : ""}`,
     run: (device) => [
       intMatmul(
         device,
@@ -188,7 +189,7 @@ function caseOf(rows: number, n: number, depth: number, { group, ends, out = "f3
           scale: fromHost(device, ws, [experts, groups, n], "f32"),
           group,
         },
-        { out, ...(ends && { offsets: fromHost(device, Int32Array.of(0, ...ends), [experts + 1], "i32") }) },
+        { out, ...(ends && !even && { offsets: fromHost(device, Int32Array.of(0, ...ends), [experts + 1], "i32") }) },
       ),
     ],
     expected: () => {
@@ -222,6 +223,7 @@ export const cases: OpCases = {
     caseOf(3, 33, 300, { out: "bf16" }),
     caseOf(37, 100, 192),
     caseOf(30, 20, 45, { ends: [5, 5, 26, 30] }),
+    caseOf(24, 36, 96, { ends: [8, 16, 24], even: true }),
     caseOf(1, 70, 128, { group: 128 }),
     caseOf(19, 40, 300, { group: 64, out: "bf16" }),
     caseOf(30, 20, 192, { group: 128, ends: [5, 5, 26, 30] }),

@@ -5,7 +5,8 @@
  * Main function: `forward`, which continues a `LayerState` when given one.
  * Source: DeepSeek-V4 report section 2.3.
  */
-import { RMSNorm, type Linear } from "../nn/layers.ts";
+import { IntLinear } from "../nn/int-linear.ts";
+import { RMSNorm } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
 import * as t from "../tensor/ops.ts";
 import { Parameter, zeros, type Tensor } from "../tensor/tensor.ts";
@@ -25,7 +26,7 @@ export class Attention extends Module {
   readonly wkv: Projection;
   readonly kv_norm: RMSNorm;
   /** Block-diagonal: [g * o_lora_rank, H*D/g]. */
-  readonly wo_a: Linear;
+  readonly wo_a: Projection;
   readonly wo_b: Projection;
   /** [H] */
   readonly attn_sink: Parameter;
@@ -47,7 +48,7 @@ export class Attention extends Module {
     this.wq_b = init.projection(q_lora_rank, heads * head_dim);
     this.wkv = init.projection(d, head_dim);
     this.kv_norm = new RMSNorm(init.device, head_dim, eps);
-    this.wo_a = init.linear((heads * head_dim) / o_groups, o_groups * o_lora_rank);
+    this.wo_a = init.projection((heads * head_dim) / o_groups, o_groups * o_lora_rank, { isOutA: true });
     this.wo_b = init.projection(o_groups * o_lora_rank, d, { isResidualOut: true });
     this.attn_sink = new Parameter(zeros(init.device, [heads]));
     this.compressor =
@@ -147,13 +148,17 @@ export class Attention extends Module {
   private project(o: Tensor): Tensor {
     const { o_groups: g, o_lora_rank: rank, numerics } = this.config;
     const out = (low: Tensor): Tensor => fp8Linear(narrowInput(low, numerics), this.wo_b, numerics);
-    // FP8 in the released files too, but its input stays wide.
+    // wo_a is FP8 in the released files too, but its input stays wide; in int8 it is rounded per group.
     const [b, tokens, heads, dim] = o.shape as [number, number, number, number];
     const inDim = (heads * dim) / g;
     if (g === 1) return out(fp8WeightLinear(t.reshape(o, [b, tokens, inDim]), this.wo_a, numerics));
     const grouped = t.permute(t.reshape(o, [b * tokens, g, inDim]), [1, 0, 2]);
-    const w = t.reshape(t.cast(fp8Weight(this.wo_a, numerics), o.dtype), [g, rank, inDim]);
-    const low = t.matmul(grouped, w, { transB: true }); // [g, B*T, rank]
+    const { wo_a } = this;
+    const low =
+      wo_a instanceof IntLinear
+        ? t.intGroups(grouped, wo_a)
+        : t.matmul(grouped, t.reshape(fp8Weight(wo_a, o.dtype, numerics), [g, rank, inDim]), { transB: true });
+    // [g, B*T, rank]
     return out(t.reshape(t.permute(low, [1, 0, 2]), [b, tokens, g * rank]));
   }
 }

@@ -17,7 +17,7 @@ import { ggufIndexDim, widenedIndex } from "./gguf-index.ts";
 import { ggufPlacement, toGgufMetadata, toMxfp4 } from "./gguf-layout.ts";
 import { ggufTokenizer } from "./gguf-tokenizer.ts";
 import { EXTRA, problemsOf, readJson, strangersOf, type Checkpoint, type Json, type Layout } from "./open-checkpoint.ts"; // prettier-ignore
-import { intConfig, intMixes, staysWide, type IntMix } from "./int-format.ts";
+import { intConfig, intMixes, type IntMix } from "./int-format.ts";
 import { FP8_BLOCK, weightsOf, type Weight } from "./storage.ts";
 import { encoded, fitsBf16, formOf, notFinite, type Form } from "./stored.ts";
 import { expertStackShape, toTransformersConfig, transformersPlacement } from "./transformers-layout.ts";
@@ -56,13 +56,13 @@ export type ExportDType = (typeof exportDTypes)[number];
 
 const isMix = (dtype: ExportDType): dtype is IntMix => Object.hasOwn(intMixes, dtype);
 
-function formFor({ name, role }: Weight, from: Form, dtype: ExportDType): Form {
+function formFor({ role }: Weight, from: Form, dtype: ExportDType): Form {
   if (role === "ids") return "ids";
   if (role === "wide") return "f32";
   if (dtype === "keep") return from;
   if (dtype === "f32" || dtype === "bf16") return dtype;
   if (role === "half") return "bf16";
-  if (isMix(dtype)) return staysWide(name) ? "bf16" : intMixes[dtype][role];
+  if (isMix(dtype)) return intMixes[dtype][role];
   return role === "expert" ? dtype : "fp8";
 }
 

@@ -23,21 +23,16 @@ export interface HcMixing {
   readonly comb: Tensor;
 }
 
-/** fn . (flattened streams normalised without weight), f32. streams [R,n,D] -> [R, rows of fn]. */
-function project(streams: Tensor, fn: Tensor, eps: number): Tensor {
-  const [rows, n, d] = streams.shape as [number, number, number];
-  return t.hcProject(t.reshape(streams, [rows, n * d]), fn, { eps });
-}
+const flat = (streams: Tensor): Tensor => t.reshape(streams, [streams.shape[0]!, -1]);
 
 /** streams [R,n,D] -> the sublayer's input [R,D], and how to write its output back. */
 export function hcRead(streams: Tensor, weights: HcWeights, config: V4Config): { input: Tensor; mixing: HcMixing } {
-  const mix = project(streams, weights.fn, config.rms_norm_eps);
-  const { pre, post, comb } = t.hcSplit(mix, {
-    base: weights.base,
-    scale: weights.scale,
+  const { pre, post, comb } = t.hcMix(flat(streams), {
+    ...weights,
     n: config.hc_mult,
     iters: config.hc_sinkhorn_iters,
     eps: config.hc_eps,
+    normEps: config.rms_norm_eps,
   });
   return { input: t.hcPre(streams, pre), mixing: { post, comb } };
 }
@@ -48,7 +43,7 @@ export const hcWrite = (output: Tensor, streams: Tensor, { post, comb }: HcMixin
 
 /** streams [R,n,D] -> [R,D]; plain gates, no Sinkhorn. */
 export function hcCollapse(streams: Tensor, weights: HcWeights, config: V4Config): Tensor {
-  const mix = project(streams, weights.fn, config.rms_norm_eps);
+  const mix = t.hcProject(flat(streams), weights.fn, { eps: config.rms_norm_eps });
   const gate = t.add(t.sigmoid(t.add(t.mul(mix, weights.scale), weights.base)), config.hc_eps);
   return t.hcPre(streams, gate);
 }

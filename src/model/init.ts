@@ -49,9 +49,15 @@ export class Init {
     const std = options.std ?? (options.isResidualOut ? this.residualStd : INIT_STD);
     return new Parameter(this.kind === "zeros" ? zeros(this.device, shape) : randn(this.device, shape, { seed, std }));
   }
-  /** One that the files' role `linear` is about (storage.ts), but for wo_a. */
-  projection(inDim: number, outDim: number, options: { readonly isResidualOut?: boolean } = {}): Projection {
-    return this.integers?.linear ? new IntLinear(this.device, inDim, outDim) : this.linear(inDim, outDim, options);
+  /** One that the files' role `linear` is about (storage.ts); wo_a may have a form of its own. */
+  projection(
+    inDim: number,
+    outDim: number,
+    options: { readonly isResidualOut?: boolean; readonly isOutA?: boolean } = {},
+  ): Projection {
+    return this.integers?.[options.isOutA ? "outA" : "linear"]
+      ? new IntLinear(this.device, inDim, outDim)
+      : this.linear(inDim, outDim, options);
   }
   /** A matrix for each routed expert [E, out, in]. */
   experts(numExperts: number, inDim: number, outDim: number, options: { readonly isResidualOut?: boolean } = {}): Parameter | IntLinear {

@@ -18,18 +18,17 @@ const INT4_MAX = 7;
 export type IntForm = "int8" | "int4";
 /** Forms of the two roles that may be integers; W4A8 has only the routed experts in int4, as ModelSlim's. */
 export const intMixes = {
-  w8a8: { linear: "int8", expert: "int8" },
-  w4a8: { linear: "int8", expert: "int4" },
-} as const satisfies Record<string, { linear: "int8"; expert: IntForm }>;
+  w8a8: { linear: "int8", outA: "int8", expert: "int8" },
+  w4a8: { linear: "int8", outA: "int8", expert: "int4" },
+} as const satisfies Record<string, { linear: "int8"; outA: "int8"; expert: IntForm }>;
 export type IntMix = keyof typeof intMixes;
 
 /**
- * What stays bf16 or f32 beside them. The roles `half` and `wide` of storage.ts: embedding, head, norms, routers,
- * compressors, index weights, hyper-connections, sinks. Of the role `linear`: wo_a, whose input the official code does
- * not round either, and which is a batched product.
+ * What stays bf16 or f32 beside them: the roles `half` and `wide` of storage.ts (embedding, head, norms, routers,
+ * compressors, index weights, hyper-connections, sinks). Of the role `linear` others often leave wo_a wide, whose input
+ * the official code does not round and which is a product of groups; a config says what its files do.
  */
-const KEPT_WIDE = /\.wo_a\.weight$/;
-export const staysWide = (name: string): boolean => KEPT_WIDE.test(name);
+export const isOutA = (name: string): boolean => name.endsWith(".wo_a.weight");
 
 const suffixed = (suffix: string) => (name: string): string => `${name.replace(/\.weight$/, "")}.${suffix}`; // prettier-ignore
 export const intScaleName = suffixed("weight_scale");
@@ -38,15 +37,19 @@ export const shapeName = suffixed("weight_shape");
 
 const targets = {
   linear: [
-    "re:.*\\.attn\\.(wq_a|wq_b|wkv|wo_b|indexer\\.wq_b)$",
+    "re:.*\\.attn\\.(wq_a|wq_b|wkv|wo_a|wo_b|indexer\\.wq_b)$",
     "re:.*\\.shared_experts\\.w[123]$",
     "re:.*\\.(e_proj|h_proj|main_proj)$",
   ],
   expert: ["re:.*\\.ffn\\.experts\\.\\d+\\.w[123]$"],
 } as const;
-const ignored = ["embed", "head", "re:.*\\.wo_a$", "re:.*\\.gate$", "re:.*\\.compressor\\.(wkv|wgate)$", "re:.*\\.weights_proj$", "re:.*\\.markov_head\\..*", "re:.*\\.confidence_head\\..*"]; // prettier-ignore
+const ignored = ["embed", "head", "re:.*\\.gate$", "re:.*\\.compressor\\.(wkv|wgate)$", "re:.*\\.weights_proj$", "re:.*\\.markov_head\\..*", "re:.*\\.confidence_head\\..*"]; // prettier-ignore
 /** A module of each role, to find out which group of a config it falls into. */
-const examples = { linear: "layers.0.attn.wq_a", expert: "layers.0.ffn.experts.0.w1" } as const;
+const examples = {
+  linear: "layers.0.attn.wq_a",
+  outA: "layers.0.attn.wo_a",
+  expert: "layers.0.ffn.experts.0.w1",
+} as const;
 
 /** The config's quantization_config of a mix. */
 export function intConfig(mix: IntMix): object {
@@ -75,6 +78,7 @@ const weightScheme = z.discriminatedUnion("num_bits", [
 ]);
 export const intConfigSchema = z.object({
   quant_method: z.literal("compressed-tensors"),
+  ignore: z.array(z.string()).default([]),
   config_groups: z.record(
     z.string(),
     z.object({
@@ -87,18 +91,21 @@ export const intConfigSchema = z.object({
 
 export interface IntStorage {
   readonly linear: "int8" | undefined;
+  /** Of wo_a. */
+  readonly outA: "int8" | undefined;
   readonly expert: IntForm | undefined;
   readonly group: number;
 }
 
 /** What a config says of each role; undefined where its matrices stay wide. */
-export function parseIntConfig({ config_groups }: z.infer<typeof intConfigSchema>): IntStorage | string {
+export function parseIntConfig({ config_groups, ignore }: z.infer<typeof intConfigSchema>): IntStorage | string {
   const matches = (target: string, module: string): boolean => (target.startsWith("re:") ? new RegExp(`^(?:${target.slice(3)})`).test(module) : target === module || target === "Linear"); // prettier-ignore
-  const schemeOf = (module: string) => Object.values(config_groups).find((g) => g.targets.some((x) => matches(x, module)))?.weights; // prettier-ignore
-  const [linear, expert] = [schemeOf(examples.linear), schemeOf(examples.expert)];
-  if (linear?.num_bits === 4) return "int8 for attention and shared experts, got int4";
+  const schemeOf = (module: string) => ignore.some((x) => matches(x, module)) ? undefined : Object.values(config_groups).find((g) => g.targets.some((x) => matches(x, module)))?.weights; // prettier-ignore
+  const [linear, outA, expert] = [examples.linear, examples.outA, examples.expert].map(schemeOf);
+  if (linear?.num_bits === 4 || outA?.num_bits === 4) return "int8 for attention and shared experts, got int4";
   return {
     linear: linear && "int8",
+    outA: outA && "int8",
     expert: expert && (expert.num_bits === 8 ? "int8" : "int4"),
     group: expert?.num_bits === 4 ? expert.group_size : INT4_GROUP,
   };

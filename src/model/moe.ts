@@ -43,7 +43,7 @@ export class Gate extends Module {
   /** x [R,D], the rows' token ids i32 of size R. */
   forward(x: Tensor, ids: Tensor, choose?: Choose): Routing {
     const { num_experts_per_tok: k, routed_scaling_factor: scale } = this.config;
-    const logits = t.linear(t.cast(x, "f32"), this.weight);
+    const logits = t.wideLinear(x, this.weight);
     return t.moeRouter(logits, {
       k,
       bias: this.bias,

@@ -5,6 +5,7 @@
  * Source: DeepSeek-V4 spec sections 2.0 to 2.9. Everything here assumes bf16 activations where it says bf16.
  */
 import { z } from "zod";
+import type { DType } from "../base/dtype.ts";
 import { IntLinear } from "../nn/int-linear.ts";
 import type { Linear } from "../nn/layers.ts";
 import * as t from "../tensor/ops.ts";
@@ -66,12 +67,16 @@ export function fp8Linear(x: Tensor, layer: Linear | IntLinear, numerics: Numeri
 }
 
 /** The same for an x that stays wide. */
-export const fp8WeightLinear = (x: Tensor, layer: Linear, { weightFp8 }: Numerics): Tensor =>
-  t.linear(x, layer.weight, layer.bias, weightFp8 ? { weightFormat: "fp8" } : {});
+export const fp8WeightLinear = (x: Tensor, layer: Linear | IntLinear, { weightFp8 }: Numerics): Tensor =>
+  layer instanceof IntLinear
+    ? layer.forward(x)
+    : t.linear(x, layer.weight, layer.bias, weightFp8 ? { weightFormat: "fp8" } : {});
 
-/** The weight alone, for products of another form. */
-export const fp8Weight = (layer: Linear, { weightFp8 }: Numerics): Tensor =>
-  weightFp8 ? t.quantize(layer.weight, { format: "e4m3", block: 128, square: true }) : layer.weight;
+/** The weight alone in `dtype`, for products of another form; a copy made once where no gradient is wanted. */
+export function fp8Weight({ weight }: Linear, dtype: DType, { weightFp8 }: Numerics): Tensor {
+  if (!t.needsGrad(weight)) return t.compute(weight, dtype, weightFp8 ? "fp8" : undefined);
+  return t.cast(weightFp8 ? t.quantize(weight, { format: "e4m3", block: 128, square: true }) : weight, dtype);
+}
 
 /** Keys [.., D] as the cache holds them; the last `rotated` dims stay wide. */
 export const storedKeys = (x: Tensor, rotated: number, { kvFp8 }: Numerics): Tensor =>

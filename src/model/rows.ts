@@ -7,6 +7,7 @@
 import { dtypes, type DType } from "../base/dtype.ts";
 import { assert } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
+import { appendRows } from "../kernels/append-rows.ts";
 import { zeroed } from "../kernels/nd-array.ts";
 import * as t from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -54,10 +55,16 @@ export class Rows {
   }
   /** Adds rows [B, n, width] at `end`; those before index `needed` may be dropped. */
   append(rows: Tensor, needed = 0): void {
+    Rows.append([{ to: this, rows }], needed);
+  }
+  /** The same for one, or two that go in step and have rows of one form: one launch for all sequences of both. */
+  static append(parts: readonly { readonly to: Rows; readonly rows: Tensor }[], needed = 0): void {
+    const { to: first, rows } = parts[0]!;
     const [batch, n, width] = rows.shape as [number, number, number];
-    this.makeRoom(rows.device, { batch, n, width, dtype: rows.dtype, needed });
-    for (let b = 0; b < batch; b++) this.copyIn(b, this.end - this.first, rows, b * n, n);
-    this.end += n;
+    for (const { to } of parts) to.makeRoom(rows.device, { batch, n, width, dtype: rows.dtype, needed });
+    const appends = parts.map((part) => ({ rows: part.rows.data, memory: part.to.memory!.data }));
+    appendRows(rows.device, appends, first.end - first.first);
+    for (const { to } of parts) to.end += n;
   }
   /** Forgets rows from index `end` on. */
   truncate(end: number): void {

@@ -52,8 +52,11 @@ export class CompressorState {
   pushRows(kv: Tensor, score: Tensor): void {
     const { end } = this.kv;
     const needed = this.rowsFrom(oldestOf(end, kv.shape[1]!, this.maxDraft));
-    this.kv.append(kv, needed);
-    this.score.append(score, needed);
+    const parts = [
+      { to: this.kv, rows: kv },
+      { to: this.score, rows: score },
+    ];
+    Rows.append(parts, needed);
   }
   get parts(): readonly Rows[] {
     return [this.kv, this.score, this.entries];

@@ -1,21 +1,20 @@
 /**
  * What a whole decode or prefill step of a network costs on N cards of a chip, as our kernels are today: the launches of
  * one card from step-plan.ts through the cost model, and what the cards tell each other. Beside it the floor.
- * Cards: attention, the shared expert and the head are cut into `tensor` parts, routed experts are spread over the same
- * cards; what does not divide is copied into `replicas` that share the batch. The indexer, the latents and the router are
- * on every card. Two all-reduces a layer. Main function: `stepCost`.
+ * Cards: the weights are cut into `tensor` parts by the plan of step-cut.ts, with those of its options with which the step is
+ * fastest among those that move few bytes; what does not divide is copied into `replicas` that share the batch. Main function: `stepCost`.
  */
-import { dtypes } from "../base/dtype.ts";
 import type { BufferArg } from "../device/device.ts";
 import type { DeviceEvent, RecordedBuffer } from "../device/recording.ts";
 import type { Chip } from "../tile/chips/types.ts";
 import { costOf, type Cost, type Limit } from "../tile/cost.ts";
-import { assumptions, linkRate } from "../tile/cost-table.ts";
+import { assumptions } from "../tile/cost-table.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import { exactly, over, plus, rangeOf, scaled, type Range } from "../tile/range.ts";
 import type { Launch } from "../tile/traffic.ts";
 import type { V4Config } from "./config.ts";
 import { INT4_GROUP, intMixes, type IntMix } from "./int-format.ts";
+import { cardConfig, choicesOf, collectivesOf, cutProduct, cutsOf, cutter, MOST_BYTES, tensorParts, type Choice, type Collective, type Cut } from "./step-cut.ts"; // prettier-ignore
 import { floorOf, weightFormatOf, type Floor } from "./step-floor.ts";
 import { planStep, type StepPlan, type StepShape } from "./step-plan.ts";
 import type { Storage } from "./storage.ts";
@@ -42,6 +41,13 @@ export interface StepCost {
   readonly copies: number;
   readonly hostWaits: number;
   readonly seconds: Range;
+  /** How the weights lie on the cards. */
+  readonly cuts: readonly Cut[];
+  /** The plan's options that were taken, and what each choice of them would be. */
+  readonly options: Choice;
+  readonly alternatives: readonly { readonly options: Choice; readonly bytes: number; readonly seconds: Range }[];
+  readonly collectives: readonly Collective[];
+  /** All collectives together. */
   readonly communication: Range;
   /** Of device memory, over all cards. */
   readonly bytes: number;
@@ -52,13 +58,6 @@ export interface StepCost {
 }
 
 type LaunchEvent = Extract<DeviceEvent, { kind: "launch" }>;
-
-/** Cards that attention can be cut over. */
-export function tensorParts(c: V4Config, cards: number): number {
-  for (let n = cards; n > 1; n--)
-    if (cards % n === 0 && [c.num_attention_heads, c.o_groups, c.vocab_size, c.moe_intermediate_size, c.n_routed_experts].every((x) => x % n === 0)) return n; // prettier-ignore
-  return 1;
-}
 
 interface Sum {
   launches: number;
@@ -82,57 +81,105 @@ export function stepCost({ config, storage, chip, cards, shape, weights }: StepC
   const tensor = tensorParts(config, cards);
   const replicas = cards / tensor;
   const own: StepShape = { ...shape, batch: Math.ceil(shape.batch / replicas) };
-  const card: V4Config = { ...config, num_attention_heads: config.num_attention_heads / tensor, o_groups: config.o_groups / tensor, vocab_size: config.vocab_size / tensor }; // prettier-ignore
-  const plan = planStep(card, chip, own, weights === "bf16" ? undefined : { ...intMixes[weights], group: INT4_GROUP });
-  const sums = new Map<string, Sum>();
-  const known: Known = new Map();
-  const counts = { launch: 0, copy: 0, upload: 0, download: 0 };
-  for (const { count, variants } of plan.parts)
-    for (const { share, events } of variants) {
-      const times = count * share;
-      let stage: Stage = "dense";
-      for (const event of events) {
-        counts[event.kind] += times;
-        if (event.kind !== "launch") {
-          add(sums, `(${event.kind})`, times, queued(event, chip));
-          continue;
-        }
-        stage = nextStage(stage, event);
-        const { name, cost } = launchCost(plan, event, chip, tensor, stage, known);
-        add(sums, name, times, { seconds: cost.seconds, bytes: cost.deviceBytes, ops: cost.ops, limit: cost.limit });
-        if (event.program.name === "combine_rows") stage = "shared";
-      }
-    }
-  const rows = [...sums].map(([name, s]): KernelRow => ({ name, launches: s.launches, seconds: s.seconds, bytes: s.bytes, ops: s.ops, limit: [...s.limits].reduce((a, b) => (b[1] > a[1] ? b : a))[0] })); // prettier-ignore
-  const kernels = rows.toSorted((a, b) => b.seconds.high - a.seconds.high);
-  const communication = communicationOf(config, chip, tensor, own);
-  const format = weightFormatOf[chip.name];
+  const integers = weights === "bf16" ? undefined : { ...intMixes[weights], group: INT4_GROUP };
+  const plans: Plans = {
+    whole: planStep(cardConfig(config, tensor), chip, own, storage, integers),
+    // What a card does of its own sequences it does with all heads.
+    tokens: tensor > 1 && own.batch >= tensor ? planStep(config, chip, { ...own, batch: Math.ceil(own.batch / tensor) }, storage, integers) : undefined, // prettier-ignore
+  };
   // Every replica reads its own weights.
-  const floor = floorOf(config, storage, shape, format);
-  const bandwidth = scaled(rangeOf(chip.rates.memoryBytesPerSecond)!, cards);
+  const floor = floorOf(config, storage, shape, weightFormatOf[chip.name]);
+  const known: Known = new Map();
+  const steps = choicesOf(tensor, own).map((choice) => {
+    const { sums, counts } = summed(plans, chip, tensor, choice, known);
+    const rows = [...sums].map(([name, s]): KernelRow => ({ name, launches: s.launches, seconds: s.seconds, bytes: s.bytes, ops: s.ops, limit: [...s.limits].reduce((x, y) => (y[1] > x[1] ? y : x))[0] })); // prettier-ignore
+    const kernels = rows.toSorted((x, y) => y.seconds.high - x.seconds.high);
+    const collectives = collectivesOf(config, chip, tensor, own, choice);
+    const communication = plus(exactly(0), ...collectives.map((x) => x.seconds));
+    const bytes = kernels.reduce((s, k) => s + k.bytes, 0) * cards;
+    return { choice, kernels, counts, collectives, communication, bytes, seconds: plus(communication, ...kernels.map((k) => k.seconds)) }; // prettier-ignore
+  });
+  const few = steps.filter((step) => step.bytes <= MOST_BYTES * floor.total);
+  const best = few.length > 0 ? least(few, (x) => x.seconds.high) : least(steps, (x) => x.bytes);
+  const { counts } = best;
   return {
     shape,
     cards,
     tensor,
     replicas,
-    kernels,
+    kernels: best.kernels,
     launches: counts.launch,
     launchesPerLayer: counts.launch / config.num_hidden_layers,
     copies: counts.copy + counts.upload,
     hostWaits: counts.download,
-    seconds: plus(communication, ...kernels.map((k) => k.seconds)),
-    communication,
-    bytes: kernels.reduce((s, k) => s + k.bytes, 0) * cards,
+    cuts: tensor > 1 ? cutsOf(best.choice) : [],
+    options: best.choice,
+    alternatives: steps.map(({ choice, bytes, seconds }) => ({ options: choice, bytes, seconds })),
+    collectives: best.collectives,
+    seconds: best.seconds,
+    communication: best.communication,
+    bytes: best.bytes,
     floor,
     ownFloor: floorOf(config, storage, shape, "bf16"),
-    floorSeconds: over(floor.total, bandwidth),
+    floorSeconds: over(floor.total, scaled(rangeOf(chip.rates.memoryBytesPerSecond)!, cards)),
   };
 }
 
-/** Where in a layer a launch is: what the cards of a group divide among them depends on it. */
-type Stage = "dense" | "routed" | "shared";
+const least = <T>(list: readonly T[], of: (x: T) => number): T => list.reduce((a, b) => (of(b) < of(a) ? b : a));
+
+/** One card's launches with all tokens, and with its own sequences alone. */
+interface Plans {
+  readonly whole: StepPlan;
+  readonly tokens: StepPlan | undefined;
+}
+
+function summed(plans: Plans, chip: Chip, parts: number, choice: Choice, known: Known): { sums: ReadonlyMap<string, Sum>; counts: Record<DeviceEvent["kind"], number> } {
+  const sums = new Map<string, Sum>();
+  const counts = { launch: 0, copy: 0, upload: 0, download: 0 };
+  const cutBy = cutter(choice);
+  const addPlan = (plan: StepPlan, isTokens: boolean): void => {
+    for (const { count, variants } of plan.parts)
+      for (const { share, events } of variants) {
+        const times = count * share;
+        let stage: Stage = "dense";
+        for (const event of events) {
+          if (event.kind !== "launch") {
+            if (isTokens) continue;
+            counts[event.kind] += times;
+            add(sums, `(${event.kind})`, times, queued(event, chip));
+            continue;
+          }
+          stage = nextStage(stage, event);
+          const label = labelOf(plan, event);
+          const by = parts > 1 ? cutBy(event.program.name, label) : undefined;
+          if ((by === "tokens") === isTokens) {
+            counts.launch += times;
+            const name = label && /matmul|cast/.test(event.program.name) ? `${event.program.name} ${label}` : event.program.name;
+            const cost = launchCost({ event, chip, parts, stage, known }, (launch) => cutProduct(launch, by, label, parts));
+            add(sums, name, times, { seconds: cost.seconds, bytes: cost.deviceBytes, ops: cost.ops, limit: cost.limit });
+          }
+          if (event.program.name === "combine_rows") stage = "dense";
+        }
+      }
+  };
+  addPlan(plans.whole, false);
+  if (plans.tokens) addPlan(plans.tokens, true);
+  return { sums, counts };
+} // prettier-ignore
+
+/** Of the weight that a launch reads, within its layer. */
+function labelOf(plan: StepPlan, { program, args }: LaunchEvent): string | undefined {
+  const names = program.params.map((p) => (p.kind === "buffer" ? plan.weightNames.get((args[p.name] as BufferArg).buffer) : undefined)); // prettier-ignore
+  return names
+    .find((n) => n !== undefined)
+    ?.replace(/^layers\.\d+\./, "")
+    .replace(/\.weight$/, "");
+}
+
+/** Where in a layer a launch is: rows of routed experts lie on the experts' cards. */
+type Stage = "dense" | "routed";
 const nextStage = (stage: Stage, { program }: LaunchEvent): Stage =>
-  program.name === "gather_rows" ? "routed" : program.name === "hc_post" ? "dense" : stage;
+  program.name === "gather_rows" ? "routed" : stage;
 
 function queued(event: Exclude<DeviceEvent, LaunchEvent>, chip: Chip): Piece {
   const wait = event.kind === "download" ? assumptions.hostWaitSeconds.value : assumptions.copySeconds.value;
@@ -165,48 +212,41 @@ function wordsOf({ buffer, byteOffset }: BufferArg): Int32Array | undefined {
   return contents && new Int32Array(contents.slice(byteOffset).buffer);
 }
 
-function launchCost(plan: StepPlan, event: LaunchEvent, chip: Chip, tensor: number, stage: Stage, known: Known): { name: string; cost: Cost } {
+interface Priced {
+  readonly event: LaunchEvent;
+  readonly chip: Chip;
+  readonly parts: number;
+  readonly stage: Stage;
+  readonly known: Known;
+}
+
+function launchCost({ event, chip, parts, stage, known }: Priced, cut: (launch: Launch) => Launch): Cost {
   const { program, grid, args } = event;
   const buffers = program.params.filter((p) => p.kind === "buffer");
-  const weight = buffers.map((p) => plan.weightNames.get((args[p.name] as BufferArg).buffer)).find((n) => n !== undefined);
-  const label = weight?.replace(/^layers\.\d+\./, "").replace(/\.weight$/, "");
-  const name = label && /matmul|cast/.test(program.name) ? `${program.name} ${label}` : program.name;
   const sizes = Object.fromEntries(buffers.map((p) => { const { buffer, byteOffset } = args[p.name] as BufferArg; return [p.name, buffer.sizeBytes - byteOffset]; })); // prettier-ignore
   const numbers: Record<string, number> = {};
   for (const [key, value] of Object.entries(args)) if (typeof value === "number") numbers[key] = value;
-  if (label === "ffn.shared_experts.w2") numbers["k"] = numbers["k"]! / tensor;
   const words = new Map<string, Int32Array | undefined>();
   const read = (buffer: string, element: number): number | undefined => {
     if (!words.has(buffer)) words.set(buffer, wordsOf(args[buffer] as BufferArg));
     return words.get(buffer)?.[element];
   };
-  const launch: Launch = { grid, numbers, read };
-  const key = JSON.stringify([grid, numbers, sizes, stage, label === "ffn.shared_experts.w2"]);
+  const launch = cut({ grid, numbers, read });
+  const key = JSON.stringify([launch.grid, launch.numbers, sizes, stage]);
   const table = known.get(program) ?? new Map<string, Cost>();
   known.set(program, table);
   const found = table.get(key);
-  if (found) return { name, cost: found };
-  const keep = (cost: Cost): { name: string; cost: Cost } => {
+  if (found) return found;
+  const keep = (cost: Cost): Cost => {
     table.set(key, cost);
-    return { name, cost };
+    return cost;
   };
-  const axis = stage === "routed" && (grid[2] ?? 1) > 1 ? 2 : stage !== "dense" && label !== "ffn.shared_experts.w2" ? 0 : undefined; // prettier-ignore
-  if (axis === undefined || tensor === 1) return keep(costOf(program, chip, launch, sizes));
-  const each = Math.ceil(grid[axis] / tensor);
+  const axis = stage === "dense" ? undefined : grid[2] > 1 ? 2 : 0;
+  if (axis === undefined || parts === 1) return keep(costOf(program, chip, launch, sizes));
+  const each = Math.ceil(grid[axis] / parts);
   // Experts are not equally busy: the step waits for the card with the most to do.
-  const cards = axis === 2 ? tensor : 1;
+  const cards = axis === 2 ? parts : 1;
   const costs = Array.from({ length: cards }, (_, i) => costOf(program, chip, { ...launch, share: { axis, from: i * each, to: (i + 1) * each } }, sizes)); // prettier-ignore
   const slowest = costs.reduce((a, b) => (b.seconds.high > a.seconds.high ? b : a));
   return keep({ ...slowest, deviceBytes: costs.reduce((s, c) => s + c.deviceBytes, 0) / cards });
-} // prettier-ignore
-
-/** Rings: every card sends and takes 2 (n - 1) / n of the bytes. */
-function communicationOf(c: V4Config, chip: Chip, tensor: number, { batch, tokens }: StepShape): Range {
-  if (tensor === 1) return exactly(0);
-  const bytes = batch * tokens * c.hidden_size * dtypes.bf16.size;
-  const one = plus(
-    exactly(assumptions.collectiveSeconds.value),
-    over((2 * (tensor - 1) * bytes) / tensor, linkRate(chip)),
-  );
-  return scaled(one, 2 * c.num_hidden_layers + 1);
 }

@@ -16,6 +16,7 @@ import { CSA_RATIO, type V4Config } from "./config.ts";
 import type { IntStorage } from "./int-format.ts";
 import type { Rows } from "./rows.ts";
 import type { CompressorState, V4State } from "./state.ts";
+import { storedAs, weightsOf, type Storage } from "./storage.ts";
 import { V4 } from "./v4.ts";
 
 export interface StepShape {
@@ -64,8 +65,14 @@ function kindsOf(config: V4Config): Kind[] {
   return [...kinds.values()];
 }
 
-/** The launches of one card's step; `config` is of what that card computes. */
-export function planStep(config: V4Config, chip: Chip, shape: StepShape, integers?: IntStorage): StepPlan {
+/** The launches of one card's step; `config` is of what that card computes, `storage` of the file it was loaded from. */
+export function planStep(
+  config: V4Config,
+  chip: Chip,
+  shape: StepShape,
+  storage: Storage,
+  integers?: IntStorage,
+): StepPlan {
   const kinds = kindsOf(config);
   const small: V4Config = {
     ...config,
@@ -80,6 +87,7 @@ export function planStep(config: V4Config, chip: Chip, shape: StepShape, integer
   const model = new V4(device, small, { init: "zeros", dtype: "bf16", integers });
   // Narrow copies of weights are made once, by a first step.
   const weightNames = new Map<unknown, string>(model.namedParameters().map(([key, p]) => [p.data.buffer, key]));
+  noteForms(model, storage);
   for (const part of run(model, stateOf(device, model, shape), shape)) nameCopies(part, weightNames);
   device.use = "step";
   const largest = Math.max(1, ...kinds.map((k) => k.ratio));
@@ -104,6 +112,15 @@ export function planStep(config: V4Config, chip: Chip, shape: StepShape, integer
   });
   const ends = steps[0]![kinds.length]!;
   return { config, shape, device, weightNames, parts: [...parts, { name: "ends", count: 1, variants: [{ share: 1, events: ends }] }] }; // prettier-ignore
+}
+
+/** As if loaded from a file of that form (weights.ts). */
+function noteForms(model: V4, storage: Storage): void {
+  const parameters = new Map(model.namedParameters());
+  for (const w of weightsOf(model.config, { kind: "none" })) {
+    const p = parameters.get(w.name);
+    if (p && storedAs(w, storage)[0]!.fileDType === "BF16") t.noteHalf(p);
+  }
 }
 
 /** What a launch makes from a weight alone is known by that weight's name. */
@@ -145,9 +162,21 @@ function run(model: V4, state: V4State, { batch, tokens }: StepShape): DeviceEve
   return [...layers, [...before!, ...take()]];
 }
 
-/** k distinct experts for each row, uniformly; the same draw in every layer. */
-function drawExperts([rows, k]: readonly number[], experts: number): Int32Array {
-  const random = new Prng(1);
+/**
+ * k distinct experts for each row, uniformly; the same draw in every layer. The first draw in which as many different
+ * experts are used as in the mean, so that a lucky one makes no step cheap.
+ */
+function drawExperts(shape: readonly number[], experts: number): Int32Array {
+  const mean = Math.round(experts * (1 - (1 - shape[1]! / experts) ** shape[0]!));
+  for (let seed = 1; ; seed++) {
+    const drawn = drawOnce(shape, experts, seed);
+    if (new Set(drawn).size === mean || seed === MOST_DRAWS) return drawn;
+  }
+}
+const MOST_DRAWS = 100;
+
+function drawOnce([rows, k]: readonly number[], experts: number, seed: number): Int32Array {
+  const random = new Prng(seed);
   const out = new Int32Array(rows! * k!);
   for (let r = 0; r < rows!; r++) {
     const chosen = new Set<number>();

@@ -8,7 +8,7 @@
 import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
 import { CSA_RATIO, parseConfig, type V4Config } from "./config.ts";
-import { intConfigSchema, intScaleName, packedName, parseIntConfig, shapeName, staysWide, type IntForm, type IntStorage } from "./int-format.ts"; // prettier-ignore
+import { intConfigSchema, intScaleName, packedName, parseIntConfig, shapeName, isOutA, type IntForm, type IntStorage } from "./int-format.ts"; // prettier-ignore
 
 /** One e8m0 scale per 128 x 128 block of e4m3, and per 32 numbers of a row of e2m1. */
 export const FP8_BLOCK = 128;
@@ -217,7 +217,7 @@ const plainDTypes = { f32: "F32", bf16: "BF16" } as const;
 /** The tensors that hold one weight: its values, or its codes and their scales. */
 export function storedAs({ name, shape, role }: Weight, storage: Storage): TensorSpec[] {
   const wanted = role === "linear" || role === "expert" ? storage[role] : role;
-  const kind = wanted === "int8" && staysWide(name) ? "bf16" : wanted;
+  const kind = wanted === "int8" && isOutA(name) && !storage.integers?.outA ? "bf16" : wanted;
   const [rows, cols] = shape as [number, number];
   switch (kind) {
     case "ids":

@@ -128,8 +128,7 @@ export class V4 extends Module {
 
   /** hidden [..,D] -> f32 logits [..,V], or of the ids in `range` only. */
   logits(hidden: Tensor, range?: { readonly start: number; readonly end: number }): Tensor {
-    const weight = range ? t.slice(this.head.weight, 0, range.start, range.end) : this.head.weight;
-    return t.linear(t.cast(hidden, "f32"), weight);
+    return t.wideLinear(hidden, this.head.weight, range);
   }
 
   /** The MTP module's hidden states [B,T,D]: row p has seen the token at p+1 and speaks about p+2. */

@@ -10,6 +10,7 @@ import { FormatError } from "../base/errors.ts";
 import { Module, type HostTensor } from "../nn/module.ts";
 import { writeSafetensors, type TensorSource } from "../nn/safetensors.ts";
 import { openTensors, type TensorSet } from "../nn/tensor-set.ts";
+import { noteHalf } from "../tensor/ops.ts";
 import type { Parameter } from "../tensor/tensor.ts";
 import { packInt4 } from "../kernels/int-matmul.ts";
 import { IntLinear } from "../nn/int-linear.ts";
@@ -65,6 +66,19 @@ export function fillFrom(
   for (const name of set.tensors.keys())
     if (!used.has(name) && !ignore(name)) fail(name, "expected no such tensor for this config");
   module.loadStateDict(state);
+  noteHalves(set, module);
+}
+
+/** Products may read a weight in bf16 where the file has it so (`wideLinear`). */
+function noteHalves(set: TensorSet, module: Module): void {
+  for (const [name, p] of module.namedParameters())
+    if (officialNames(name, p.shape).every((part) => set.tensors.get(part)?.fileDType === "BF16")) noteHalf(p);
+}
+
+/** A network that learns the forms of a file's weights but not their values, to find out what it would launch. */
+export function loadForms(path: string, module: Module): void {
+  using set = openTensors(path);
+  noteHalves(set, module);
 }
 
 /** Layers that hold integers, by name. */

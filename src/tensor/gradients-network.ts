@@ -20,7 +20,7 @@ import { Tensor, wrap, zeros } from "./tensor.ts";
 type Network =
   | "matmul" | "linear" | "embedding" | "softmax" | "logSoftmax" | "rmsNorm" | "layerNorm" | "rope" | "swiglu" | "conv3x3"
   | "crossEntropy" | "linearCrossEntropy" | "sparseAttention" | "compressPool"
-  | "hcProject" | "hcSplit" | "hcPre" | "hcPost" | "moeRouter" | "moeExperts" | "checkpoint"; // prettier-ignore
+  | "hcProject" | "hcMix" | "hcPre" | "hcPost" | "moeRouter" | "moeExperts" | "checkpoint"; // prettier-ignore
 
 const wrapped = (a: NdArray | undefined): Tensor | undefined => (a === undefined ? undefined : wrap(a));
 const flatRows = (a: NdArray, width: number): NdArray => ({
@@ -140,12 +140,15 @@ export const networkRules: GradRules<Network> = {
     });
     return [wrap(out.dkv), wrap(out.dscore), wrap(out.dape)];
   },
-  hcSplit: ({ dys: [dpre, dpost, dcomb], inputs: [mix, base, scale], saved: { n, iters, eps } }) => {
-    const rows = mix!.shape[0]!;
-    const or0 = (t: Tensor | undefined, shape: readonly number[]): NdArray => (t ?? zeros(mix!.device, shape)).data;
+  hcMix: ({ dys: [dpre, dpost, dcomb], inputs: [x, fn, base, scale], saved: { y, s, n, iters, eps } }) => {
+    const { device } = y;
+    const rows = y.shape[0]!;
+    const or0 = (t: Tensor | undefined, shape: readonly number[]): NdArray => (t ?? zeros(device, shape)).data;
     const grads = { dpre: or0(dpre, [rows, n]), dpost: or0(dpost, [rows, n]), dcomb: or0(dcomb, [rows, n, n]) };
-    const out = hcSplitBackward(mix!.device, grads, mix!.data, { base: base!.data, scale: scale!.data, n, iters, eps });
-    return [wrap(out.dmix), wrap(out.dbase), wrap(out.dscale)];
+    const split = hcSplitBackward(device, grads, y.data, { base: base!.data, scale: scale!.data, n, iters, eps });
+    const dmix = wrap(split.dmix);
+    const out = hcProjectBackward(device, dmix.data, { x: x!.data, fn: fn!.data, y: y.data, s: s.data });
+    return [wrap(out.dx), wrap(out.dfn), wrap(split.dbase), wrap(split.dscale)];
   },
   hcProject: ({ dys: [dy], inputs: [x, fn], saved: { y, s } }) => {
     const out = hcProjectBackward(dy!.device, dy!.data, { x: x!.data, fn: fn!.data, y: y.data, s: s.data });

@@ -10,7 +10,7 @@ import { quantizeRows, type QuantizedRows } from "../kernels/quantize-rows.ts";
 import { swiglu as swigluKernel } from "../kernels/swiglu.ts";
 import { cast } from "./ops-elementwise.ts";
 import { sortedByExpert, type Routing } from "./ops-moe.ts";
-import { track } from "./scope.ts";
+import { innermost, track, type TensorScope } from "./scope.ts";
 import { needsGrad } from "./tape.ts";
 import { wrap, type Tensor } from "./tensor.ts";
 
@@ -21,17 +21,33 @@ export interface IntWeight {
   readonly group: number | undefined;
 }
 
+/** Products that share an input share its rounding, as long as the scope that owns it is the innermost one. */
+const known = new WeakMap<Tensor, { rows: QuantizedRows; version: number; scope: TensorScope | undefined }>();
+
 function rounded(x: Tensor): QuantizedRows {
   if (needsGrad(x)) throw new TesseraError("autograd", "intLinear: expected no gradients, integer weights are for inference only"); // prettier-ignore
+  const scope = innermost();
+  const found = known.get(x);
+  if (scope && found?.scope === scope && found.version === x.version) return found.rows;
   const rows = quantizeRows(x.device, x.data);
   track(rows.q);
   track(rows.scale);
+  known.set(x, { rows, version: x.version, scope });
   return rows;
 }
 const held = ({ weight, weight_scale, group }: IntWeight) => ({ codes: weight.data, scale: weight_scale.data, group });
 
 /** x [..,K] -> [..,N] in the dtype of x. */
 export const intLinear = (x: Tensor, w: IntWeight): Tensor => wrap(intMatmul(x.device, rounded(x), held(w), { out: x.dtype as "f32" })); // prettier-ignore
+
+/** x [G,R,K], each group with its own rows of w [G*N,K] in int8 -> [G,R,N]. */
+export function intGroups(x: Tensor, { weight, weight_scale }: IntWeight): Tensor {
+  const [groups, , depth] = x.shape as [number, number, number];
+  const n = weight.shape[0]! / groups;
+  const codes = { ...weight.data, shape: [groups, n, depth] };
+  const scale = { ...weight_scale.data, shape: [groups, n] };
+  return wrap(intMatmul(x.device, rounded(x), { codes, scale }, { out: x.dtype }));
+}
 
 /** `moeExperts` with integer weights: x [R,D] -> [R,D]. */
 export function moeExpertsInt(

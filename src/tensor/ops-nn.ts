@@ -12,8 +12,8 @@ import { quantize as quantizeKernel, type QuantizeParams } from "../kernels/quan
 import { rope as ropeKernel } from "../kernels/rope.ts";
 import { logSoftmax as logSoftmaxKernel, softmax as softmaxKernel } from "../kernels/softmax.ts";
 import { swiglu as swigluKernel } from "../kernels/swiglu.ts";
-import { axisOf, transpose } from "./ops-shape.ts";
-import { fused } from "./ops-elementwise.ts";
+import { axisOf, slice, transpose } from "./ops-shape.ts";
+import { cast, fused } from "./ops-elementwise.ts";
 import { untrack } from "./scope.ts";
 import { needsGrad, record } from "./tape.ts";
 import { Parameter, Tensor, wrap } from "./tensor.ts";
@@ -67,6 +67,21 @@ export function linear(
   const y = wrap(linearKernel(x.device, x.data, narrow.data, bias?.data));
   if (needsGrad(x, w, bias)) record("linear", [x, w, bias], [y], { w: narrow });
   return y;
+}
+
+/** The versions of weights at which all values are bf16 numbers. */
+const halves = new WeakMap<Tensor, number>();
+/** Says that the f32 values of `w` are bf16 numbers, as a file held them; true until they change. */
+export const noteHalf = (w: Parameter): void => void halves.set(w, w.version);
+
+/**
+ * x [..,K] . w[N,K]^T -> [..,N] in f32, of rows `range` of w only if given. Products of bf16 numbers are exact in f32, so
+ * where x and the values of w are such numbers w is read in half the bytes; only the order of sums differs.
+ */
+export function wideLinear(x: Tensor, w: Parameter, range?: { readonly start: number; readonly end: number }): Tensor {
+  const rowsOf = (all: Tensor): Tensor => (range ? slice(all, 0, range.start, range.end) : all);
+  if (x.dtype !== "bf16" || halves.get(w) !== w.version || needsGrad(x, w)) return linear(cast(x, "f32"), rowsOf(w));
+  return wrap(matmulKernel(x.device, x.data, rowsOf(compute(w, "bf16")).data, { transB: true, outDtype: "f32" }));
 }
 
 interface AxisOption {

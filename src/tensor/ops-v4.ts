@@ -3,7 +3,7 @@
  * compressor's pooling, the indexer, and hyper-connections. Formulas are in the kernels of the same names.
  */
 import { compressPool as compressPoolKernel } from "../kernels/compress-pool.ts";
-import { hcProject as hcProjectKernel } from "../kernels/hc-project.ts";
+import { hcFinish, hcProject as hcProjectKernel, type Projected } from "../kernels/hc-project.ts";
 import { hcPost as hcPostKernel, hcPre as hcPreKernel, hcSplit as hcSplitKernel } from "../kernels/hyper-connection.ts";
 import { indexScores as indexScoresKernel, topkMask as topkMaskKernel } from "../kernels/indexer.ts";
 import { slotAttention as slotAttentionKernel } from "../kernels/slot-attention.ts";
@@ -108,16 +108,25 @@ export const topkIndices = (scores: Tensor, k: number): Tensor =>
 /** u8 mask of the k largest visible scores per row, lowest index on ties. No gradient. */
 export const topkMask = (scores: Tensor, k: number): Tensor => wrap(topkMaskKernel(scores.device, scores.data, k));
 
+/** In the innermost scope. */
+function projected(x: Tensor, fn: Tensor): Projected {
+  const out = hcProjectKernel(x.device, x.data, fn.data);
+  for (const part of [out.dots, out.squares]) wrap(part);
+  return out;
+}
+
 /** x [R,C] in any float type, fn f32 [J,C] -> f32 [R,J]: fn . (x normalised to a root mean square of 1). */
 export function hcProject(x: Tensor, fn: Tensor, options: { readonly eps: number }): Tensor {
-  const out = hcProjectKernel(x.device, x.data, fn.data, options);
+  const out = hcFinish(x.device, projected(x, fn), options);
   const y = wrap(out.y);
   const s = wrap(out.s);
   if (needsGrad(x, fn)) record("hcProject", [x, fn], [y], { y: new Tensor(y.data), s });
   return y;
 }
 
-export interface HcSplitOptions {
+export interface HcMixOptions {
+  /** f32 [(2+n)n,C] */
+  readonly fn: Tensor;
   /** [(2+n)n] */
   readonly base: Tensor;
   /** [3] */
@@ -125,16 +134,19 @@ export interface HcSplitOptions {
   readonly n: number;
   readonly iters: number;
   readonly eps: number;
+  /** Of the norm of x. */
+  readonly normEps: number;
 }
 
-/** mix f32 [R,(2+n)n] -> the three mixing weights of a hyper-connection. */
-export function hcSplit(mix: Tensor, options: HcSplitOptions): { pre: Tensor; post: Tensor; comb: Tensor } {
-  const { base, scale, n, iters, eps } = options;
-  const out = hcSplitKernel(mix.device, mix.data, { base: base.data, scale: scale.data, n, iters, eps });
+/** x [R,C] in any float type -> the three mixing weights of a hyper-connection, f32 [R,n], [R,n], [R,n,n]. */
+export function hcMix(x: Tensor, options: HcMixOptions): { pre: Tensor; post: Tensor; comb: Tensor } {
+  const { fn, base, scale, n, iters, eps, normEps } = options;
+  const keeps = needsGrad(x, fn, base, scale);
+  const out = hcSplitKernel(x.device, projected(x, fn), { base: base.data, scale: scale.data, n, iters, eps, normEps, keeps }); // prettier-ignore
   const pre = wrap(out.pre);
   const post = wrap(out.post);
   const comb = wrap(out.comb);
-  if (needsGrad(mix, base, scale)) record("hcSplit", [mix, base, scale], [pre, post, comb], { n, iters, eps });
+  if (out.kept) record("hcMix", [x, fn, base, scale], [pre, post, comb], { y: wrap(out.kept.y), s: wrap(out.kept.s), n, iters, eps }); // prettier-ignore
   return { pre, post, comb };
 }
 

@@ -8,6 +8,6 @@ export * from "./ops-moe.ts";
 export * from "./ops-int.ts";
 export * from "./ops-loss.ts";
 export { backward, checkpoint } from "./autograd.ts";
-export { isGradEnabled, noGrad } from "./tape.ts";
+export { isGradEnabled, needsGrad, noGrad } from "./tape.ts";
 export { tensorScope, TensorScope } from "./scope.ts";
 export { arange, full, ones, Parameter, randn, Tensor, zeros } from "./tensor.ts";

@@ -50,6 +50,9 @@ export class TensorScope {
 
 export const tensorScope = (): TensorScope => (current = new TensorScope(current));
 
+/** The innermost scope, if any. */
+export const innermost = (): TensorScope | undefined => current;
+
 /** The innermost scope owns `a` from now on. */
 export function track(a: Owned): void {
   if (current !== undefined) current.add(a.buffer);

@@ -56,7 +56,7 @@ export interface OpSaved {
     readonly scale: number;
   };
   compressPool: { readonly m: number; readonly overlap: boolean };
-  hcSplit: { readonly n: number; readonly iters: number; readonly eps: number };
+  hcMix: { readonly y: Tensor; readonly s: Tensor; readonly n: number; readonly iters: number; readonly eps: number };
   hcProject: { readonly y: Tensor; readonly s: Tensor };
   hcPre: undefined;
   hcPost: undefined;

@@ -47,7 +47,7 @@ const f32 = (...shape: number[]): NdArray => make(shape, "f32");
 /** Shapes of the released V4-Flash configuration, few tokens. */
 const launches: Readonly<Record<string, () => unknown>> = {
   embedding: () => embedding(device, make([100, DIM]), make([T], "i32")),
-  "stream projection": () => hcProject(device, make([T, 4 * DIM]), f32(24, 4 * DIM), { eps: 1e-6 }),
+  "stream projection": () => hcProject(device, make([T, 4 * DIM]), f32(24, 4 * DIM)),
   norm: () => rmsNorm(device, make([T, DIM]), f32(DIM), { eps: 1e-6 }),
   "prefill projection": () => linear(device, make([256, DIM]), make([1024, DIM])),
   "decode projection": () => linear(device, make([1, DIM]), make([1024, DIM])),
@@ -68,7 +68,7 @@ const launches: Readonly<Record<string, () => unknown>> = {
     }), // prettier-ignore
   "light compression": () => compressPool(device, { kv: make([1, 64, 2 * D]), score: make([1, 64, 2 * D]), ape: f32(4, 2 * D), m: 4, overlap: true }), // prettier-ignore
   "heavy compression": () => compressPool(device, { kv: make([1, 256, D]), score: make([1, 256, D]), ape: f32(128, D), m: 128, overlap: false }), // prettier-ignore
-  "stream split": () => hcSplit(device, f32(T, 24), { base: f32(24), scale: f32(3), n: 4, iters: 20, eps: 1e-6 }),
+  "stream split": () => hcSplit(device, hcProject(device, make([T, 4 * DIM]), f32(24, 4 * DIM)), { base: f32(24), scale: f32(3), n: 4, iters: 20, eps: 1e-6, normEps: 1e-6 }), // prettier-ignore
   "stream mixing": () => [hcPre(device, make([T, 4, DIM]), f32(T, 4)), hcPost(device, make([T, DIM]), make([T, 4, DIM]), f32(T, 4), f32(T, 4, 4))], // prettier-ignore
   "expert plans": () => [1, T, 21, 85, 170].map((rows) => moePlan(device, make([rows, 6], "i32"), f32(rows, 6), 256)),
   router: () => moeRouter(device, f32(T, 256), { k: 6, bias: f32(256), scale: 1.5 }),

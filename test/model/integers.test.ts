@@ -68,7 +68,7 @@ for (const [mix, dir] of Object.entries(mixes)) {
     assert.deepEqual([...set.tensors.values()].map(({ name, fileDType, shape }) => `${name} ${fileDType} [${shape}]`).sort(), planned); // prettier-ignore
     assert.deepEqual(inspectPath(dir).findings, []);
     const integers = loaded(dir).namedParameters().filter(([, p]) => p.dtype === "i8").map(([name]) => name.replace(".weight", "")); // prettier-ignore
-    const wanted = weightsOf(own, storage.drafter).filter(({ name, role }) => role === "expert" || (role === "linear" && !name.endsWith("wo_a.weight"))).map(({ name }) => name.replace(/experts\.\d+\./, "experts.").replace(".weight", "")); // prettier-ignore
+    const wanted = weightsOf(own, storage.drafter).filter(({ role }) => role === "expert" || role === "linear").map(({ name }) => name.replace(/experts\.\d+\./, "experts.").replace(".weight", "")); // prettier-ignore
     assert.deepEqual(integers.sort(), [...new Set(wanted)].sort());
   });
 
@@ -107,6 +107,17 @@ test("the network on integers is near the plain one, nearer with more bits, and 
   const most = steps.reduce<number>((m, v, i) => Math.max(m, Math.abs(v - whole[i]!)), 0);
   // Integer sums are exact, so a cut changes only what it changes in plain numbers: the last bits, and steps they flip.
   assert.ok(most < 0.02, `expected cut sequences to agree, got ${most}`);
+});
+
+test("wo_a stays wide where a config leaves it out", () => {
+  const json = JSON.parse(readFileSync(join(mixes.w8a8, "config.json"), "utf8")) as { quantization_config: { ignore: string[] } }; // prettier-ignore
+  json.quantization_config.ignore.push("re:.*\\.wo_a$");
+  const { config: own, storage } = parseStored(json, "c");
+  const formOf = (name: string): string | undefined =>
+    inventoryOf(own, storage).find((x) => x.name === name)?.fileDType;
+  assert.deepEqual(["layers.1.attn.wo_a.weight", "layers.1.attn.wo_b.weight"].map(formOf), ["BF16", "I8"]);
+  const model = new V4(device, own, { init: "zeros", integers: storage.integers });
+  assert.equal(model.layers[1]!.attn.wo_a.weight.dtype, "f32");
 });
 
 test("what cannot be is refused by name", () => {

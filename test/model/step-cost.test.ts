@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeConfig } from "../../src/model/config.ts";
 import { released } from "../../src/model/released.ts";
-import { stepCost, tensorParts } from "../../src/model/step-cost.ts";
+import { stepCost } from "../../src/model/step-cost.ts";
+import { cutter, MOST_BYTES, tensorParts } from "../../src/model/step-cut.ts";
 import { planStep, type StepPart } from "../../src/model/step-plan.ts";
 import { floorOf } from "../../src/model/step-floor.ts";
 import { parseStored, type Storage } from "../../src/model/storage.ts";
@@ -68,4 +69,35 @@ test("a decode step of the nano model: every launch is priced, MLU590 stays a ru
   const two = stepCost({ config, storage: plain, chip: products["mlu-590"], cards: 2, shape, weights: "bf16" });
   assert.deepEqual([two.tensor, two.seconds.isRumoured], [2, true]);
   assert.ok(two.seconds.high > two.seconds.low);
+});
+
+test("V4-Flash's decode in W8A8 on 8 cards keeps to its bytes", () => {
+  for (const name of ["ascend-910b", "ascend-910c", "mlu-370", "mlu-590"] as const)
+    for (const batch of [1, 64]) {
+      const shape = { batch, tokens: 1, context: 8192 };
+      const step = stepCost({ ...flash, chip: products[name], cards: 8, shape, weights: "w8a8" });
+      const ratio = step.bytes / step.floor.total;
+      assert.ok(ratio >= 1 && ratio <= MOST_BYTES, `${name}, batch ${batch}: expected 1 to ${MOST_BYTES} of the floor, got ${ratio}`); // prettier-ignore
+      // Among plans that do, none is faster.
+      for (const other of step.alternatives)
+        assert.ok(other.bytes > MOST_BYTES * step.floor.total || other.seconds.high >= step.seconds.high, `${name}, batch ${batch}: ${other.options}`); // prettier-ignore
+      // What every core shares, and what one launch does for all sequences.
+      const row = (kernel: string): number => step.kernels.find((k) => k.name === kernel)!.launches;
+      assert.equal(row("hc_project"), 2 * 43 + 1);
+      assert.ok(row("append_rows") < 3 * 43, `expected a launch for window keys and one for each compressor, got ${row("append_rows")}`); // prettier-ignore
+    }
+});
+
+test("each launch has one place in the plan", () => {
+  const [plain, all] = [cutter([]), cutter(["router", "sequences", "streams"])];
+  const pairs = [
+    ["int8_matmul", "attn.wq_a", "outputs", "outputs"],
+    ["int8_matmul", "attn.wo_b", "inputs", "inputs"],
+    ["matmul", "ffn.gate", "whole", "outputs"],
+    ["sparse_attention", "attn.attn_sink", "heads", "tokens"],
+    ["hc_project", "hc_attn_fn", "whole", "tokens"],
+    ["rms_norm", "attn_norm", "whole", "tokens"],
+    ["rms_norm", "attn.q_norm", undefined, undefined],
+  ] as const;
+  for (const [kernel, label, without, having] of pairs) assert.deepEqual([plain(kernel, label), all(kernel, label)], [without, having]); // prettier-ignore
 });

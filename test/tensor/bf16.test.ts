@@ -38,8 +38,8 @@ function lossOf(dtype: DType): Tensor {
   const freqs = Tensor.from(device, [1, 0.3]);
   const embedded = t.cast(t.embedding(w.embed, ids), dtype);
   const streams = t.expand(t.reshape(embedded, [B * T, 1, C]), [B * T, 2, C]);
-  const mix = t.linear(t.cast(t.reshape(streams, [B * T, 2 * C]), "f32"), w.mix);
-  const { pre, post, comb } = t.hcSplit(mix, { base: w.base, scale: w.scale, n: 2, iters: 4, eps: 1e-6 });
+  const mixing = { fn: w.mix, base: w.base, scale: w.scale, n: 2, iters: 4, eps: 1e-6, normEps: 1e-6 };
+  const { pre, post, comb } = t.hcMix(t.reshape(streams, [B * T, 2 * C]), mixing);
   const x = t.reshape(t.rmsNorm(t.hcPre(streams, pre), w.norm, { eps: 1e-6 }), [B, T, C]);
   const q = t.rope(t.reshape(t.linear(x, w.wq), [B, T, H, D]), { freqs });
   const kv = t.reshape(t.rope(t.reshape(t.linear(x, w.wkv), [B, T, 1, D]), { freqs }), [B, T, D]);
@@ -101,4 +101,27 @@ test("a block in bf16 with f32 masters: f32 weight gradients that point where th
     // bf16 keeps 8 bits: relative noise near 2^-8 per op over about ten ops, so angles of a few per cent.
     assert.ok(cosine > 0.99, `${name}: cosine ${cosine}`);
   }
+});
+
+test("wideLinear reads weights of bf16 values as bf16, until they change", () => {
+  const [rows, width, outs] = [3, 96, 40];
+  const values = t.cast(t.randn(device, [outs, width], { seed: 7 }), "bf16").toArray();
+  const w = new Parameter(Tensor.from(device, values, [outs, width]));
+  const x = t.cast(t.randn(device, [rows, width], { seed: 8 }), "bf16");
+  const range = { start: 5, end: 30 };
+  t.noGrad(() => {
+    const want = t.wideLinear(x, w).toArray();
+    t.noteHalf(w);
+    const got = t.wideLinear(x, w);
+    const [some, all] = [t.wideLinear(x, w, range).toArray(), got.toArray()];
+    assert.deepEqual([got.dtype, got.shape], ["f32", [rows, outs]]);
+    // 96 roundings of 2^-24 of sums of the sizes, which stay below 96 * 3 * 3.
+    all.forEach((v, i) => assert.ok(Math.abs(v - want[i]!) < 96 * 2 ** -24 * 96 * 9, `${v} ${want[i]}`));
+    for (let r = 0; r < rows; r++) assert.deepEqual(some.slice(r * 25, r * 25 + 25), all.slice(r * outs + 5, r * outs + 30)); // prettier-ignore
+    // Values that bf16 does not have: the f32 product again, to the bit.
+    const finer = Float32Array.from(values, (v) => v * 1.001);
+    w.copyFrom(finer);
+    const plain = t.linear(t.cast(x, "f32"), w).toArray();
+    assert.deepEqual(t.wideLinear(x, w).toArray(), plain);
+  });
 });

@@ -266,11 +266,11 @@ const cases: Record<OpName, Case[]> = {
       run: (kv, score, ape) => t.compressPool({ kv: kv!, score: score!, ape: ape!, m: 4, overlap: true }),
     },
   ],
-  hcSplit: [
+  hcMix: [
     {
-      inputs: (d) => [leaf(d, [3, 24], 1), leaf(d, [24], 2), leaf(d, [3], 3)],
-      run: (mix, base, scale) =>
-        Object.values(t.hcSplit(mix!, { base: base!, scale: scale!, n: 4, iters: 5, eps: 1e-6 })),
+      inputs: (d) => [leaf(d, [3, 40], 1), leaf(d, [24, 40], 4, { std: 0.3 }), leaf(d, [24], 2), leaf(d, [3], 3)],
+      run: (x, fn, base, scale) =>
+        Object.values(t.hcMix(x!, { fn: fn!, base: base!, scale: scale!, n: 4, iters: 5, eps: 1e-6, normEps: 1e-6 })),
     },
   ],
   hcProject: [
