@@ -44,7 +44,7 @@ test("a decode step asks the host for its ids and gives it logits; layers have t
   const config = makeConfig("nano", { vocab_size: 300, n_routed_experts: 16 });
   for (const name of ["ascend-910b", "mlu-370"] as const) {
     const shape = { batch: 2, tokens: 1, context: 100 };
-    const plan = planStep(config, products[name], shape);
+    const plan = planStep(config, products[name], shape, plain);
     const transfers = (part: StepPart): string[] => part.variants.flatMap(({ events }) => events.filter((e) => e.kind === "upload" || e.kind === "download").map((e) => e.kind)); // prettier-ignore
     for (const part of plan.parts) assert.deepEqual(transfers(part), part.name === "ends" ? ["upload", "download"] : [], part.name); // prettier-ignore
     const { kernels } = stepCost({ config, storage: plain, chip: products[name], cards: 1, shape, weights: "bf16" });
