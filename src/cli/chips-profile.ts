@@ -8,7 +8,7 @@ import { makeConfig, presets, type PresetName, type V4Config } from "../model/co
 import { released, releasedNames } from "../model/released.ts";
 import { stepCost, type StepCost } from "../model/step-cost.ts";
 import { intMixes, type IntMix } from "../model/int-format.ts";
-import { MOST_BYTES } from "../model/step-cut.ts";
+import { MOST_BYTES, MOST_LAUNCHES } from "../model/step-cut.ts";
 import { weightFormatOf } from "../model/step-floor.ts";
 import { parseStored, type Storage } from "../model/storage.ts";
 import { productNames, products, type ProductName } from "../tile/chips/chips.ts";
@@ -18,7 +18,7 @@ import { command, integerOf, oneOf, packageDir } from "./common.ts";
 import { rooflineSvg } from "./roofline-svg.ts";
 
 /** Most bytes over the floor, and launches a layer, that fused and captured kernels should need. */
-const TARGET = { bytes: MOST_BYTES, launches: 12 };
+const TARGET = { bytes: MOST_BYTES, launches: MOST_LAUNCHES };
 
 const profileArgs = {
   model: { type: "string", description: `nano, mini, ${releasedNames.join(", ")}, or a model folder`, default: join(packageDir, "assets", "model") }, // prettier-ignore
@@ -29,6 +29,11 @@ const profileArgs = {
   weights: {
     type: "string",
     description: "Of large matrices: bf16, w8a8 or w4a8; by default w8a8 where the chip has no FP8",
+  },
+  fuse: {
+    type: "boolean",
+    description: "Launches run as lists, see generate --fuse; --no-fuse: each alone",
+    default: true,
   },
   phase: { type: "string", description: "decode or prefill", default: "decode" },
   svg: { type: "string", description: "Write the roofline of the kernels to this file as well" },
@@ -66,7 +71,7 @@ export const profileCommand = command(
     const shape = phase === "decode" ? { batch, tokens: 1, context } : { batch, tokens: context, context: 0 };
     const chip = products[product];
     const weights = oneOf("weights", args.weights ?? (weightFormatOf[chip.name] === "W8A8" ? "w8a8" : "bf16"), ["bf16", ...(Object.keys(intMixes) as IntMix[])]); // prettier-ignore
-    const cost = stepCost({ config, storage, chip, cards, shape, weights });
+    const cost = stepCost({ config, storage, chip, cards, shape, weights, isFused: args.fuse });
     if (args.svg !== undefined) writeWhole(resolve(args.svg), rooflineOf(args.model, product, phase, cost));
     process.stdout.write(args.json ? `${JSON.stringify({ chip: product, model: args.model, phase, weights, ...cost, assumptions })}\n` : text(args.model, product, phase, weights, cost)); // prettier-ignore
   },
@@ -100,8 +105,8 @@ function planLines(c: StepCost): string[] {
 }
 
 function text(model: string, chip: string, phase: string, weights: string, c: StepCost): string {
-  const per = c.kernels.map((k) => [k.name, figure(k.launches), ms(k.seconds) + mark(k.seconds), gb(k.bytes), k.limit]);
-  const head = ["kernel (on one card)", "launches", "time", "bytes", "limit"];
+  const per = c.kernels.map((k) => [k.name, figure(k.runs), ms(k.seconds) + mark(k.seconds), gb(k.bytes), k.limit]);
+  const head = ["kernel (on one card)", "runs", "time", "bytes", "limit"];
   const widths = head.map((h, i) => Math.max(h.length, ...per.map((row) => row[i]!.length)));
   const line = (row: readonly string[]): string => row.map((cell, i) => (i === 0 || i === 4 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ").trimEnd(); // prettier-ignore
   const { floor, ownFloor } = c;
@@ -116,12 +121,12 @@ function text(model: string, chip: string, phase: string, weights: string, c: St
     "",
     `time           ${ms(c.seconds)}${mark(c.seconds)}, of which between cards ${ms(c.communication)}${mark(c.communication)}`,
     ...planLines(c),
-    `queue          ${figure(c.launches)} launches, ${figure(c.copies)} copies, ${figure(c.hostWaits)} waits for the host`,
+    `queue          ${figure(c.programs)} programs in ${figure(c.launches)} launches, ${figure(c.copies)} copies, ${figure(c.hostWaits)} waits for the host`,
     `bytes          ${gb(c.bytes)} of device memory over all cards`,
     `floor          ${gb(floor.total)} in ${floor.format}: dense ${gb(floor.dense)}, ${figure(floor.distinctExperts)} experts a layer ${gb(floor.experts)}, keys ${gb(floor.keys)}; ${ms(c.floorSeconds)}${mark(c.floorSeconds)}`,
     `floor in bf16  ${gb(ownFloor.total)}; bytes over it ${(c.bytes / ownFloor.total).toFixed(2)}`,
     `target         bytes at most ${TARGET.bytes} of the floor: ${verdict(ratio <= TARGET.bytes)}, ${ratio.toFixed(2)}`,
-    `target         at most ${TARGET.launches} launches a layer: ${verdict(c.launchesPerLayer <= TARGET.launches)}, ${c.launchesPerLayer.toFixed(1)}`,
+    `target         at most ${TARGET.launches} launches a layer, collectives with them: ${verdict(c.launchesPerLayer <= TARGET.launches)}, ${c.launchesPerLayer.toFixed(1)}`,
     "",
   ].join("\n"); // prettier-ignore
 }

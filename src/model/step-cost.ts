@@ -14,7 +14,7 @@ import { exactly, over, plus, rangeOf, scaled, type Range } from "../tile/range.
 import type { Launch } from "../tile/traffic.ts";
 import type { V4Config } from "./config.ts";
 import { INT4_GROUP, intMixes, type IntMix } from "./int-format.ts";
-import { cardConfig, choicesOf, collectivesOf, cutProduct, cutsOf, cutter, MOST_BYTES, tensorParts, type Choice, type Collective, type Cut } from "./step-cut.ts"; // prettier-ignore
+import { cardConfig, choicesOf, collectivesOf, cutProduct, cutsOf, cutter, MOST_BYTES, MOST_LAUNCHES, tensorParts, type Choice, type Collective, type Cut } from "./step-cut.ts"; // prettier-ignore
 import { floorOf, weightFormatOf, type Floor } from "./step-floor.ts";
 import { planStep, type StepPlan, type StepShape } from "./step-plan.ts";
 import type { Storage } from "./storage.ts";
@@ -22,7 +22,8 @@ import type { Storage } from "./storage.ts";
 export interface KernelRow {
   /** Of the kernel, and of the weight it reads if any. */
   readonly name: string;
-  readonly launches: number;
+  /** How often its programs run, in a list or alone. */
+  readonly runs: number;
   readonly seconds: Range;
   readonly bytes: number;
   readonly ops: number;
@@ -36,6 +37,9 @@ export interface StepCost {
   readonly tensor: number;
   readonly replicas: number;
   readonly kernels: readonly KernelRow[];
+  /** Programs that run, each over its grid. */
+  readonly programs: number;
+  /** What the host starts: lists of programs, or each alone, and collectives. */
   readonly launches: number;
   readonly launchesPerLayer: number;
   readonly copies: number;
@@ -45,7 +49,7 @@ export interface StepCost {
   readonly cuts: readonly Cut[];
   /** The plan's options that were taken, and what each choice of them would be. */
   readonly options: Choice;
-  readonly alternatives: readonly { readonly options: Choice; readonly bytes: number; readonly seconds: Range }[];
+  readonly alternatives: readonly { readonly options: Choice; readonly bytes: number; readonly launches: number; readonly seconds: Range }[]; // prettier-ignore
   readonly collectives: readonly Collective[];
   /** All collectives together. */
   readonly communication: Range;
@@ -60,7 +64,7 @@ export interface StepCost {
 type LaunchEvent = Extract<DeviceEvent, { kind: "launch" }>;
 
 interface Sum {
-  launches: number;
+  runs: number;
   seconds: Range;
   bytes: number;
   ops: number;
@@ -75,9 +79,11 @@ export interface StepCostOptions {
   readonly shape: StepShape;
   /** Of the matrices that may be integers; the others are bf16. */
   readonly weights: "bf16" | IntMix;
+  /** By default. Launches run as lists (`Device.fuse`), which end where the host or another card is waited for. */
+  readonly isFused?: boolean;
 }
 
-export function stepCost({ config, storage, chip, cards, shape, weights }: StepCostOptions): StepCost {
+export function stepCost({ config, storage, chip, cards, shape, weights, isFused = true }: StepCostOptions): StepCost {
   const tensor = tensorParts(config, cards);
   const replicas = cards / tensor;
   const own: StepShape = { ...shape, batch: Math.ceil(shape.batch / replicas) };
@@ -91,16 +97,21 @@ export function stepCost({ config, storage, chip, cards, shape, weights }: StepC
   const floor = floorOf(config, storage, shape, weightFormatOf[chip.name]);
   const known: Known = new Map();
   const steps = choicesOf(tensor, own).map((choice) => {
-    const { sums, counts } = summed(plans, chip, tensor, choice, known);
-    const rows = [...sums].map(([name, s]): KernelRow => ({ name, launches: s.launches, seconds: s.seconds, bytes: s.bytes, ops: s.ops, limit: [...s.limits].reduce((x, y) => (y[1] > x[1] ? y : x))[0] })); // prettier-ignore
-    const kernels = rows.toSorted((x, y) => y.seconds.high - x.seconds.high);
     const collectives = collectivesOf(config, chip, tensor, own, choice);
+    const { sums, counts } = summed(plans, { chip, parts: tensor, isFused, known }, choice);
+    const numCollectives = collectives.reduce((n, x) => n + x.count, 0);
+    const lists = 1 + counts.breaks + numCollectives;
+    if (isFused) add(sums, "(start of a list)", lists, { seconds: exactly(assumptions.launchSeconds.value), bytes: 0, ops: 0, limit: "launch" }); // prettier-ignore
+    const launches = (isFused ? lists : counts.launch) + numCollectives;
+    const rows = [...sums].map(([name, s]): KernelRow => ({ name, runs: s.runs, seconds: s.seconds, bytes: s.bytes, ops: s.ops, limit: [...s.limits].reduce((x, y) => (y[1] > x[1] ? y : x))[0] })); // prettier-ignore
+    const kernels = rows.toSorted((x, y) => y.seconds.high - x.seconds.high);
     const communication = plus(exactly(0), ...collectives.map((x) => x.seconds));
     const bytes = kernels.reduce((s, k) => s + k.bytes, 0) * cards;
-    return { choice, kernels, counts, collectives, communication, bytes, seconds: plus(communication, ...kernels.map((k) => k.seconds)) }; // prettier-ignore
+    return { choice, kernels, counts, launches, collectives, communication, bytes, seconds: plus(communication, ...kernels.map((k) => k.seconds)) }; // prettier-ignore
   });
   const few = steps.filter((step) => step.bytes <= MOST_BYTES * floor.total);
-  const best = few.length > 0 ? least(few, (x) => x.seconds.high) : least(steps, (x) => x.bytes);
+  const quiet = few.filter((step) => step.launches <= MOST_LAUNCHES * config.num_hidden_layers);
+  const best = few.length > 0 ? least(quiet.length > 0 ? quiet : few, (x) => x.seconds.high) : least(steps, (x) => x.bytes); // prettier-ignore
   const { counts } = best;
   return {
     shape,
@@ -108,13 +119,14 @@ export function stepCost({ config, storage, chip, cards, shape, weights }: StepC
     tensor,
     replicas,
     kernels: best.kernels,
-    launches: counts.launch,
-    launchesPerLayer: counts.launch / config.num_hidden_layers,
+    programs: counts.launch,
+    launches: best.launches,
+    launchesPerLayer: best.launches / config.num_hidden_layers,
     copies: counts.copy + counts.upload,
     hostWaits: counts.download,
     cuts: tensor > 1 ? cutsOf(best.choice) : [],
     options: best.choice,
-    alternatives: steps.map(({ choice, bytes, seconds }) => ({ options: choice, bytes, seconds })),
+    alternatives: steps.map(({ choice, bytes, launches, seconds }) => ({ options: choice, bytes, launches, seconds })),
     collectives: best.collectives,
     seconds: best.seconds,
     communication: best.communication,
@@ -133,16 +145,30 @@ interface Plans {
   readonly tokens: StepPlan | undefined;
 }
 
-function summed(plans: Plans, chip: Chip, parts: number, choice: Choice, known: Known): { sums: ReadonlyMap<string, Sum>; counts: Record<DeviceEvent["kind"], number> } {
+interface Pricing {
+  readonly chip: Chip;
+  readonly parts: number;
+  readonly isFused: boolean;
+  readonly known: Known;
+}
+/** `breaks`: places where launches follow something that a list does not hold. */
+type Counts = Record<DeviceEvent["kind"] | "breaks", number>;
+
+function summed(plans: Plans, pricing: Pricing, choice: Choice): { sums: Map<string, Sum>; counts: Counts } {
+  const { chip, parts } = pricing;
   const sums = new Map<string, Sum>();
-  const counts = { launch: 0, copy: 0, upload: 0, download: 0 };
+  const counts: Counts = { launch: 0, copy: 0, upload: 0, download: 0, breaks: 0 };
   const cutBy = cutter(choice);
   const addPlan = (plan: StepPlan, isTokens: boolean): void => {
     for (const { count, variants } of plan.parts)
       for (const { share, events } of variants) {
         const times = count * share;
         let stage: Stage = "dense";
+        let wasLaunch = true;
         for (const event of events) {
+          const isBreak = !wasLaunch && event.kind === "launch";
+          wasLaunch = event.kind === "launch";
+          if (isBreak && !isTokens) counts.breaks += times;
           if (event.kind !== "launch") {
             if (isTokens) continue;
             counts[event.kind] += times;
@@ -155,7 +181,7 @@ function summed(plans: Plans, chip: Chip, parts: number, choice: Choice, known: 
           if ((by === "tokens") === isTokens) {
             counts.launch += times;
             const name = label && /matmul|cast/.test(event.program.name) ? `${event.program.name} ${label}` : event.program.name;
-            const cost = launchCost({ event, chip, parts, stage, known }, (launch) => cutProduct(launch, by, label, parts));
+            const cost = launchCost({ event, stage, ...pricing }, (launch) => cutProduct(launch, by, label, parts));
             add(sums, name, times, { seconds: cost.seconds, bytes: cost.deviceBytes, ops: cost.ops, limit: cost.limit });
           }
           if (event.program.name === "combine_rows") stage = "dense";
@@ -195,8 +221,8 @@ interface Piece {
 }
 function add(sums: Map<string, Sum>, name: string, times: number, p: Piece): void {
   let s = sums.get(name);
-  if (!s) sums.set(name, (s = { launches: 0, seconds: exactly(0), bytes: 0, ops: 0, limits: new Map() }));
-  s.launches += times;
+  if (!s) sums.set(name, (s = { runs: 0, seconds: exactly(0), bytes: 0, ops: 0, limits: new Map() }));
+  s.runs += times;
   s.seconds = plus(s.seconds, scaled(p.seconds, times));
   s.bytes += p.bytes * times;
   s.ops += p.ops * times;
@@ -212,15 +238,12 @@ function wordsOf({ buffer, byteOffset }: BufferArg): Int32Array | undefined {
   return contents && new Int32Array(contents.slice(byteOffset).buffer);
 }
 
-interface Priced {
+interface Priced extends Pricing {
   readonly event: LaunchEvent;
-  readonly chip: Chip;
-  readonly parts: number;
   readonly stage: Stage;
-  readonly known: Known;
 }
 
-function launchCost({ event, chip, parts, stage, known }: Priced, cut: (launch: Launch) => Launch): Cost {
+function launchCost({ event, chip, parts, stage, known, isFused }: Priced, cut: (launch: Launch) => Launch): Cost {
   const { program, grid, args } = event;
   const buffers = program.params.filter((p) => p.kind === "buffer");
   const sizes = Object.fromEntries(buffers.map((p) => { const { buffer, byteOffset } = args[p.name] as BufferArg; return [p.name, buffer.sizeBytes - byteOffset]; })); // prettier-ignore
@@ -242,11 +265,11 @@ function launchCost({ event, chip, parts, stage, known }: Priced, cut: (launch: 
     return cost;
   };
   const axis = stage === "dense" ? undefined : grid[2] > 1 ? 2 : 0;
-  if (axis === undefined || parts === 1) return keep(costOf(program, chip, launch, sizes));
+  if (axis === undefined || parts === 1) return keep(costOf(program, chip, launch, sizes, isFused));
   const each = Math.ceil(grid[axis] / parts);
   // Experts are not equally busy: the step waits for the card with the most to do.
   const cards = axis === 2 ? parts : 1;
-  const costs = Array.from({ length: cards }, (_, i) => costOf(program, chip, { ...launch, share: { axis, from: i * each, to: (i + 1) * each } }, sizes)); // prettier-ignore
+  const costs = Array.from({ length: cards }, (_, i) => costOf(program, chip, { ...launch, share: { axis, from: i * each, to: (i + 1) * each } }, sizes, isFused)); // prettier-ignore
   const slowest = costs.reduce((a, b) => (b.seconds.high > a.seconds.high ? b : a));
   return keep({ ...slowest, deviceBytes: costs.reduce((s, c) => s + c.deviceBytes, 0) / cards });
 }

@@ -2,7 +2,7 @@
  * How a step is cut over the cards of a group: of each weight and kernel what one card does, and what the cards tell each
  * other. The plan is one table. Weights that read one input x are cut by outputs and gathered in ONE collective a layer: at
  * batch 1 that costs the 0.9 ms that it saves and moves 0.7 GB a card less. What needs collectives of its own is an option,
- * taken only where the whole step is faster or would move more than `MOST_BYTES` of the floor without it. Hyper-connections'
+ * taken only where the whole step is faster or would move more than `MOST_BYTES` of the floor without it, and where launches stay few. Hyper-connections'
  * weights (138 MB) stay on every card: two more collectives a layer would save 0.1 ms. Main parts: `cuts`, `collectivesOf`.
  */
 import { dtypes } from "../base/dtype.ts";
@@ -14,6 +14,8 @@ import type { StepShape } from "./step-plan.ts";
 
 /** Bytes of a step over those of its floor that a plan should keep to. */
 export const MOST_BYTES = 1.15;
+/** Launches a layer that a plan should keep to, those of collectives with them. */
+export const MOST_LAUNCHES = 12;
 
 /**
  * `heads`, `vocabulary`, `experts`: whole ones, each card's own; `outputs`, `inputs`: of the matrix; `tokens`: each card has

@@ -88,8 +88,9 @@ export function slice(
   const strides = stridesOf(x.shape);
   const offset = start * strides[at]!;
   const { buffer, byteOffset, dtype } = x.data;
-  const isOuter = sizeOf(x.shape.slice(0, at)) === 1;
-  const y = isOuter
+  // One piece of memory.
+  const isView = sizeOf(x.shape.slice(0, at)) === 1 || end - start === n;
+  const y = isView
     ? new Tensor({ buffer, byteOffset: byteOffset + offset * dtypes[dtype].size, dtype, shape })
     : wrap(copyStrided(x.device, x.data, { shape, strides, offset }));
   if (needsGrad(x)) record("slice", [x], [y], { axis: at, start });

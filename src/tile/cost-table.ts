@@ -14,6 +14,10 @@ interface Assumption {
 
 export const assumptions = {
   launchSeconds: { value: 5e-6, source: "5 to 10 us a launch in public serving logs; the lower end" },
+  barrierSeconds: {
+    value: 2e-6,
+    source: "assumed: what a launch in a list costs, a barrier of all cores and the flush of a data cache",
+  },
   copySeconds: { value: 5e-6, source: "a copy inside the device is queued like a launch" },
   hostWaitSeconds: { value: 20e-6, source: "assumed: a transfer to the host, a wait, and a new queue" },
   collectiveSeconds: {

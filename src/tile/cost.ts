@@ -54,11 +54,12 @@ function deviceBytesOf(chip: Chip, t: Traffic, sizes: Sizes | undefined): number
   return least <= cache ? least : moved;
 }
 
-export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?: Sizes): Cost {
+/** `isListed`: run by a list (emit/ascend/list.ts), after a barrier instead of a start, with one vector core to a cube core. */
+export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?: Sizes, isListed = false): Cost {
   const t = trafficOf(loweringOf(program, chip), launch);
   const rates = coreRates[chip.name];
   const isMixed = Object.keys(t.matrixOps).length > 0;
-  const cores = rangeOf(isMixed ? chip.rates.matrixCores : chip.rates.vectorCores)!;
+  const cores = rangeOf(isMixed || isListed ? chip.rates.matrixCores : chip.rates.vectorCores)!;
   const matrixCores = rangeOf(chip.rates.matrixCores)!;
   const clock = clockOf(chip);
   const deviceRate = coreDeviceBytes(chip);
@@ -78,7 +79,7 @@ export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?:
         t.scalarReads * assumptions.scalarReadCycles.value +
         t.syncs * assumptions.syncCycles.value,
     ),
-    launch: exactly(assumptions.launchSeconds.value),
+    launch: exactly(isListed ? assumptions.barrierSeconds.value : assumptions.launchSeconds.value),
   };
   const { "matrix unit": m, "vector unit": v, instructions, launch: overhead } = parts;
   // Copies of a core wait for work and work for copies.
