@@ -103,6 +103,22 @@ export const cases: OpCases = {
       },
       tolerance: { rtol: 0, atol: 0, why: "copies, and f32 sums in the same order" },
     },
+    {
+      name: "lookup of six whole numbers",
+      run: (device) => {
+        const table = fromHost(
+          device,
+          Int32Array.from({ length: 11 * 6 }, (_, i) => (i * 5) % 37),
+          [11, 6],
+          "i32",
+        );
+        return [embedding(device, table, fromHost(device, someIds, [37], "i32"))];
+      },
+      expected: () => [
+        Int32Array.from({ length: 37 * 6 }, (_, i) => ((someIds[Math.floor(i / 6)]! * 6 + (i % 6)) * 5) % 37),
+      ],
+      tolerance: { rtol: 0, atol: 0, why: "copies" },
+    },
   ],
   programs: (chip) => [
     fitted(chip, lookupKernel, { dim: 384, dtype: "bf16", rows: 8 }, { rows: 1 }).program,

@@ -9,7 +9,7 @@
 import type { DType } from "../base/dtype.ts";
 import { randomBits, uniform } from "../base/prng.ts";
 import type { Device } from "../device/device.ts";
-import { kernel } from "../tile/builder.ts";
+import { kernel, type Tile } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
 import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
@@ -48,6 +48,8 @@ interface RowsStatic {
   readonly dtype: DType;
   readonly rows: number;
   readonly cols: number;
+  /** A tile holds whole rows, so they are read once. */
+  readonly isWhole: boolean;
 }
 
 const rowsKernel = specialize((p: RowsStatic) =>
@@ -57,28 +59,42 @@ const rowsKernel = specialize((p: RowsStatic) =>
     const q = k.view(k.buffer("q", "i8", "out"), [rows, cols]);
     const scales = k.view(k.buffer("scale", "f32", "out"), [rows, 1]);
     const r0 = k.programId(0).mul(p.rows);
-    const range = { end: cols, step: p.cols };
+    const load = (c: Parameters<typeof k.load>[1][number]): Tile => k.load(x, [r0, c], [p.rows, p.cols]).cast("f32");
     // Past the end reads 0, which changes no largest element.
-    const [largest] = k.loop(range, [k.full([p.rows, 1], LEAST)], (c, [sofar]) => [
-      k.load(x, [r0, c], [p.rows, p.cols]).cast("f32").abs().maxOver(1).max(sofar!),
-    ]);
+    const largestOf = (tile: Tile): Tile => tile.abs().maxOver(1);
+    const least = k.full([p.rows, 1], LEAST);
+    const codes = (tile: Tile, scale: Tile): Tile => tile.div(scale).round().cast("i8");
+    if (p.isWhole) {
+      const tile = load(0);
+      const scale = largestOf(tile).max(least).mul(STEP);
+      k.store(scales, [r0, 0], scale);
+      k.store(q, [r0, 0], codes(tile, scale));
+      return;
+    }
+    const range = { end: cols, step: p.cols };
+    const [largest] = k.loop(range, [least], (c, [sofar]) => [largestOf(load(c)).max(sofar!)]);
     const scale = largest!.mul(STEP);
     k.store(scales, [r0, 0], scale);
     k.loop(range, [], (c) => {
-      const steps = k.load(x, [r0, c], [p.rows, p.cols]).cast("f32").div(scale).round();
-      k.store(q, [r0, c], steps.cast("i8"));
+      k.store(q, [r0, c], codes(load(c), scale));
       return [];
     });
   }),
 );
+
+/** Widest rows that a tile holds: a chip's memory beside its cores takes what would leave a host's first cache. */
+const WHOLE = { chip: 4096, host: 256 } as const;
+const powerOfTwo = (n: number): number => 2 ** Math.max(5, Math.ceil(Math.log2(n)));
 
 export function quantizeRows(device: Device, x: NdArray): QuantizedRows {
   const cols = x.shape[x.shape.length - 1]!;
   const rows = sizeOf(x.shape) / Math.max(1, cols);
   const q = empty(device, x.shape, "i8");
   const scale = empty(device, x.shape.slice(0, -1), "f32");
-  const start: RowsStatic = { dtype: x.dtype, rows: rows < 8 ? 1 : 8, cols: 256 };
-  const { program, p } = fitted(device.properties.chip, rowsKernel, start, { cols: 64, rows: 1 });
+  const { chip } = device.properties;
+  const isWhole = cols <= WHOLE[chip ? "chip" : "host"];
+  const start: RowsStatic = { dtype: x.dtype, rows: rows < 8 ? 1 : 8, cols: isWhole ? powerOfTwo(cols) : 256, isWhole };
+  const { program, p } = fitted(chip, rowsKernel, start, isWhole ? { rows: 1 } : { cols: 64, rows: 1 });
   run(device, program, [ceilDiv(rows, p.rows), 1, 1], { x, q, scale, rows, cols });
   return { q, scale };
 }
@@ -111,7 +127,10 @@ function caseOf(rows: number, cols: number): KernelCase {
 
 export const cases: OpCases = {
   op: "quantizeRows",
-  cases: [caseOf(1, 40), caseOf(5, 192), caseOf(19, 300)],
+  cases: [caseOf(1, 40), caseOf(5, 192), caseOf(19, 300), caseOf(9, 4500)],
   programs: (chip) =>
-    ([8, 1] as const).map((rows) => fitted(chip, rowsKernel, { dtype: "bf16", rows, cols: 256 }, { cols: 64, rows: 1 }).program), // prettier-ignore
+    ([8, 1] as const).flatMap((rows) => [
+      fitted(chip, rowsKernel, { dtype: "bf16", rows, cols: 256, isWhole: false }, { cols: 64, rows: 1 }).program,
+      fitted(chip, rowsKernel, { dtype: "bf16", rows, cols: 1024, isWhole: true }, { rows: 1 }).program,
+    ]),
 };
