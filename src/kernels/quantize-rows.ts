@@ -6,14 +6,14 @@
  *          may be either
  * source   chips spec E.2 (W8A8: "dynamic per-token int8 activations"); twin quantizeRowsRef
  */
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { randomBits, uniform } from "../base/prng.ts";
 import type { Device } from "../device/device.ts";
 import { kernel } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
-import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
+import { chosen, rowsPerProgram, type TileChoice } from "./tile-choice.ts";
 
 export const INT8_MAX = 127;
 /** Rows smaller than this are scaled as if they had it, so that a row of zeros divides by something. */
@@ -72,13 +72,28 @@ const rowsKernel = specialize((p: RowsStatic) =>
   }),
 );
 
+/** How a chip chooses; a turn takes as much of a row as it likes, since the largest element is exact. */
+const choiceOf = (dtype: DType, rows: number, cols: number): TileChoice<RowsStatic> => ({
+  rows,
+  problem: { cols },
+  lattice: (height) => ({
+    cols: [256, 512, 1024, 2048, 4096, 8192, 128, 64].filter((n) => n < 2 * cols || n === 64),
+    rows: rowsPerProgram(height),
+  }),
+  launch: (p, height) => ({
+    grid: [ceilDiv(height, p.rows), 1, 1],
+    numbers: { rows: height, cols },
+    bytes: { x: height * cols * dtypes[dtype].size, q: height * cols, scale: 4 * height },
+  }),
+});
+
 export function quantizeRows(device: Device, x: NdArray): QuantizedRows {
   const cols = x.shape[x.shape.length - 1]!;
   const rows = sizeOf(x.shape) / Math.max(1, cols);
   const q = empty(device, x.shape, "i8");
   const scale = empty(device, x.shape.slice(0, -1), "f32");
   const start: RowsStatic = { dtype: x.dtype, rows: rows < 8 ? 1 : 8, cols: 256 };
-  const { program, p } = fitted(device.properties.chip, rowsKernel, start, { cols: 64, rows: 1 });
+  const { program, p } = chosen(device.properties.chip, rowsKernel, start, () => choiceOf(x.dtype, rows, cols));
   run(device, program, [ceilDiv(rows, p.rows), 1, 1], { x, q, scale, rows, cols });
   return { q, scale };
 }
@@ -113,5 +128,5 @@ export const cases: OpCases = {
   op: "quantizeRows",
   cases: [caseOf(1, 40), caseOf(5, 192), caseOf(19, 300)],
   programs: (chip) =>
-    ([8, 1] as const).map((rows) => fitted(chip, rowsKernel, { dtype: "bf16", rows, cols: 256 }, { cols: 64, rows: 1 }).program), // prettier-ignore
+    ([8, 1] as const).map((rows) => chosen(chip, rowsKernel, { dtype: "bf16", rows, cols: 256 }, () => choiceOf("bf16", 128 * rows - 127, 4096)).program), // prettier-ignore
 };

@@ -11,6 +11,8 @@ export interface Ahead {
   /** Loads by tile: the loop's id, or "grid" for the programs of a core. */
   readonly tiles: ReadonlyMap<number, string>;
   readonly stores: ReadonlyMap<StoreStmt, string>;
+  /** Loads that a core does once, before the first of its programs. */
+  readonly kept: ReadonlySet<number>;
   /** Loops that any of them names. */
   readonly loops: ReadonlySet<string>;
 }
@@ -50,7 +52,8 @@ export function copiesBeside(low: Lowering, h: Homes): Ahead {
     }
   };
   if (twice.size > 0) visit(low.program.body);
-  const ahead: Ahead = { tiles, stores, loops: new Set([...tiles.values(), ...stores.values()]) };
+  const kept = new Set(low.overlap.pipelines.flatMap((p) => (p.loop === undefined ? p.kept : [])));
+  const ahead: Ahead = { tiles, stores, kept, loops: new Set([...tiles.values(), ...stores.values()]) };
   known.set(low, ahead);
   return ahead;
 }

@@ -67,7 +67,15 @@ export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?:
   const moved = sumOf(t.read) + sumOf(t.written) + t.workspaceRead + t.workspaceWritten;
   const deviceBytes = deviceBytesOf(chip, t, sizes);
   const perCycle = (amount: number): Range => over(amount * share, clock);
-  const copies = deviceRate === undefined ? exactly(0) : plus(perCycle(Math.min(deviceBytes, moved) / deviceRate), perCycle(Math.max(0, moved - deviceBytes) / rates.cacheBytes!)); // prettier-ignore
+  const memory = rangeOf(chip.rates.memoryBytesPerSecond)!;
+  // Where a core's own rate is not published, some multiple of its even share.
+  const copies =
+    deviceRate === undefined
+      ? scaled(over(moved * share, memory), cores.low / assumptions.coreShare.value)
+      : plus(
+          perCycle(Math.min(deviceBytes, moved) / deviceRate),
+          perCycle(Math.max(0, moved - deviceBytes) / rates.cacheBytes!),
+        );
   const matrix = (ops: Traffic["matrixOps"]): Range => plus(exactly(0), ...(Object.entries(ops) as [DType, number][]).map(([dtype, n]) => scaled(over(n * share, matrixRate(chip, dtype)!), matrixCores.low))); // prettier-ignore
   const vector = (bytes: number): Range => perCycle(bytes / rates.vectorBytes);
   const issue = (c: Pick<Traffic, "instructions" | "scalarReads" | "syncs">): Range =>
@@ -77,7 +85,7 @@ export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?:
         c.syncs * assumptions.syncCycles.value,
     );
   const parts: Record<Limit, Range> = {
-    "device memory": over(deviceBytes, rangeOf(chip.rates.memoryBytesPerSecond)!),
+    "device memory": over(deviceBytes, memory),
     "core's copies": copies,
     "matrix unit": matrix(t.matrixOps),
     "vector unit": vector(t.vectorBytes),

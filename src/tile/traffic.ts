@@ -15,6 +15,7 @@ import type { IndexExpr, Stmt, TileValue, View } from "./ir.ts";
 import { dotBytes, roundUp, tileBytes } from "./padding.ts";
 import type { Liveness } from "./liveness.ts";
 import type { Lowering } from "./passes.ts";
+import { rangeOf } from "./range.ts";
 import { operandsOf, sizeOf } from "./walk.ts";
 
 export interface Launch {
@@ -71,7 +72,9 @@ export interface Overlap {
 export const sumOf = (bytes: Readonly<Record<string, number>>): number => Object.values(bytes).reduce((s, n) => s + n, 0); // prettier-ignore
 
 interface At {
+  /** Of the whole grid, and how many programs of this launch come before. */
   readonly p: number[];
+  before: () => number;
   readonly loops: number[];
 }
 type Eval = (at: At) => number;
@@ -345,9 +348,11 @@ class Walker {
     }
     if (homes.live.usesOf(id).length === 0) return [];
     const out: Action[] = [];
-    if (op.kind === "load")
-      out.push(this.moves(op.view, this.inside(op.view, op.at, tile.shape), false, this.ahead.tiles.get(id), homes.isStaged(id) ? homes.roles.stage : undefined)); // prettier-ignore
-    else if (op.kind === "gather") {
+    if (op.kind === "load") {
+      const load = this.moves(op.view, this.inside(op.view, op.at, tile.shape), false, this.ahead.tiles.get(id), homes.isStaged(id) ? homes.roles.stage : undefined); // prettier-ignore
+      const cores = rangeOf(this.low.chip.rates.vectorCores)!.low;
+      out.push(this.ahead.kept.has(id) ? (at, t) => at.before() < cores && load(at, t) : load);
+    } else if (op.kind === "gather") {
       const rows = this.rowsInside(op.rows, op.view);
       const cols = this.inside({ ...op.view, shape: [op.view.shape[1]!] }, [op.col], [tile.shape[1]!]);
       // Ascend reads single elements one by one on the scalar unit.
@@ -425,9 +430,13 @@ export function trafficOf(low: Lowering, launch: Launch): Traffic {
   const first = [0, 0, 0];
   if (share) first[share.axis] = share.from;
   const [x, y, z] = grid.map((n, axis) => (share?.axis === axis ? Math.max(0, Math.min(n, share.to) - share.from) : n)) as [number, number, number]; // prettier-ignore
-  const weights = new Float64Array(x * y * z);
-  const at: At = { p: [0, 0, 0], loops: [] };
   const sizes = [x, y, z];
+  const weights = new Float64Array(x * y * z);
+  const at: At = {
+    p: [0, 0, 0],
+    loops: [],
+    before: () => at.p[0]! - first[0]! + x * (at.p[1]! + y * (at.p[2]! - first[2]!)),
+  };
   const falls = [0, 1, 2].map((axis) => sizes[axis]! > 2 && isFalling(low.program.body, { axis }, walker.live, numbers)); // prettier-ignore
   /** All programs whose places along the axes above `axis` are those of `at`; their weights begin at `from`. */
   const walk = (axis: number, from: number): Tally => {
