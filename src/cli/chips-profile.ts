@@ -114,7 +114,7 @@ function text(model: string, chip: string, phase: string, weights: string, c: St
   const verdict = (isMet: boolean): string => (isMet ? "met" : "MISSED");
   return [
     `${phase} of ${model} on ${c.cards} x ${chip}, batch ${c.shape.batch}, context ${c.shape.context + (phase === "prefill" ? c.shape.tokens : 0)}: ${c.tensor} cards share a step, ${c.replicas} replicas`,
-    `Predicted from tables, not measured. Our kernels as they are, ${weights} weights; what overlaps inside a kernel is not taken off.`,
+    `Predicted from tables, not measured. Our kernels as they are, ${weights} weights; copies run beside work where the emitted kernels let them.`,
     "",
     line(head),
     ...per.map(line),

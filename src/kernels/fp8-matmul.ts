@@ -7,7 +7,7 @@
  * numeric  scales are powers of two; sums of a block in f32 in the matrix unit, blocks in f32 in the vector unit
  * source   DeepSeek-V4 spec section 2.0 (FP8 linear); twin quantizeRef and matmulRef
  */
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type Tile } from "../tile/builder.ts";
@@ -15,9 +15,10 @@ import type { Chip } from "../tile/chips/types.ts";
 import type { KernelCase, OpCases } from "./case.ts";
 import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
-import { matmulRef, smallestTiles, tilesFor } from "./matmul.ts";
+import { matmulRef, productSizes, tilesFor } from "./matmul.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { blockScale, quantizeRef } from "./quantize.ts";
+import { chosen, type TileChoice } from "./tile-choice.ts";
 
 const BLOCK = 128;
 
@@ -102,6 +103,21 @@ const fp8Kernel = specialize((p: Fp8Static) =>
   }),
 );
 
+/** How a chip chooses. */
+const choiceOf = (out: DType, rows: number, n: number, depth: number): TileChoice<Fp8Static> => ({
+  rows,
+  problem: { n, depth },
+  lattice: (height) => ({ m: productSizes(height, depth).m!, n: [BLOCK, 64, 32] }),
+  launch: (p, m) => {
+    const blocks = ceilDiv(depth, BLOCK);
+    return {
+      grid: [ceilDiv(n, p.n), ceilDiv(m, p.m), 1],
+      numbers: { rows: m, n, k: depth },
+      bytes: { q: m * depth, w: n * depth, xs: 4 * blocks * m, ws: 4 * blocks * ceilDiv(n, BLOCK), y: m * n * dtypes[out].size },
+    };
+  },
+}); // prettier-ignore
+
 /** y [..,N] in `out`; x from `quantizeE4m3`, w from it with `square`. */
 export function fp8Matmul(device: Device, x: Fp8Matrix, w: Fp8Matrix, out: DType): NdArray {
   const depth = x.codes.shape[x.codes.shape.length - 1]!;
@@ -112,7 +128,7 @@ export function fp8Matmul(device: Device, x: Fp8Matrix, w: Fp8Matrix, out: DType
   const y = empty(device, [...x.codes.shape.slice(0, -1), n], out);
   const { m, n: width } = tilesFor(device, "f32", { m: rows, n, depth });
   const start: Fp8Static = { out, m, n: Math.min(BLOCK, width) };
-  const { program, p } = fitted(device.properties.chip, fp8Kernel, start, { n: smallestTiles.n, m: smallestTiles.m });
+  const { program, p } = chosen(device.properties.chip, fp8Kernel, start, () => choiceOf(out, rows, n, depth));
   const args = { q: x.codes, xs: x.scale, w: w.codes, ws: w.scale, y, rows, n, k: depth };
   run(device, program, [ceilDiv(n, p.n), ceilDiv(rows, p.m), 1], args);
   return y;
@@ -149,7 +165,7 @@ export const cases: OpCases = {
     chip && !hasFp8Products(chip)
       ? []
       : [
-          ...[example, { ...example, m: 1, n: 64 }].map((p) => fitted(chip, fp8Kernel, p, { n: 32, m: 16 }).program),
+          ...[1024, 1].map((rows) => chosen(chip, fp8Kernel, rows === 1 ? { ...example, m: 1, n: 64 } : example, () => choiceOf("bf16", rows, 1024, 4096)).program), // prettier-ignore
           fitted(chip, codesKernel, { dtype: "bf16", square: false, rows: 16 }, { rows: 1 }).program,
           fitted(chip, codesKernel, { dtype: "f32", square: true, rows: 32 }, { rows: 16 }).program,
         ],

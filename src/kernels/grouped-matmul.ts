@@ -4,15 +4,16 @@
  *   groupedMatmulGradW  dw[e] = sum_r dy[r]^T x[r]   dy [R,N], x [R,K] -> f32 [E,N,K]
  * A program belongs to one expert and one tile of its rows; experts with fewer rows leave programs idle.
  */
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel } from "../tile/builder.ts";
 import type { OpCases } from "./case.ts";
 import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
-import { matmulRef, smallestTiles, tilesFor } from "./matmul.ts";
+import { matmulRef, productSizes, smallestTiles, tilesFor } from "./matmul.ts";
 import { empty, fromHost, type NdArray } from "./nd-array.ts";
+import { chosen, expertLoads, MANY_EXPERT_ROWS, type TileChoice } from "./tile-choice.ts";
 
 interface GroupedStatic {
   readonly dtype: DType;
@@ -63,6 +64,33 @@ const gradKernel = specialize(
     }),
 );
 
+interface GroupedProblem {
+  readonly rows: number;
+  readonly n: number;
+  readonly depth: number;
+  readonly experts: number;
+}
+/** How a chip chooses. */
+function choiceOf({ dtype }: GroupedStatic, { rows, n, depth, experts }: GroupedProblem): TileChoice<GroupedStatic> {
+  const { size } = dtypes[dtype];
+  return {
+    rows,
+    most: MANY_EXPERT_ROWS * experts,
+    problem: { n, depth, experts },
+    lattice: (total) => productSizes(expertLoads(total, experts).each, depth),
+    order: ["k"],
+    launch: (p, total) => {
+      const { active, each, read } = expertLoads(total, experts);
+      return {
+        grid: [ceilDiv(n, p.n), ceilDiv(active * each, p.m), active],
+        numbers: { experts: active, n, k: depth },
+        bytes: { x: active * each * depth * size, w: experts * n * depth * size, y: active * each * n * size, offsets: 4 * experts },
+        read,
+      };
+    },
+  };
+} // prettier-ignore
+
 export function groupedMatmul(
   device: Device,
   x: NdArray,
@@ -87,7 +115,9 @@ export function groupedMatmul(
   // Tiles for the mean load; a busier expert takes more of them.
   const m = Math.max(1, Math.min(rows, ceilDiv(2 * rows, experts)));
   const start = { dtype: x.dtype, transW, ...tilesFor(device, x.dtype, { m, n, depth, batch: experts }) };
-  const { program, p } = fitted(device.properties.chip, groupedKernel, start, smallestTiles);
+  const { program, p } = chosen(device.properties.chip, groupedKernel, start, () =>
+    choiceOf(start, { rows, n, depth, experts }),
+  );
   const args = { x, w, y, offsets, experts, n, k: depth };
   run(device, program, [ceilDiv(n, p.n), ceilDiv(rows, p.m), experts], args);
   return y;
@@ -116,6 +146,11 @@ export function groupedMatmulGradW(device: Device, dy: NdArray, x: NdArray, offs
 }
 
 const wave = (n: number, f: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * f + 0.3));
+
+const examples: readonly GroupedStatic[] = [
+  { dtype: "bf16", transW: false, m: 48, n: 128, k: 256 },
+  { dtype: "f32", transW: true, m: 96, n: 128, k: 256 },
+];
 
 export const cases: OpCases = {
   op: "groupedMatmul",
@@ -157,8 +192,9 @@ export const cases: OpCases = {
     },
   ],
   programs: (chip) => [
-    fitted(chip, groupedKernel, { dtype: "bf16", transW: false, m: 48, n: 128, k: 256 }, smallestTiles).program,
-    fitted(chip, groupedKernel, { dtype: "f32", transW: true, m: 96, n: 128, k: 256 }, smallestTiles).program,
+    ...examples.map(
+      (p) => chosen(chip, groupedKernel, p, () => choiceOf(p, { rows: 512, n: 1024, depth: 512, experts: 32 })).program,
+    ),
     fitted(chip, gradKernel, { dtype: "bf16", m: 96, n: 128, k: 256 }, smallestTiles).program,
   ],
   training: ["grouped_matmul_grad_w"],

@@ -8,16 +8,17 @@
  * source   DeepSeek-V4 spec section 2.2; twins hcSplitRef, hcPreRef, hcPostRef. Backward: hyper-connection-backward.ts
  * `split` takes the projection in parts (hc-project.ts) and adds them up. In the split kernels the row is the LAST axis of every tile, so that all 4x4 arithmetic runs along it.
  */
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
-import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import { kernel, type IndexLike, type KernelBuilder, type Tile } from "../tile/builder.ts";
 import type { Chip } from "../tile/chips/types.ts";
 import type { TileProgram, View } from "../tile/ir.ts";
-import { fitted } from "./fit.ts";
+import { fitted, type Fitted } from "./fit.ts";
 import { scaleOf, type Projected } from "./hc-project.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, sizeOf, type NdArray } from "./nd-array.ts";
+import { chosen, rowsPerProgram } from "./tile-choice.ts";
 
 export interface HcSplitParams {
   /** f32 [(2+n)n] */
@@ -264,25 +265,36 @@ export const columnView = (
   i: number,
 ): View => k.view(buffer, [rows, 1], { strides: [width, 1], offset: i });
 
-const preKernel = specialize((p: StreamStatic) =>
+/** A program has some columns of its rows: one token is too little for all cores of a chip. */
+interface MixStatic extends StreamStatic {
+  readonly cols: number;
+}
+const mixStatic = (x: NdArray): MixStatic => {
+  const p = streamStatic(x);
+  return { ...p, cols: p.d };
+};
+/** First row and column of a program. */
+const startOf = (k: KernelBuilder, p: MixStatic): IndexLike[] => [k.programId(0).mul(p.rows), p.cols === p.d ? 0 : k.programId(1).mul(p.cols)]; // prettier-ignore
+
+const preKernel = specialize((p: MixStatic) =>
   kernel("hc_pre", (k) => {
     const rows = k.index("rows");
     const [x, pre] = [k.buffer("x", p.dtype), k.buffer("pre", "f32")];
     const y = k.view(k.buffer("y", p.dtype, "out"), [rows, p.d]);
-    const at = [k.programId(0).mul(p.rows), 0];
+    const at = startOf(k, p);
     let total: Tile | undefined;
     for (let j = 0; j < p.n; j++) {
       const term = k
-        .load(streamView(k, x, p, rows, j), at, [p.rows, p.d])
+        .load(streamView(k, x, p, rows, j), at, [p.rows, p.cols])
         .cast("f32")
-        .mul(k.load(columnView(k, pre, rows, p.n, j), at, [p.rows, 1]));
+        .mul(k.load(columnView(k, pre, rows, p.n, j), [at[0]!, 0], [p.rows, 1]));
       total = total ? total.add(term) : term;
     }
     k.store(y, at, total!.cast(p.dtype));
   }),
 );
 
-const postKernel = specialize((p: StreamStatic) =>
+const postKernel = specialize((p: MixStatic) =>
   kernel("hc_post", (k) => {
     const rows = k.index("rows");
     const [f, x, post, comb, y] = [
@@ -292,12 +304,12 @@ const postKernel = specialize((p: StreamStatic) =>
       k.buffer("comb", "f32"),
       k.buffer("y", p.dtype, "out"),
     ];
-    const at = [k.programId(0).mul(p.rows), 0];
+    const at = startOf(k, p);
     const column = (buffer: typeof post, width: number, i: number): Tile =>
-      k.load(columnView(k, buffer, rows, width, i), at, [p.rows, 1]);
-    const fTile = k.load(k.view(f, [rows, p.d]), at, [p.rows, p.d]).cast("f32");
+      k.load(columnView(k, buffer, rows, width, i), [at[0]!, 0], [p.rows, 1]);
+    const fTile = k.load(k.view(f, [rows, p.d]), at, [p.rows, p.cols]).cast("f32");
     const streams = Array.from({ length: p.n }, (_, j) =>
-      k.load(streamView(k, x, p, rows, j), at, [p.rows, p.d]).cast("f32"),
+      k.load(streamView(k, x, p, rows, j), at, [p.rows, p.cols]).cast("f32"),
     );
     for (let i = 0; i < p.n; i++) {
       let total = fTile.mul(column(post, p.n, i));
@@ -306,6 +318,22 @@ const postKernel = specialize((p: StreamStatic) =>
     }
   }),
 );
+
+/** Sizes of either kernel on a chip; the buffers that one of them lacks cost nothing. */
+const mixProgram = (chip: Chip | undefined, factory: (p: MixStatic) => TileProgram, start: MixStatic, rows: number): Fitted<MixStatic> =>
+  chosen(chip, factory, start, () => ({
+    rows,
+    problem: {},
+    lattice: (height) => ({ cols: [start.d, ...[2048, 1024, 512, 256, 128].filter((n) => n < start.d)], rows: rowsPerProgram(height) }),
+    launch: (p, height) => {
+      const [one, all] = [height * p.d * dtypes[p.dtype].size, height * p.n * p.d * dtypes[p.dtype].size];
+      return {
+        grid: [ceilDiv(height, p.rows), ceilDiv(p.d, p.cols), 1],
+        numbers: { rows: height },
+        bytes: { f: one, x: all, y: factory === postKernel ? all : one, pre: 4 * height * p.n, post: 4 * height * p.n, comb: 4 * height * p.n * p.n },
+      };
+    },
+  })); // prettier-ignore
 
 export function checkStreams(
   op: string,
@@ -320,24 +348,25 @@ export function checkStreams(
 }
 
 export function hcPre(device: Device, x: NdArray, pre: NdArray): NdArray {
-  const { program, p } = fitted(device.properties.chip, preKernel, streamStatic(x), { rows: 1 });
-  const rows = checkStreams("hcPre", x, [[pre, [x.shape[0]!, p.n]]]);
+  const start = mixStatic(x);
+  const rows = checkStreams("hcPre", x, [[pre, [x.shape[0]!, start.n]]]);
+  const { program, p } = mixProgram(device.properties.chip, preKernel, start, rows);
   const y = empty(device, [rows, p.d], x.dtype);
-  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { x, pre, y, rows });
+  run(device, program, [ceilDiv(rows, p.rows), ceilDiv(p.d, p.cols), 1], { x, pre, y, rows });
   return y;
 }
 
 export function hcPost(device: Device, f: NdArray, x: NdArray, post: NdArray, comb: NdArray): NdArray {
-  const { program, p } = fitted(device.properties.chip, postKernel, streamStatic(x), { rows: 1 });
-  const r = x.shape[0]!;
-  const rows = checkStreams("hcPost", x, [[f, [r, p.d]], [post, [r, p.n]], [comb, [r, p.n, p.n]]]); // prettier-ignore
+  const [start, r] = [mixStatic(x), x.shape[0]!];
+  const rows = checkStreams("hcPost", x, [[f, [r, start.d]], [post, [r, start.n]], [comb, [r, start.n, start.n]]]); // prettier-ignore
+  const { program, p } = mixProgram(device.properties.chip, postKernel, start, rows);
   const y = empty(device, x.shape, x.dtype);
-  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { f, x, post, comb, y, rows });
+  run(device, program, [ceilDiv(rows, p.rows), ceilDiv(p.d, p.cols), 1], { f, x, post, comb, y, rows });
   return y;
 }
 
 export const hcForwardPrograms = (p: StreamStatic, chip: Chip | undefined): TileProgram[] => [
   ...[true, false].map((keeps) => fitted(chip, splitKernel, { n: p.n, eps: 1e-6, rows: SPLIT_ROWS, parts: 12, keeps }, smallestSplit).program), // prettier-ignore
-  ...[preKernel, postKernel].map((f) => fitted(chip, f, p, { rows: 1 }).program),
+  ...[preKernel, postKernel].map((f) => mixProgram(chip, f, { ...p, cols: p.d }, 256).program),
 ];
 export { hcPostBackward, hcPreBackward, hcSplitBackward } from "./hyper-connection-backward.ts";

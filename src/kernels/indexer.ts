@@ -6,14 +6,16 @@
  * source   DeepSeek-V4 spec section 2.6; twins indexScoresRef, topkMaskRef. No gradient.
  */
 import { roundToBf16 } from "../base/bf16.ts";
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type Index, type Tile } from "../tile/builder.ts";
+import type { Chip } from "../tile/chips/types.ts";
 import type { KernelCase, OpCases } from "./case.ts";
-import { fitted } from "./fit.ts";
+import { fitted, type Fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
+import { chosen } from "./tile-choice.ts";
 
 export interface IndexScoresInputs {
   readonly iq: NdArray;
@@ -96,7 +98,24 @@ const scoreKernel = specialize((p: ScoreStatic) =>
   }),
 );
 
-const smallestTiles = { entries: 16, tokens: 1 } as const;
+/** Entries grow with the sequence, so on a chip a choice is for as many as these. */
+const USUAL_ENTRIES = 2048;
+const scoreProgram = (chip: Chip | undefined, start: ScoreStatic, t: number, ratio: number): Fitted<ScoreStatic> =>
+  chosen(chip, scoreKernel, start, () => ({
+    rows: t,
+    most: 256,
+    problem: { ratio },
+    lattice: (height) => ({ entries: [128, 64, 256, 512, 32, 16], tokens: [1, 2, 4, 8].filter((n) => n <= height) }),
+    launch: (p, height) => {
+      const n = USUAL_ENTRIES;
+      const { size } = dtypes[p.dtype];
+      return {
+        grid: [ceilDiv(n, p.entries), ceilDiv(height, p.tokens), 1],
+        numbers: { b: 1, t: height, tc: n, n, ratio, queryStart: n * ratio },
+        bytes: { iq: height * p.heads * p.dim * size, ik: n * p.dim * size, w: height * p.heads * size, scores: 4 * height * n },
+      };
+    },
+  })); // prettier-ignore
 
 export function indexScores(device: Device, x: IndexScoresInputs): NdArray {
   const [b, t, heads, dim] = x.iq.shape as [number, number, number, number];
@@ -115,7 +134,7 @@ export function indexScores(device: Device, x: IndexScoresInputs): NdArray {
     tokens,
     entries: tokens === 1 ? 128 : 64,
   };
-  const { program, p } = fitted(device.properties.chip, scoreKernel, start, smallestTiles);
+  const { program, p } = scoreProgram(device.properties.chip, start, t, x.ratio);
   run(device, program, [ceilDiv(n, p.entries), ceilDiv(t, p.tokens), b], {
     iq: x.iq,
     ik: x.ik,
@@ -232,12 +251,7 @@ export const cases: OpCases = {
     maskCase(2, 8, 20),
   ],
   programs: (chip) => [
-    fitted(
-      chip,
-      scoreKernel,
-      { dtype: "bf16", heads: 4, dim: 32, isRounded: false, tokens: 16, entries: 64 },
-      smallestTiles,
-    ).program,
+    scoreProgram(chip, { dtype: "bf16", heads: 4, dim: 32, isRounded: false, tokens: 16, entries: 64 }, 64, 4).program,
     fitted(chip, maskKernel, { width: 128, k: 32, rows: 8 }, { rows: 1 }).program,
   ],
 };

@@ -9,18 +9,18 @@
  *          K is filled up to whole groups with zeros.
  * source   chips spec A.1 and B.5 (s8.s8 -> s32, exact), E.2; twin intMatmulRef
  */
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import { randomBits } from "../base/prng.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
 import type { View } from "../tile/ir.ts";
 import type { KernelCase, OpCases } from "./case.ts";
-import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
-import { smallestTiles, tilesFor } from "./matmul.ts";
+import { productSizes, tilesFor } from "./matmul.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import type { QuantizedRows } from "./quantize-rows.ts";
+import { chosen, expertLoads, MANY_EXPERT_ROWS, MANY_ROWS, type ExpertLoads, type TileChoice } from "./tile-choice.ts";
 
 /** Integer weights on a device. */
 export interface IntWeights {
@@ -68,7 +68,7 @@ export function packInt4(values: ArrayLike<number>, depth: number, group: number
   return out;
 }
 
-interface IntStatic {
+export interface IntStatic {
   readonly out: DType;
   /** 0: int8. */
   readonly group: number;
@@ -79,7 +79,7 @@ interface IntStatic {
   readonly k: number;
 }
 
-const intKernel = specialize((p: IntStatic) =>
+export const intKernel = specialize((p: IntStatic) =>
   kernel(p.group > 0 ? "int4_matmul" : "int8_matmul", (k) => {
     const [total, n, depth] = [k.index("rows"), k.index("n"), k.index("k")];
     const [x, xs, w, ws] = [k.buffer("q", "i8"), k.buffer("xs", "f32"), k.buffer("w", "i8"), k.buffer("ws", "f32")];
@@ -135,8 +135,39 @@ function int4Sum(k: KernelBuilder, p: IntStatic, { left, right, scales, i0, j0, 
   return sum!;
 }
 
-/** Tile sides that may shrink; the depth of int4 is that of its groups. */
-const smallestOf = (group: number): Partial<typeof smallestTiles> => (group > 0 ? { n: smallestTiles.n, m: smallestTiles.m } : smallestTiles); // prettier-ignore
+export interface IntProblem {
+  /** Of one product, or of all experts together. */
+  readonly rows: number;
+  readonly n: number;
+  readonly depth: number;
+  readonly experts: number;
+}
+/** How a chip chooses; the depth of int4 is that of its groups. */
+export function intChoice({ out, group, isGrouped }: IntStatic, { rows, n, depth, experts }: IntProblem): TileChoice<IntStatic> {
+  const width = group > 0 ? packedWidth(depth, group) : depth;
+  const numGroups = group > 0 ? ceilDiv(depth, group) : 1;
+  const loadsOf = (total: number): ExpertLoads => (isGrouped ? expertLoads(total, experts) : { active: experts, each: total });
+  return {
+    rows,
+    most: isGrouped ? MANY_EXPERT_ROWS * experts : MANY_ROWS,
+    problem: { n, depth, experts },
+    lattice: (total) => {
+      const { m, n: cols, k } = productSizes(loadsOf(total).each, depth);
+      return { m, n: cols, ...(group === 0 && { k }) };
+    },
+    ...(group === 0 && { order: ["k"] }),
+    launch: (p, total) => {
+      const { active, each, read } = loadsOf(total);
+      const all = active * each;
+      return {
+        grid: [ceilDiv(n, p.n), ceilDiv(isGrouped ? all : each, p.m), active],
+        numbers: { rows: isGrouped ? all : each, n, k: depth, experts: active },
+        bytes: { q: all * depth, xs: 4 * all, w: experts * n * width, ws: 4 * experts * numGroups * n, y: all * n * dtypes[out].size },
+        ...(read && { read }),
+      };
+    },
+  };
+} // prettier-ignore
 
 /** q, xs of `quantizeRows`; with `offsets` i32 [E+1] rows are sorted by expert. y [..,N] in `out`. */
 export function intMatmul(
@@ -161,7 +192,9 @@ export function intMatmul(
   const m = offsets ? Math.max(1, Math.min(rows, ceilDiv(2 * rows, experts))) : rows;
   const tiles = tilesFor(device, "f32", { m, n, depth, batch: experts });
   const start: IntStatic = { out, group, isGrouped: offsets !== undefined, ...tiles, ...(group > 0 && { k: group / 2 }) }; // prettier-ignore
-  const { program, p } = fitted(device.properties.chip, intKernel, start, smallestOf(group));
+  const { program, p } = chosen(device.properties.chip, intKernel, start, () =>
+    intChoice(start, { rows, n, depth, experts }),
+  );
   const args = { q, xs, w: codes, ws: scale, y, rows, n, k: depth, ...(offsets && { offsets, experts }) };
   run(device, program, [ceilDiv(n, p.n), ceilDiv(rows, p.m), experts], args);
   return y;
@@ -215,6 +248,13 @@ function caseOf(rows: number, n: number, depth: number, { group, ends, even = fa
 
 const example: IntStatic = { out: "bf16", group: 0, isGrouped: false, m: 96, n: 128, k: 256 };
 const groupedExample = { ...example, isGrouped: true, m: 24, n: 64 };
+const examples: readonly { readonly p: IntStatic; readonly rows: number; readonly experts?: number }[] = [
+  { p: example, rows: 1024 },
+  { p: { ...example, m: 1, n: 64 }, rows: 1 },
+  { p: groupedExample, rows: 512, experts: 32 },
+  { p: { ...example, group: 128, k: 64 }, rows: 1024 },
+  { p: { ...groupedExample, group: 128, k: 64 }, rows: 512, experts: 32 },
+];
 
 export const cases: OpCases = {
   op: "intMatmul",
@@ -229,11 +269,5 @@ export const cases: OpCases = {
     caseOf(30, 20, 192, { group: 128, ends: [5, 5, 26, 30] }),
   ],
   programs: (chip) =>
-    [
-      example,
-      { ...example, m: 1, n: 64 },
-      groupedExample,
-      { ...example, group: 128, k: 64 },
-      { ...groupedExample, group: 128, k: 64 },
-    ].map((p) => fitted(chip, intKernel, p, smallestOf(p.group)).program),
+    examples.map(({ p, rows, experts = 1 }) => chosen(chip, intKernel, p, () => intChoice(p, { rows, n: 1024, depth: 4096, experts })).program), // prettier-ignore
 };

@@ -29,10 +29,11 @@ export function specialize<P extends object, T>(factory: (params: P) => T): (par
   };
 }
 
-/** Names and values; a third of the time of JSON, and this runs at every launch. */
-function keyOf(params: object): string {
+/** Names and values, but of names in `without`; a third of the time of JSON, and this runs at every launch. */
+export function keyOf(params: object, without: object = {}): string {
   let key = "";
   for (const name in params) {
+    if (name in without) continue;
     const value = (params as Readonly<Record<string, unknown>>)[name];
     key += typeof value === "object" && value !== null ? `${name}{${keyOf(value)}},` : `${name}=${String(value)},`;
   }

@@ -3,17 +3,17 @@
  * shapes   a [..,M,K] (or [..,K,M] with transA), b [..,K,N] (or [..,N,K] with transB); one 2-d b may serve all of a;
  *          linear: x [..,K] . w[N,K]^T + bias f32 [N]
  * numeric  a and b share a dtype (f32 or bf16); y in outDtype, by default that of a; acc is f32 and added in place
- * source   tile sizes in `tilesFor`; twin matmulRef
+ * source   tile sizes in `tilesFor`, on chips by cost (tile-choice.ts); twin matmulRef
  */
 import { bf16ToF32, f32ToBf16 } from "../base/bf16.ts";
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { DTypeError, ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
-import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
+import { chosen, heightOf, type Lattice, type TileChoice } from "./tile-choice.ts";
 
 export interface MatmulOptions {
   readonly transA?: boolean;
@@ -41,7 +41,7 @@ export function matmulRef(
   });
 }
 
-interface MatmulStatic {
+export interface MatmulStatic {
   readonly dtype: DType;
   readonly out: DType;
   readonly transA: boolean;
@@ -53,7 +53,7 @@ interface MatmulStatic {
   readonly k: number;
 }
 
-const matmulKernel = specialize((p: MatmulStatic) =>
+export const matmulKernel = specialize((p: MatmulStatic) =>
   kernel("matmul", (k) => {
     const [m, n, depth, aBatch, bBatch] = [
       k.index("m"),
@@ -113,12 +113,18 @@ export function tilesFor(
   const best = sides.reduce((a, b) => (b.time < a.time ? b : a));
   return { m: best.m, n: best.n, k };
 }
+/** Sides and depth that a product may have on a chip for a height of rows, see `heightOf`. */
+export const productSizes = (rows: number, depth: number): Lattice<{ m: number; n: number; k: number }> => ({
+  m: rows < 16 ? [rows] : [128, 64, 32, 16, 256].filter((m) => m <= rows),
+  n: [128, 64, 256, 32, 512],
+  k: [256, 128, 512, 64, 32, 16].filter((k) => k <= powerOfTwo(depth) && (k > 16 || depth <= 16)),
+});
 /** Depth shrinks first: it costs no reuse of what is loaded. */
 export const smallestTiles = { k: 32, n: 32, m: 16 } as const;
 /** At least 16. */
 const powerOfTwo = (n: number): number => 2 ** Math.max(4, Math.ceil(Math.log2(n)));
 
-interface Product {
+export interface Product {
   readonly batch: number;
   readonly m: number;
   readonly n: number;
@@ -146,6 +152,29 @@ function plan(a: NdArray, b: NdArray, transA: boolean, transB: boolean): Product
   return { batch, m, n, depth, aBatch: m * depth, bBatch: shared ? 0 : n * depth };
 }
 
+/** How a chip chooses; of what is no weight, whose sizes may follow from the length of a sequence, powers of two count. */
+export function matmulChoice({ dtype, out, transA, into, hasBias }: MatmulStatic, q: Product): TileChoice<MatmulStatic> {
+  const shared = q.bBatch === 0;
+  const [n, depth] = shared && !transA ? [q.n, q.depth] : [powerOfTwo(q.n), powerOfTwo(q.depth)];
+  const batch = heightOf(q.batch);
+  return {
+    rows: q.m,
+    problem: { n, depth, batch, shared: Number(shared) },
+    lattice: (rows) => (transA ? { ...productSizes(rows, depth), m: [128, 64, 32, 16, 256] } : productSizes(rows, depth)),
+    order: ["k"],
+    launch: (p, m) => ({
+      grid: [ceilDiv(n, p.n), ceilDiv(m, p.m), batch],
+      numbers: { m, n, k: depth, aBatch: m * depth, bBatch: shared ? 0 : n * depth },
+      bytes: {
+        a: batch * m * depth * dtypes[dtype].size,
+        b: (shared ? 1 : batch) * n * depth * dtypes[dtype].size,
+        y: (into ? 2 : 1) * batch * m * n * dtypes[out].size,
+        ...(hasBias && { bias: 4 * n }),
+      },
+    }),
+  };
+} // prettier-ignore
+
 function launch(
   device: Device,
   a: NdArray,
@@ -163,7 +192,7 @@ function launch(
     hasBias: o.bias !== undefined,
     ...tilesFor(device, a.dtype, q),
   };
-  const { program, p } = fitted(device.properties.chip, matmulKernel, start, smallestTiles);
+  const { program, p } = chosen(device.properties.chip, matmulKernel, start, () => matmulChoice(start, q));
   run(device, program, [ceilDiv(q.n, p.n), ceilDiv(q.m, p.m), q.batch], {
     a,
     b,
@@ -267,8 +296,24 @@ function halfCaseOf(m: number, n: number, depth: number, o: { transA?: boolean; 
   };
 }
 
-const example = { dtype: "bf16", out: "bf16", transA: false, transB: true, into: false, hasBias: false } as const;
-const prefill = { ...example, m: 96, n: 128, k: 256 } as const;
+const example = {
+  m: 1,
+  n: 64,
+  k: 512,
+  dtype: "bf16",
+  out: "bf16",
+  transA: false,
+  transB: true,
+  into: false,
+  hasBias: false,
+} as const;
+/** Each with a problem of its own size. */
+const examples: readonly { readonly p: MatmulStatic; readonly q: Pick<Product, "m" | "n" | "depth"> }[] = [
+  { p: { ...example, m: 96, n: 128, k: 256 }, q: { m: 1024, n: 1024, depth: 4096 } },
+  { p: example, q: { m: 1, n: 1024, depth: 4096 } },
+  { p: { ...example, m: 96, n: 128, k: 256, dtype: "f32", out: "f32", hasBias: true }, q: { m: 1024, n: 1024, depth: 4096 } },
+  { p: { ...example, m: 96, n: 128, k: 256, transA: true, transB: false, into: true, out: "f32" }, q: { m: 1024, n: 1024, depth: 512 } },
+]; // prettier-ignore
 
 export const cases: OpCases = {
   op: "matmul",
@@ -306,11 +351,5 @@ export const cases: OpCases = {
       tolerance: { rtol: 0, atol: 2e-6, why: "6 products of values up to 1" },
     },
   ],
-  programs: (chip) =>
-    [
-      prefill,
-      { ...example, m: 1, n: 64, k: 512 },
-      { ...prefill, dtype: "f32" as const, out: "f32" as const, hasBias: true },
-      { ...prefill, transA: true, transB: false, into: true, out: "f32" as const },
-    ].map((p) => fitted(chip, matmulKernel, p, smallestTiles).program),
-};
+  programs: (chip) => examples.map(({ p, q }) => chosen(chip, matmulKernel, p, () => matmulChoice(p, { ...q, batch: 1, aBatch: 0, bBatch: 0 })).program),
+}; // prettier-ignore

@@ -6,16 +6,18 @@
  * numeric  f32; softplus is linear above 20; ties go to the lowest expert
  * source   DeepSeek-V4 spec section 2.9; twin moeRouterRef. How rows sort by expert: moe-plan.ts.
  */
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import type { Chip } from "../tile/chips/types.ts";
 import type { KernelCase, OpCases } from "./case.ts";
-import { fitted } from "./fit.ts";
+import type { Fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import type { MoePlan } from "./moe-plan.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { softplus } from "./softplus.ts";
+import { chosenRows } from "./tile-choice.ts";
 
 export interface MoeRouterParams {
   readonly k: number;
@@ -192,13 +194,19 @@ const rowsKernel = specialize((p: RowStatic) =>
   }),
 );
 
+const movingProgram = (chip: Chip | undefined, start: RowStatic, rows: number): Fitted<RowStatic> =>
+  chosenRows(chip, rowsKernel, start, rows, (height) => {
+    const [source, row] = [height * start.k, start.width * dtypes[start.dtype].size];
+    return { numbers: { rows: height, source }, bytes: { x: source * row, index: 4 * source, y: height * row } };
+  });
+
 function moveRows(device: Device, x: NdArray, index: NdArray, k: number): NdArray {
   const [source, width] = x.shape as [number, number];
   const rows = sizeOf(index.shape) / k;
   const y = empty(device, [rows, width], x.dtype);
   const tile = Math.max(1, Math.min(16, Math.floor(4096 / width)));
   const start = { dtype: x.dtype, width, rows: tile, k };
-  const { program, p } = fitted(device.properties.chip, rowsKernel, start, { rows: 1 });
+  const { program, p } = movingProgram(device.properties.chip, start, rows);
   run(device, program, [ceilDiv(rows, p.rows), 1, 1], {
     x,
     index,
@@ -312,7 +320,7 @@ export const cases: OpCases = {
   programs: (chip) => [
     routerKernel({ experts: 8, k: 2, biased: true, fixed: false }),
     routerBackwardKernel({ experts: 8, k: 2 }),
-    ...[1, 2].map((k) => fitted(chip, rowsKernel, { dtype: "bf16", width: 384, rows: 8, k }, { rows: 1 }).program),
+    ...[1, 2].map((k) => movingProgram(chip, { dtype: "bf16", width: 384, rows: 8, k }, 256).program),
   ],
   training: ["moe_router_backward"],
 };

@@ -5,16 +5,18 @@
  * numeric  f32 inside, y in the dtype of x; statistics f32; w, b and their gradients f32
  * source   arXiv:1910.07467, arXiv:1607.06450; twins rmsNormRef, layerNormRef
  */
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type Index, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import type { Chip } from "../tile/chips/types.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import type { KernelCase, OpCases } from "./case.ts";
-import { fitted } from "./fit.ts";
+import { fitted, type Fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { sum } from "./reduce.ts";
+import { chosenRows } from "./tile-choice.ts";
 
 /** centred: layer norm. */
 interface NormStatic {
@@ -137,6 +139,12 @@ function dims(
   return { rows: sizeOf(x.shape) / Math.max(1, channels), channels, tileRows };
 }
 
+const forwardProgram = (chip: Chip | undefined, start: NormStatic, rows: number): Fitted<NormStatic> =>
+  chosenRows(chip, forwardKernel, start, rows, (height) => {
+    const bytes = height * start.channels * dtypes[start.dtype].size;
+    return { numbers: { rows: height }, bytes: { x: bytes, y: bytes, rstd: 4 * height, mean: 4 * height, w: 4 * start.channels, b: 4 * start.channels } };
+  }); // prettier-ignore
+
 function forward(
   device: Device,
   x: NdArray,
@@ -150,7 +158,7 @@ function forward(
   const rstd = empty(device, [rows]);
   const mean = centred ? empty(device, [rows]) : undefined;
   const start = { channels, dtype: x.dtype, centred, weighted: w !== undefined, rows: tileRows };
-  const { program, p } = fitted(device.properties.chip, forwardKernel, start, { rows: 1 });
+  const { program, p } = forwardProgram(device.properties.chip, start, rows);
   run(device, program, [ceilDiv(rows, p.rows), 1, 1], {
     x,
     y,
@@ -320,8 +328,9 @@ export const cases: OpCases = {
   op: "norm",
   cases: [normCase(5, 24, false), normCase(130, 64, false), normCase(5, 24, true), normCase(37, 100, true)],
   programs: (chip) =>
-    [false, true].flatMap((centred) =>
-      [forwardKernel, backwardKernel].map((f) => fitted(chip, f, { ...example, centred }, { rows: 1 }).program),
-    ),
+    [false, true].flatMap((centred) => [
+      forwardProgram(chip, { ...example, centred }, 256).program,
+      fitted(chip, backwardKernel, { ...example, centred }, { rows: 1 }).program,
+    ]),
   training: ["rms_norm_backward", "layer_norm_backward"],
 };

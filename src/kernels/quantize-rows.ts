@@ -6,14 +6,15 @@
  *          may be either
  * source   chips spec E.2 (W8A8: "dynamic per-token int8 activations"); twin quantizeRowsRef
  */
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { randomBits, uniform } from "../base/prng.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type Tile } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
-import { fitted } from "./fit.ts";
+import type { Chip } from "../tile/chips/types.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
+import { chosen, rowsPerProgram, type TileChoice } from "./tile-choice.ts";
 
 export const INT8_MAX = 127;
 /** Rows smaller than this are scaled as if they had it, so that a row of zeros divides by something. */
@@ -86,15 +87,34 @@ const rowsKernel = specialize((p: RowsStatic) =>
 const WHOLE = { chip: 4096, host: 256 } as const;
 const powerOfTwo = (n: number): number => 2 ** Math.max(5, Math.ceil(Math.log2(n)));
 
+/** How a chip chooses; a turn takes as much of a wide row as it likes, since the largest element is exact. */
+const choiceOf = ({ dtype, isWhole }: RowsStatic, rows: number, cols: number): TileChoice<RowsStatic> => ({
+  rows,
+  problem: { cols },
+  lattice: (height) => ({
+    ...(!isWhole && { cols: [256, 512, 1024, 2048, 4096, 8192, 128, 64].filter((n) => n < 2 * cols || n === 64) }),
+    rows: rowsPerProgram(height),
+  }),
+  launch: (p, height) => ({
+    grid: [ceilDiv(height, p.rows), 1, 1],
+    numbers: { rows: height, cols },
+    bytes: { x: height * cols * dtypes[dtype].size, q: height * cols, scale: 4 * height },
+  }),
+});
+
+function startOf(chip: Chip | undefined, dtype: DType, rows: number, cols: number): RowsStatic {
+  const isWhole = cols <= WHOLE[chip ? "chip" : "host"];
+  return { dtype, rows: rows < 8 ? 1 : 8, cols: isWhole ? powerOfTwo(cols) : 256, isWhole };
+}
+
 export function quantizeRows(device: Device, x: NdArray): QuantizedRows {
   const cols = x.shape[x.shape.length - 1]!;
   const rows = sizeOf(x.shape) / Math.max(1, cols);
   const q = empty(device, x.shape, "i8");
   const scale = empty(device, x.shape.slice(0, -1), "f32");
   const { chip } = device.properties;
-  const isWhole = cols <= WHOLE[chip ? "chip" : "host"];
-  const start: RowsStatic = { dtype: x.dtype, rows: rows < 8 ? 1 : 8, cols: isWhole ? powerOfTwo(cols) : 256, isWhole };
-  const { program, p } = fitted(chip, rowsKernel, start, isWhole ? { rows: 1 } : { cols: 64, rows: 1 });
+  const start = startOf(chip, x.dtype, rows, cols);
+  const { program, p } = chosen(chip, rowsKernel, start, () => choiceOf(start, rows, cols));
   run(device, program, [ceilDiv(rows, p.rows), 1, 1], { x, q, scale, rows, cols });
   return { q, scale };
 }
@@ -129,8 +149,10 @@ export const cases: OpCases = {
   op: "quantizeRows",
   cases: [caseOf(1, 40), caseOf(5, 192), caseOf(19, 300), caseOf(9, 4500)],
   programs: (chip) =>
-    ([8, 1] as const).flatMap((rows) => [
-      fitted(chip, rowsKernel, { dtype: "bf16", rows, cols: 256, isWhole: false }, { cols: 64, rows: 1 }).program,
-      fitted(chip, rowsKernel, { dtype: "bf16", rows, cols: 1024, isWhole: true }, { rows: 1 }).program,
-    ]),
+    ([8, 1] as const).flatMap((rows) =>
+      [1000, 8192].map((cols) => {
+        const [height, start] = [128 * rows - 127, startOf(chip, "bf16", rows, cols)];
+        return chosen(chip, rowsKernel, start, () => choiceOf(start, height, cols)).program;
+      }),
+    ),
 };

@@ -4,14 +4,14 @@
  * shapes   x [B,T,H,D] (or [B,T,D]) -> same; freqs f32 [R/2]; position of t is start + t * step
  * source   DeepSeek-V4 spec section 2.3; twin ropeRef
  */
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel } from "../tile/builder.ts";
 import type { KernelCase, OpCases } from "./case.ts";
-import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
+import { chosen, rowsPerProgram, type TileChoice } from "./tile-choice.ts";
 
 export interface RopeParams {
   readonly freqs: NdArray;
@@ -76,6 +76,17 @@ const ropeKernel = specialize((p: RopeStatic) =>
   }),
 );
 
+/** How a chip chooses; where its tokens are in a sequence costs nothing. */
+const choiceOf = ({ heads, dim, half, dtype }: RopeStatic, rows: number): TileChoice<RopeStatic> => ({
+  rows,
+  problem: {},
+  lattice: (height) => ({ tokens: rowsPerProgram(height) }),
+  launch: (p, height) => {
+    const bytes = height * heads * dim * dtypes[dtype].size;
+    return { grid: [ceilDiv(height, p.tokens), 1, 1], numbers: { rows: height, length: height, start: 0, step: 1 }, bytes: { x: bytes, y: bytes, freqs: 4 * half } };
+  },
+}); // prettier-ignore
+
 export function rope(device: Device, x: NdArray, { freqs, start, step, inverse }: RopeParams): NdArray {
   const rank = x.shape.length;
   const [length, heads, dim] = [x.shape[1]!, rank === 4 ? x.shape[2]! : 1, x.shape[rank - 1]!];
@@ -86,7 +97,7 @@ export function rope(device: Device, x: NdArray, { freqs, start, step, inverse }
   const y = empty(device, x.shape, x.dtype);
   const tokens = Math.max(1, Math.min(16, Math.floor(2048 / (heads * half))));
   const given = { heads, dim, half, dtype: x.dtype, inverse, tokens };
-  const { program, p } = fitted(device.properties.chip, ropeKernel, given, { tokens: 1 });
+  const { program, p } = chosen(device.properties.chip, ropeKernel, given, () => choiceOf(given, rows));
   run(device, program, [ceilDiv(rows, p.tokens), 1, 1], {
     x,
     y,
@@ -120,6 +131,8 @@ function caseOf(
   };
 }
 
+const example: RopeStatic = { heads: 8, dim: 64, half: 16, dtype: "bf16", inverse: false, tokens: 8 };
+
 export const cases: OpCases = {
   op: "rope",
   cases: [
@@ -127,8 +140,5 @@ export const cases: OpCases = {
     caseOf([1, 21, 2, 8], 4, { start: 77, step: 4, inverse: true }),
     caseOf([1, 1, 4, 64], 8, { start: 900, step: 1, inverse: false }),
   ],
-  programs: (chip) => [
-    fitted(chip, ropeKernel, { heads: 8, dim: 64, half: 16, dtype: "bf16", inverse: false, tokens: 8 }, { tokens: 1 })
-      .program,
-  ],
+  programs: (chip) => [chosen(chip, ropeKernel, example, () => choiceOf(example, 256)).program],
 };

@@ -352,7 +352,8 @@ export const cases: OpCases = {
     ),
   ],
   programs: (chip) => [
-    ...[attentionForwardProgram, queryKernel].map((f) => fitted(chip, f, example, smallestTiles).program),
+    attentionForwardProgram(chip, example),
+    fitted(chip, queryKernel, example, smallestTiles).program,
     ...[false, true].map((ofEntries) => fitted(chip, keyKernel, { ...example, ofEntries }, smallestTiles).program),
   ],
   training: ["sparse_attention_query_grad", "sparse_attention_key_grad", "sparse_attention_entry_grad"],

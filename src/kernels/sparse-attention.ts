@@ -9,14 +9,16 @@
  * method   flash attention (arXiv:2205.14135): rows of a program are tokens x heads, which all share the keys.
  * source   DeepSeek-V4 spec section 2.7; twin sparseAttentionRef. Backward: sparse-attention-backward.ts
  */
-import type { DType } from "../base/dtype.ts";
+import { dtypes, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type Index, type IndexLike, type KernelBuilder, type Tile } from "../tile/builder.ts";
-import type { View } from "../tile/ir.ts";
-import { fitted } from "./fit.ts";
+import type { Chip } from "../tile/chips/types.ts";
+import type { TileProgram, View } from "../tile/ir.ts";
+import type { Fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { empty, type NdArray } from "./nd-array.ts";
+import { chosen } from "./tile-choice.ts";
 
 export interface AttentionInputs {
   readonly q: NdArray;
@@ -330,9 +332,50 @@ export const attentionArgs = (
   ...(p.hasChosen && { chosen: x.chosen!, picks: s.picks }),
 });
 
+/** Entries grow with the sequence, so on a chip a choice is for as many as these where no list says how many. */
+const USUAL_ENTRIES = 128;
+interface AttentionProblem {
+  readonly t: number;
+  readonly picks: number;
+  readonly window: number;
+  readonly ratio: number;
+}
+/** A program may have some of the heads: decoding has too few tokens for all cores. */
+const forwardProgram = (chip: Chip | undefined, start: AttentionStatic, { t, picks, window, ratio }: AttentionProblem): Fitted<AttentionStatic> =>
+  chosen(chip, forwardKernel, start, () => {
+    const entries = start.hasChosen ? picks : start.hasCkv ? USUAL_ENTRIES : 0;
+    const each = Math.max(1, ratio);
+    return {
+      rows: t,
+      most: 64,
+      problem: { window, entries, ratio },
+      lattice: (height) => ({
+        heads: [start.h, ...[64, 32, 16].filter((n) => n < start.h)],
+        tokens: (start.hasChosen ? [1] : [1, 2, 4, 8, 16]).filter((n) => n <= height),
+        keys: [32, 64, 16],
+        entries: start.hasCkv ? [32, 64, 16] : [start.entries],
+      }),
+      order: ["keys", "entries"],
+      launch: (p, height) => {
+        const row = p.d * dtypes[p.dtype].size;
+        const [queries, keys] = [height * p.h, window + height];
+        return {
+          grid: [ceilDiv(height, p.tokens), 1, ceilDiv(p.h, p.heads)],
+          numbers: { b: 1, t: height, tk: keys, tc: entries, picks: entries, window, ratio: each, queryStart: entries * each + window, keyStart: entries * each },
+          bytes: { q: queries * row, o: queries * row, kv: keys * row, ckv: entries * row, lse: 4 * queries, mask: height * entries, chosen: 4 * height * entries, sink: 4 * p.h },
+        };
+      },
+    };
+  }); // prettier-ignore
+
 export function sparseAttention(device: Device, x: AttentionInputs): { o: NdArray; lse: NdArray } {
   const s = attentionShape("sparseAttention", x);
-  const { program, p } = fitted(device.properties.chip, forwardKernel, attentionStatic(x, s), smallestTiles);
+  const { program, p } = forwardProgram(device.properties.chip, attentionStatic(x, s), {
+    t: s.t,
+    picks: s.picks,
+    window: x.window,
+    ratio: x.ratio,
+  });
   const o = empty(device, x.q.shape, x.q.dtype);
   const lse = empty(device, [s.b, s.t, s.h]);
   run(device, program, [ceilDiv(s.t, p.tokens), s.b, ceilDiv(s.h, p.heads)], {
@@ -344,5 +387,6 @@ export function sparseAttention(device: Device, x: AttentionInputs): { o: NdArra
   return { o, lse };
 }
 
-export const attentionForwardProgram = forwardKernel;
+export const attentionForwardProgram = (chip: Chip | undefined, start: AttentionStatic): TileProgram =>
+  forwardProgram(chip, start, { t: 64, picks: 64, window: 128, ratio: 4 }).program;
 export { sparseAttentionBackward } from "./sparse-attention-backward.ts";

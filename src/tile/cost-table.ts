@@ -24,6 +24,11 @@ export const assumptions = {
     value: 20e-6,
     source: "assumed: latency of one all-reduce or all-to-all over a handful of cards",
   },
+  coreShare: {
+    value: 1.5,
+    source:
+      "assumed where no rate of a core from memory is published: so many times its even share; 1.44 on a vector core of 910B",
+  },
   issueCycles: { value: 30, source: "assumed: scalar unit, one instruction of a copy, vector or matrix unit" },
   scalarReadCycles: { value: 10, source: "assumed: one element through the scalar unit, its line in the data cache" },
   syncCycles: { value: 20, source: "assumed: one flag or barrier between two pipes" },

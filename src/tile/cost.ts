@@ -1,6 +1,7 @@
 /**
- * How long a launch takes by the tables, and what bounds it. Our kernels do not overlap copies with work, so what a core
- * does adds up; beside the core there are limits of the whole chip. Rumoured rates give a range that stays marked.
+ * How long a launch takes by the tables, and what bounds it. What a core does adds up, but where copies run a turn ahead
+ * of the work or behind it (ahead.ts): there the longer of the two bounds all turns but the first. Beside the core there
+ * are limits of the whole chip. Rumoured rates give a range that stays marked.
  * Main function: `costOf`. Assumptions: cost-table.ts; counts: traffic.ts. Nothing was measured on a chip.
  */
 import type { DType } from "../base/dtype.ts";
@@ -8,8 +9,8 @@ import type { Chip } from "./chips/types.ts";
 import { assumptions, clockOf, coreDeviceBytes, coreRates, matrixRate } from "./cost-table.ts";
 import type { TileProgram } from "./ir.ts";
 import { lower, type Lowering } from "./passes.ts";
-import { atLeast, exactly, over, plus, rangeOf, scaled, type Range } from "./range.ts";
-import { sumOf, trafficOf, type Launch, type Traffic } from "./traffic.ts";
+import { atLeast, atMost, exactly, less, over, plus, rangeOf, scaled, type Range } from "./range.ts";
+import { sumOf, trafficOf, type Launch, type Overlap, type Traffic } from "./traffic.ts";
 
 export const limits = [
   "device memory",
@@ -67,24 +68,43 @@ export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?:
   const moved = sumOf(t.read) + sumOf(t.written) + t.workspaceRead + t.workspaceWritten;
   const deviceBytes = deviceBytesOf(chip, t, sizes);
   const perCycle = (amount: number): Range => over(amount * share, clock);
-  const copies = deviceRate === undefined ? exactly(0) : plus(perCycle(Math.min(deviceBytes, moved) / deviceRate), perCycle(Math.max(0, moved - deviceBytes) / rates.cacheBytes!)); // prettier-ignore
-  const matrix = plus(exactly(0), ...(Object.entries(t.matrixOps) as [DType, number][]).map(([dtype, ops]) => scaled(over(ops * share, matrixRate(chip, dtype)!), matrixCores.low))); // prettier-ignore
+  const memory = rangeOf(chip.rates.memoryBytesPerSecond)!;
+  // Where a core's own rate is not published, some multiple of its even share.
+  const copies =
+    deviceRate === undefined
+      ? scaled(over(moved * share, memory), cores.low / assumptions.coreShare.value)
+      : plus(
+          perCycle(Math.min(deviceBytes, moved) / deviceRate),
+          perCycle(Math.max(0, moved - deviceBytes) / rates.cacheBytes!),
+        );
+  const matrix = (ops: Traffic["matrixOps"]): Range => plus(exactly(0), ...(Object.entries(ops) as [DType, number][]).map(([dtype, n]) => scaled(over(n * share, matrixRate(chip, dtype)!), matrixCores.low))); // prettier-ignore
+  const vector = (bytes: number): Range => perCycle(bytes / rates.vectorBytes);
+  const issue = (c: Pick<Traffic, "instructions" | "scalarReads" | "syncs">): Range =>
+    perCycle(
+      c.instructions * assumptions.issueCycles.value +
+        c.scalarReads * assumptions.scalarReadCycles.value +
+        c.syncs * assumptions.syncCycles.value,
+    );
   const parts: Record<Limit, Range> = {
-    "device memory": over(deviceBytes, rangeOf(chip.rates.memoryBytesPerSecond)!),
+    "device memory": over(deviceBytes, memory),
     "core's copies": copies,
-    "matrix unit": matrix,
-    "vector unit": perCycle(t.vectorBytes / rates.vectorBytes),
-    instructions: perCycle(
-      t.instructions * assumptions.issueCycles.value +
-        t.scalarReads * assumptions.scalarReadCycles.value +
-        t.syncs * assumptions.syncCycles.value,
-    ),
+    "matrix unit": matrix(t.matrixOps),
+    "vector unit": vector(t.vectorBytes),
+    instructions: issue(t),
     launch: exactly(isListed ? assumptions.barrierSeconds.value : assumptions.launchSeconds.value),
   };
   const { "matrix unit": m, "vector unit": v, instructions, launch: overhead } = parts;
-  // Copies of a core wait for work and work for copies.
   const copying = atLeast(parts["device memory"], copies);
-  const seconds = plus(overhead, copying, m, v, instructions);
+  /** What turns save whose copies run beside their work: the shorter of the two, but in the turns that fill. */
+  const saved = (o: Overlap): Range => {
+    const work = plus(matrix(o.matrixOps), vector(o.vectorBytes), issue(o));
+    const fills = o.loop === undefined ? Math.min(1, cores.low / o.turns) : o.entries / o.turns;
+    return scaled(atMost(scaled(copying, o.copied / moved), work), 1 - fills);
+  };
+  const seconds = less(
+    plus(overhead, copying, m, v, instructions),
+    ...t.overlaps.filter((o) => o.copied > 0).map(saved),
+  );
   const limit = limits.reduce((a, b) => (parts[b].high > parts[a].high ? b : a));
   return { traffic: t, deviceBytes, ops: sumOf(t.matrixOps as Record<string, number>), seconds, parts, limit };
 }

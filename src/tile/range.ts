@@ -24,6 +24,18 @@ export const atLeast = (...terms: readonly Range[]): Range => ({
   high: Math.max(...terms.map((t) => t.high)),
   isRumoured: terms.some((t) => t.isRumoured),
 });
+/** The smaller one, at either end. */
+export const atMost = (...terms: readonly Range[]): Range => ({
+  low: Math.min(...terms.map((t) => t.low)),
+  high: Math.min(...terms.map((t) => t.high)),
+  isRumoured: terms.some((t) => t.isRumoured),
+});
+/** The first without the others, all at the same end. */
+export const less = (from: Range, ...terms: readonly Range[]): Range => ({
+  low: terms.reduce((s, t) => s - t.low, from.low),
+  high: terms.reduce((s, t) => s - t.high, from.high),
+  isRumoured: from.isRumoured || terms.some((t) => t.isRumoured),
+});
 export const scaled = (r: Range, by: number): Range => ({ ...r, low: r.low * by, high: r.high * by });
 /** Amount over rate: the fast end of the rate is the low end of the time. */
 export const over = (amount: number, rate: Range): Range => ({ low: amount / rate.high, high: amount / rate.low, isRumoured: rate.isRumoured }); // prettier-ignore

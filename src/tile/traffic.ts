@@ -8,10 +8,14 @@ import { dtypes, type DType } from "../base/dtype.ts";
 import { foldIndex } from "./builder.ts";
 import type { Space } from "./chips/types.ts";
 import { instructionsOf } from "./cost-table.ts";
-import { Homes } from "./homes.ts";
+import { copiesBeside, homesOf, type Ahead } from "./ahead.ts";
+import { forEachRun, isFalling } from "./falling.ts";
+import type { Homes } from "./homes.ts";
 import type { IndexExpr, Stmt, TileValue, View } from "./ir.ts";
 import { dotBytes, roundUp, tileBytes } from "./padding.ts";
+import type { Liveness } from "./liveness.ts";
 import type { Lowering } from "./passes.ts";
+import { rangeOf } from "./range.ts";
 import { operandsOf, sizeOf } from "./walk.ts";
 
 export interface Launch {
@@ -41,35 +45,47 @@ export interface Traffic {
   readonly matrixOps: Readonly<Partial<Record<DType, number>>>;
   readonly instructions: number;
   readonly syncs: number;
+  /** What runs beside copies, by the turns in which it does. */
+  readonly overlaps: readonly Overlap[];
   /** Programs, and the share of the work that the core with the most of it has, were there `cores` of them. */
   readonly programs: number;
   readonly busiest: (cores: number) => number;
 }
 
+/** Turns of a loop, or of the programs of a core, whose copies run beside the work of the turn before or after. */
+export interface Overlap {
+  /** Undefined: the programs of a core. */
+  readonly loop: number | undefined;
+  /** Bytes of those copies. */
+  readonly copied: number;
+  /** Of the work that is in no such turns further inside. */
+  readonly vectorBytes: number;
+  readonly matrixOps: Readonly<Partial<Record<DType, number>>>;
+  readonly instructions: number;
+  readonly syncs: number;
+  readonly scalarReads: number;
+  /** How often the loop begins, and its turns in all. */
+  readonly entries: number;
+  readonly turns: number;
+}
+
 export const sumOf = (bytes: Readonly<Record<string, number>>): number => Object.values(bytes).reduce((s, n) => s + n, 0); // prettier-ignore
 
 interface At {
+  /** Of the whole grid, and how many programs of this launch come before. */
   readonly p: number[];
+  before: () => number;
   readonly loops: number[];
 }
 type Eval = (at: At) => number;
 
-/** Counters of a launch under way. */
-class Tally {
-  read: Record<string, number> = {};
-  written: Record<string, number> = {};
-  workspaceRead = 0;
-  workspaceWritten = 0;
-  local: Partial<Record<Space, number>> = {};
-  scalarReads = 0;
-  vectorBytes = 0;
-  matrixOps: Partial<Record<DType, number>> = {};
-  instructions = 0;
-  syncs = 0;
-  /** A rough weight of the program at hand: bytes, and vector bytes at a tenth. */
-  weight = 0;
-}
+/** Counters, each at a place of its own; names are as `Walker.at` gives them. */
+type Tally = Float64Array;
 type Action = (at: At, t: Tally) => void;
+/** The first counter: a rough weight of a program, bytes, and vector bytes at a tenth. */
+const WEIGHT = 0;
+/** Of turns of programs instead of a loop's. */
+const GRID = "grid";
 
 class Walker {
   private readonly homes: Homes;
@@ -77,11 +93,58 @@ class Walker {
   private readonly launch: Launch;
   private numLoops = 0;
   private readonly loopIds = new Map<number, number>();
+  private readonly places = new Map<string, number>([["weight", WEIGHT]]);
+  private readonly ahead: Ahead;
+  /** The loop whose turns what is walked now would run beside. */
+  private beside: string;
 
   constructor(low: Lowering, launch: Launch) {
     this.low = low;
     this.launch = launch;
-    this.homes = new Homes(low, low.chip);
+    this.homes = homesOf(low);
+    this.ahead = copiesBeside(low, this.homes);
+    this.beside = GRID;
+  }
+
+  // ---- counters ----
+  private at(name: string): number {
+    let place = this.places.get(name);
+    if (place === undefined) this.places.set(name, (place = this.places.size));
+    return place;
+  }
+  /** A counter, and the same of the turns it runs beside. */
+  private both(name: string): readonly [number, number] {
+    return [this.at(name), this.at(`${this.beside}|${name}`)];
+  }
+  tally(): Tally {
+    return new Float64Array(this.places.size);
+  }
+  valueOf(t: Tally, name: string): number {
+    return t[this.places.get(name) ?? -1] ?? 0;
+  }
+  /** Those whose names begin so, by what follows. */
+  table(t: Tally, prefix: string): Record<string, number> {
+    const out: Record<string, number> = {};
+    for (const [name, place] of this.places) if (name.startsWith(prefix) && t[place] !== 0) out[name.slice(prefix.length)] = t[place]!; // prettier-ignore
+    return out;
+  }
+  overlaps(t: Tally, programs: number): Overlap[] {
+    const turns = new Set([...this.ahead.tiles.values(), ...this.ahead.stores.values()]);
+    return [...turns].map((name) => ({
+      loop: name === GRID ? undefined : Number(name),
+      copied: this.valueOf(t, `${name}|copied`),
+      vectorBytes: this.valueOf(t, `${name}|vectorBytes`),
+      matrixOps: this.table(t, `${name}|matrixOps:`),
+      instructions: this.valueOf(t, `${name}|instructions`),
+      syncs: this.valueOf(t, `${name}|syncs`),
+      scalarReads: this.valueOf(t, `${name}|scalarReads`),
+      entries: name === GRID ? 1 : this.valueOf(t, `${name}|entries`),
+      turns: name === GRID ? programs : this.valueOf(t, `${name}|turns`),
+    }));
+  }
+
+  get live(): Liveness {
+    return this.homes.live;
   }
 
   // ---- index expressions ----
@@ -196,53 +259,84 @@ class Walker {
       case "scatter": {
         const rows = this.rowsInside(s.rows, s.view);
         const cols = this.inside({ ...s.view, shape: [s.view.shape[1]!] }, [s.col], [this.homes.tile(s.value).shape[1]!]); // prettier-ignore
-        return [this.moves(s.view, (at) => rows(at) * cols(at), true)];
+        return [this.moves(s.view, (at) => rows(at) * cols(at), true, undefined)];
       }
       case "if": {
-        const [cond, body, reads] = [this.index(s.cond), this.list(s.body), this.readsIn(s.cond)];
+        const [cond, reads] = [this.index(s.cond), this.scalarReads(this.readsIn(s.cond))];
+        const body = this.list(s.body);
         return [
           (at, t) => {
-            t.scalarReads += reads;
+            reads(at, t);
             if (cond(at) !== 0) body(at, t);
           },
         ];
       }
-      case "loop": {
-        const slot = this.numLoops++;
-        this.loopIds.set(s.id, slot);
-        const [start, end, body] = [this.index(s.start), this.index(s.end), this.list(s.body)];
-        const reads = this.readsIn(s.start) + this.readsIn(s.end);
-        return [
-          (at, t) => {
-            t.scalarReads += reads;
-            for (let i = start(at), to = end(at); i < to; i += s.step) {
-              at.loops[slot] = i;
-              body(at, t);
-            }
-          },
-        ];
-      }
+      case "loop":
+        return this.loop(s);
     }
   }
-
-  /** A copy between device memory and the chip. */
-  private moves(view: View, count: Eval, isWrite: boolean, space: Space = this.homes.roles.vector): Action {
-    const { size } = dtypes[view.dtype];
-    const { buffer } = view;
-    return (at, t) => {
-      const bytes = count(at) * size;
-      const table = isWrite ? t.written : t.read;
-      table[buffer] = (table[buffer] ?? 0) + bytes;
-      t.local[space] = (t.local[space] ?? 0) + bytes;
-      t.instructions++;
-      t.syncs += 2;
-      t.weight += bytes;
+  private loop(s: Extract<Stmt, { kind: "loop" }>): Action[] {
+    const slot = this.numLoops++;
+    this.loopIds.set(s.id, slot);
+    const [start, end] = [this.index(s.start), this.index(s.end)];
+    const reads = this.scalarReads(this.readsIn(s.start) + this.readsIn(s.end));
+    const [outer, name] = [this.beside, String(s.id)];
+    if (this.ahead.loops.has(name)) this.beside = name;
+    const body = this.list(s.body);
+    this.beside = outer;
+    const falls = isFalling(s.body, { loop: s.id }, this.homes.live, this.launch.numbers);
+    const [entries, turns] = [this.at(`${name}|entries`), this.at(`${name}|turns`)];
+    return [
+      (at, t) => {
+        reads(at, t);
+        const from = start(at);
+        const count = Math.max(0, Math.ceil((end(at) - from) / s.step));
+        if (count === 0) return;
+        t[entries]!++;
+        t[turns]! += count;
+        const visit = (i: number): Tally => {
+          at.loops[slot] = from + i * s.step;
+          const counts = this.tally();
+          body(at, counts);
+          return counts;
+        };
+        forEachRun(count, falls, visit, (_, times, counts) => addTo(t, counts, times));
+      },
+    ];
+  }
+  private scalarReads(count: number): Action {
+    if (count === 0) return () => {};
+    const [all, here] = this.both("scalarReads");
+    return (_, t) => {
+      t[all]! += count;
+      t[here]! += count;
     };
   }
+  /** Adds up counters that are the same every time. */
+  private steady(counts: readonly (readonly [name: string, amount: number])[], weight: number): Action {
+    const list = counts.flatMap(([name, amount]) => this.both(name).map((place) => [place, amount] as const));
+    return (_, t) => {
+      for (const [place, amount] of list) t[place]! += amount;
+      t[WEIGHT]! += weight;
+    };
+  }
+
+  /** A copy between device memory and the chip; `turns`: those in which it runs beside work. */
+  private moves(view: View, count: Eval, isWrite: boolean, turns: string | undefined, space: Space = this.homes.roles.vector): Action {
+    const { size } = dtypes[view.dtype];
+    const places = [this.at(`${isWrite ? "written" : "read"}:${view.buffer}`), this.at(`local:${space}`), WEIGHT];
+    if (turns !== undefined) places.push(this.at(`${turns}|copied`));
+    const once = this.steady([["instructions", 1], ["syncs", 2]], 0);
+    return (at, t) => {
+      const bytes = count(at) * size;
+      for (const place of places) t[place]! += bytes;
+      once(at, t);
+    };
+  } // prettier-ignore
   private store(s: Extract<Stmt, { kind: "store" }>): Action[] {
     const tile = this.homes.tile(s.value);
     const isProduct = this.homes.split && (this.homes.isProduct(s.value) || this.homes.leavesByStore(this.homes.root(s.value))); // prettier-ignore
-    return [this.moves(s.view, this.inside(s.view, s.at, tile.shape), true, isProduct ? this.homes.roles.product : undefined)]; // prettier-ignore
+    return [this.moves(s.view, this.inside(s.view, s.at, tile.shape), true, this.ahead.stores.get(s), isProduct ? this.homes.roles.product : undefined)]; // prettier-ignore
   }
 
   private let(tile: TileValue): Action[] {
@@ -250,18 +344,24 @@ class Walker {
     const { id, op } = tile;
     if (homes.live.uniform.has(id)) {
       const reads = op.kind === "index" ? this.readsIn(op.value) : 0;
-      return reads > 0 ? [(_, t) => void (t.scalarReads += reads)] : [];
+      return reads > 0 ? [this.scalarReads(reads)] : [];
     }
     if (homes.live.usesOf(id).length === 0) return [];
     const out: Action[] = [];
-    if (op.kind === "load")
-      out.push(this.moves(op.view, this.inside(op.view, op.at, tile.shape), false, homes.isStaged(id) ? homes.roles.stage : undefined)); // prettier-ignore
-    else if (op.kind === "gather") {
+    if (op.kind === "load") {
+      const load = this.moves(op.view, this.inside(op.view, op.at, tile.shape), false, this.ahead.tiles.get(id), homes.isStaged(id) ? homes.roles.stage : undefined); // prettier-ignore
+      const cores = rangeOf(this.low.chip.rates.vectorCores)!.low;
+      out.push(this.ahead.kept.has(id) ? (at, t) => at.before() < cores && load(at, t) : load);
+    } else if (op.kind === "gather") {
       const rows = this.rowsInside(op.rows, op.view);
       const cols = this.inside({ ...op.view, shape: [op.view.shape[1]!] }, [op.col], [tile.shape[1]!]);
       // Ascend reads single elements one by one on the scalar unit.
-      if (homes.split && tile.shape[1] === 1) out.push((at, t) => void (t.scalarReads += rows(at) * cols(at)));
-      else out.push(this.moves(op.view, (at) => rows(at) * cols(at), false));
+      if (homes.split && tile.shape[1] === 1) {
+        const places = this.both("scalarReads");
+        out.push((at, t) => {
+          for (const place of places) t[place]! += rows(at) * cols(at);
+        });
+      } else out.push(this.moves(op.view, (at) => rows(at) * cols(at), false, this.ahead.tiles.get(id)));
     } else if (op.kind === "dot") out.push(this.dot(tile, op));
     else out.push(...this.vector(tile));
     if (homes.split) out.push(...this.handover(tile));
@@ -279,30 +379,25 @@ class Walker {
     const k = a.shape[op.transA ? 0 : 1]!;
     const ops = 2 * roundUp(m, padM) * roundUp(n, padN) * roundUp(k, kBytes / size);
     const { roles } = homes;
-    return (_, t) => {
-      t.matrixOps[a.dtype] = (t.matrixOps[a.dtype] ?? 0) + ops;
-      t.local[roles.left] = (t.local[roles.left] ?? 0) + left;
-      t.local[roles.right] = (t.local[roles.right] ?? 0) + right;
-      t.local[roles.product] = (t.local[roles.product] ?? 0) + product;
-      t.instructions += 3;
-      t.syncs += 4;
-      t.weight += (left + right) / 8;
-    };
+    return this.steady(
+      [
+        [`matrixOps:${a.dtype}`, ops],
+        [`local:${roles.left}`, left],
+        [`local:${roles.right}`, right],
+        [`local:${roles.product}`, product],
+        ["instructions", 3],
+        ["syncs", 4],
+      ],
+      (left + right) / 8,
+    );
   }
 
   /** Tiles that pass between the matrix and the vector core, as the emitter of Ascend C passes them. */
   private handover(tile: TileValue): Action[] {
     const { homes } = this;
     const { id, op } = tile;
-    const pass =
-      (bytes: number): Action =>
-      (_, t) => {
-        t.workspaceWritten += bytes;
-        t.workspaceRead += bytes;
-        t.instructions += 2;
-        t.syncs += 4;
-        t.weight += 2 * bytes;
-      };
+    const pass = (bytes: number): Action =>
+      this.steady([["workspaceWritten", bytes], ["workspaceRead", bytes], ["instructions", 2], ["syncs", 4]], 2 * bytes); // prettier-ignore
     const out: Action[] = [];
     const isLast = homes.isProduct(id) && (op.kind === "dot" || op.kind === "result") && homes.isVector(id);
     if (isLast || (op.kind === "dot" && !homes.isProduct(id))) out.push(pass(sizeOf(tile.shape) * 4));
@@ -320,35 +415,49 @@ class Walker {
     const width = Math.max(...tiles.map((x) => tileBytes(low.chip, homes.roles.vector, x.dtype === "bool" ? { ...x, dtype: "f16" } : x))); // prettier-ignore
     const last = tiles[tiles.length - 1]!.shape;
     const count = instructionsOf(op, low.expansions.get(id)?.into, last[last.length - 1] ?? 1);
-    return [
-      (_, t) => {
-        t.vectorBytes += count * width;
-        t.instructions += count;
-        t.syncs += count;
-        t.weight += (count * width) / 10;
-      },
-    ];
+    return [this.steady([["vectorBytes", count * width], ["instructions", count], ["syncs", count]], (count * width) / 10)]; // prettier-ignore
   }
 }
 
+function addTo(t: Tally, counts: Tally, times: number): void {
+  for (let i = 0; i < t.length; i++) t[i]! += counts[i]! * times;
+}
+
 export function trafficOf(low: Lowering, launch: Launch): Traffic {
-  const act = new Walker(low, launch).list(low.program.body);
-  const t = new Tally();
-  const { share } = launch;
-  const whole = launch.grid;
+  const walker = new Walker(low, launch);
+  const act = walker.list(low.program.body);
+  const { grid, share, numbers } = launch;
   const first = [0, 0, 0];
   if (share) first[share.axis] = share.from;
-  const [x, y, z] = whole.map((n, axis) => (share?.axis === axis ? Math.max(0, Math.min(n, share.to) - share.from) : n)) as [number, number, number]; // prettier-ignore
+  const [x, y, z] = grid.map((n, axis) => (share?.axis === axis ? Math.max(0, Math.min(n, share.to) - share.from) : n)) as [number, number, number]; // prettier-ignore
+  const sizes = [x, y, z];
   const weights = new Float64Array(x * y * z);
-  const at: At = { p: [0, 0, 0], loops: [] };
-  for (let pid = 0; pid < weights.length; pid++) {
-    at.p[0] = first[0]! + (pid % x);
-    at.p[1] = Math.floor(pid / x) % y;
-    at.p[2] = first[2]! + Math.floor(pid / (x * y));
-    t.weight = 0;
-    act(at, t);
-    weights[pid] = t.weight;
-  }
+  const at: At = {
+    p: [0, 0, 0],
+    loops: [],
+    before: () => at.p[0]! - first[0]! + x * (at.p[1]! + y * (at.p[2]! - first[2]!)),
+  };
+  const falls = [0, 1, 2].map((axis) => sizes[axis]! > 2 && isFalling(low.program.body, { axis }, walker.live, numbers)); // prettier-ignore
+  /** All programs whose places along the axes above `axis` are those of `at`; their weights begin at `from`. */
+  const walk = (axis: number, from: number): Tally => {
+    const sum = walker.tally();
+    if (axis < 0) {
+      act(at, sum);
+      weights[from] = sum[WEIGHT]!;
+      return sum;
+    }
+    const each = sizes.slice(0, axis).reduce((p, n) => p * n, 1);
+    const visit = (i: number): Tally => {
+      at.p[axis] = first[axis]! + i;
+      return walk(axis - 1, from + i * each);
+    };
+    forEachRun(sizes[axis]!, falls[axis]!, visit, (i, times, counts, isVisited) => {
+      addTo(sum, counts, times);
+      if (!isVisited) for (let j = i; j < i + times; j++) weights.copyWithin(from + j * each, from + (i - 1) * each, from + i * each); // prettier-ignore
+    });
+    return sum;
+  };
+  const t = x * y * z === 0 ? walker.tally() : walk(2, 0);
   const total = weights.reduce((s, w) => s + w, 0);
   const busiest = (cores: number): number => {
     const each = new Float64Array(Math.max(1, Math.min(cores, weights.length)));
@@ -357,5 +466,20 @@ export function trafficOf(low: Lowering, launch: Launch): Traffic {
     weights.forEach((w, pid) => (each[pid % each.length]! += w));
     return Math.max(...each) / total;
   };
-  return { ...t, programs: weights.length, busiest };
+  const value = (name: string): number => walker.valueOf(t, name);
+  return {
+    read: walker.table(t, "read:"),
+    written: walker.table(t, "written:"),
+    workspaceRead: value("workspaceRead"),
+    workspaceWritten: value("workspaceWritten"),
+    local: walker.table(t, "local:"),
+    scalarReads: value("scalarReads"),
+    vectorBytes: value("vectorBytes"),
+    matrixOps: walker.table(t, "matrixOps:"),
+    instructions: value("instructions"),
+    syncs: value("syncs"),
+    overlaps: walker.overlaps(t, weights.length),
+    programs: weights.length,
+    busiest,
+  };
 }

@@ -106,7 +106,7 @@ interface Launch {
 const launches: Readonly<Record<string, Launch>> = {
   rms_norm: { numbers: { rows: 21, eps: 1e-6 }, grid: [3, 1, 1], elements: { x: 21 * 384, y: 21 * 384, rstd: 21, w: 384 } },
   softmax: { numbers: { rows: 10 }, grid: [3, 1, 1], elements: { x: 10 * 1024, y: 10 * 1024 } },
-  matmul: { numbers: { m: 100, n: 136, k: 272, aBatch: 0, bBatch: 0 }, grid: [2, 2, 1], elements: { a: 100 * 272, b: 136 * 272, y: 100 * 136 } },
+  matmul: { numbers: { m: 132, n: 136, k: 272, aBatch: 0, bBatch: 0 }, grid: [2, 2, 1], elements: { a: 132 * 272, b: 136 * 272, y: 132 * 136 } },
   hc_project: { numbers: { rows: 21 }, grid: [12, 1, 1], elements: { x: 21 * 1536, fn: 24 * 1536, dots: 12 * 21 * 24, squares: 12 * 21 } },
 }; // prettier-ignore
 

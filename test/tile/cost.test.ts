@@ -70,3 +70,36 @@ test("a rumour stays marked in every sum, with both ends", () => {
   assert.ok(Math.abs(rumoured.high / rumoured.low - 2.7 / 2.0) < 1e-9);
   assert.equal(plus(exactly(1), over(1, { low: 1, high: 2, isRumoured: true })).isRumoured, true);
 });
+
+test("copies that run a turn ahead cost the longer of the two, and one fill", () => {
+  for (const name of ["ascend-910b", "mlu-370"] as const) {
+    // One program; 64 turns that load two tiles each and store nothing.
+    const launch = { grid: [1, 1, 1] as const, numbers: { m: 16, n: 32, k: 64 * 32 } };
+    const { seconds, parts, traffic } = costOf(product, chips[name], launch);
+    const loop = traffic.overlaps.find((o) => o.loop !== undefined)!;
+    assert.deepEqual([loop.entries, loop.turns, loop.copied], [1, 64, 64 * (16 + 32) * 32 * 2], name);
+    const copies = Math.max(parts["device memory"].high, parts["core's copies"].high);
+    const work = parts["matrix unit"].high + parts["vector unit"].high + parts.instructions.high;
+    const gone = copies + work + parts.launch.high - seconds.high;
+    assert.ok(gone > 0.9 * Math.min(copies, work) && gone < Math.min(copies, work), `${name}: ${gone} of ${copies} and ${work}`); // prettier-ignore
+  }
+});
+
+test("a program whose copies have one place overlaps nothing", () => {
+  const { traffic } = costOf(double, chips["mlu-370"], { grid: [1, 1, 1], numbers: { rows: 8 } });
+  // Programs of a core take turns, but here there is one.
+  assert.ok(traffic.overlaps.every((o) => o.loop === undefined && o.turns === 1));
+});
+
+test("a walk that skips what repeats counts what every program counts", () => {
+  // Tails along both axes and in depth; parts of the grid that lie outside altogether.
+  const numbers = { m: 1000, n: 777, k: 1001 };
+  const grid = [30, 70, 1] as const;
+  for (const name of ["ascend-910b", "mlu-370"] as const) {
+    const t = trafficOf(loweringOf(product, chips[name]), { grid, numbers });
+    assert.deepEqual(t.read, { a: grid[0] * 1000 * 1001 * 2, b: grid[1] * 777 * 1001 * 2 }, name);
+    assert.deepEqual(t.written, { y: 1000 * 777 * 4 }, name);
+    const one = trafficOf(loweringOf(product, chips[name]), { grid: [1, 1, 1], numbers });
+    assert.deepEqual([t.instructions, t.programs], [one.instructions * 2100, 2100], name);
+  }
+});

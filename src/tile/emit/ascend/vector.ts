@@ -102,7 +102,8 @@ export class VectorCore {
       n,
       scratch: (index, dtype) => {
         const area = this.area(id, "scratch", undefined, "f32");
-        const each = (area.to - area.from) / (this.plan.expansionTiles(id) || 1);
+        // The whole of it is rounded up; each part begins at a block.
+        const each = Math.floor((area.to - area.from) / (this.plan.expansionTiles(id) || 1) / 32) * 32;
         return part(area, dtype, index * each, each);
       },
     };
