@@ -149,7 +149,8 @@ export class VectorCore {
     const { rows, cols } = operand;
     const slot = this.handover.toCube(id, rows, cols, dtype);
     const src = this.buf(id);
-    const { pitch } = this.rows(id);
+    // In the shape that the dot reads, which may be a view of this tile.
+    const { pitch } = rowsOf(homes.chip, homes.roles.vector, { dtype, shape: [rows, cols] });
     this.steps.comment(`${this.plan.nameOf(id)} to the cube core`);
     this.handover.wait(this.steps, slot, "free");
     const words = dtype === "bf16" ? asLanes16(src) : src;
