@@ -21,6 +21,10 @@ export const modelArgs = {
     type: "string",
     description: "cpu, js, interpreter, ascend, mlu or a simulator; by default the fastest host that works here",
   },
+  codes: {
+    type: "string",
+    description: "FP8 and FP4 weights in memory: keep or widen; by default kept where the chip multiplies FP8",
+  },
 } as const satisfies ArgsDef;
 
 export const samplingArgs = {
@@ -123,13 +127,14 @@ export async function readImage(path: string, param = "image"): Promise<RgbImage
 
 /** A loaded model whose kernels are built; the first time, progress shows on stderr. */
 export async function openModel(
-  args: { readonly model: string; readonly device?: string | undefined },
+  args: { readonly model: string; readonly device?: string | undefined; readonly codes?: string | undefined },
   onCompile: (done: number, total: number) => void = compileProgress(),
 ): Promise<LocalLlm> {
   const dir = resolve(args.model);
   if (!existsSync(join(dir, "config.json")))
     throw new FormatError(`model: expected a model folder at ${dir} (config.json, model.safetensors, visual.safetensors, tokenizer.json), found none`, { file: dir }); // prettier-ignore
   const device = openDevice(args.device);
-  if (device instanceof CpuDevice) await prepareKernels(dir, device, onCompile);
-  return loadLlm(dir, device);
+  const options = { codes: args.codes === undefined ? undefined : oneOf("codes", args.codes, ["keep", "widen"]) };
+  if (device instanceof CpuDevice) await prepareKernels(dir, device, onCompile, options);
+  return loadLlm(dir, device, options);
 }

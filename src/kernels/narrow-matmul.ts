@@ -15,7 +15,7 @@ import { ShapeError } from "../base/errors.ts";
 import { fromE4m3, fromE8m0 } from "../base/fp8.ts";
 import { randomBits } from "../base/prng.ts";
 import type { Device } from "../device/device.ts";
-import { kernel, type Index, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import { kernel, type Index, type Tile } from "../tile/builder.ts";
 import type { Chip } from "../tile/chips/types.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import type { KernelCase, OpCases } from "./case.ts";
@@ -30,24 +30,28 @@ import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 const DEPTH = 128;
 const FP4_GROUP = 2 * DEPTH;
 const FP4_BLOCK = 32;
+/** Of a row and half a group. */
 const SCALES = DEPTH / FP4_BLOCK;
 
 export interface NarrowWeights {
   readonly format: "e4m3" | "e2m1";
   /** e4m3 [.., N, K], or i8 [.., N, fp4Width(K)]. */
   readonly codes: NdArray;
-  /** f32 [.., N/128, K/128], or i8 [.., fp4Halves(K), 4 N]. */
+  /** f32 [.., N/128, K/128], or i8 `fp4Scales`. */
   readonly scale: NdArray;
 }
 
-/** Bytes of a row of `depth` e2m1 numbers, and halves of groups in it. */
+/** Bytes of a row of `depth` e2m1 numbers. */
 export const fp4Width = (depth: number): number => packedWidth(depth, FP4_GROUP);
-export const fp4Halves = (depth: number): number => 2 * ceilDiv(depth, FP4_GROUP);
+/** Halves of groups in it. */
+const fp4Halves = (depth: number): number => 2 * ceilDiv(depth, FP4_GROUP);
+/** Shape of the scales of a matrix [n, depth]. */
+export const fp4Scales = (n: number, depth: number): [number, number] => [fp4Halves(depth), SCALES * n];
 
 /** Steps -7..7 [rows, depth] -> bytes [rows, fp4Width]. */
 export const packE2m1 = (steps: ArrayLike<number>, depth: number): Int8Array => packInt4(steps, depth, FP4_GROUP);
 
-/** e8m0 codes [rows, depth / 32], 1..254, -> exponents [fp4Halves, 4 rows]; -126 where there are no numbers. */
+/** e8m0 codes [rows, depth / 32] -> exponents in the shape `fp4Scales`; -126 where there are no numbers. */
 export function packE8m0(scale: ArrayLike<number>, rows: number, depth: number): Int8Array {
   const across = ceilDiv(depth, FP4_BLOCK);
   return Int8Array.from({ length: fp4Halves(depth) * SCALES * rows }, (_, i) => {
@@ -57,16 +61,11 @@ export function packE8m0(scale: ArrayLike<number>, rows: number, depth: number):
   });
 }
 
-/** 2^exponent of -126..127 by exact products: no bit casts, and no exponential that a chip would round. */
-function powerOfTwo(k: KernelBuilder, exponent: Tile): Tile {
-  let [left, power] = [exponent.cast("f32").add(126), k.full(exponent.shape, 2 ** -126)];
-  for (const n of [64, 64, 64, 32, 16, 8, 4, 2, 1]) {
-    const has = left.ge(n);
-    left = k.select(has, left.sub(n), left);
-    power = k.select(has, power.mul(2 ** n), power);
-  }
-  return power;
-}
+/**
+ * 2^exponent of -125..127, exactly: an exponential is much nearer to its power of two than the next bf16 number is, so
+ * rounding to bf16 takes away what a chip's is off. -126 may become 0.
+ */
+const powerOfTwo = (exponent: Tile): Tile => exponent.cast("f32").mul(Math.LN2).exp().cast("bf16").cast("f32");
 
 /** 0, .5, 1, 1.5, 2, 3, 4, 6 of steps 0..7, and so below 0: slopes are 1/2 up to 4, 1 up to 6, then 2. */
 const fromSteps = (v: Tile): Tile => v.mul(2).sub(v.max(-4).min(4).mul(0.5)).sub(v.max(-6).min(6));
@@ -105,7 +104,7 @@ const narrowKernel = specialize((p: NarrowStatic) =>
     };
     const exponents = k.view(scale, [halves, n.mul(SCALES)], { offset: e.mul(halves).mul(n).mul(SCALES) });
     const fp4 = (steps: Tile, half: Index): Tile => {
-      const power = powerOfTwo(k, k.load(exponents, [half, j0.mul(SCALES)], [1, p.n * SCALES]));
+      const power = powerOfTwo(k.load(exponents, [half, j0.mul(SCALES)], [1, p.n * SCALES]));
       const values = fromSteps(steps)
         .reshape([p.n * SCALES, FP4_BLOCK])
         .mul(power.reshape([p.n * SCALES, 1]));

@@ -5,8 +5,9 @@
  * Main function: `forward`, which continues a `LayerState` when given one.
  * Source: DeepSeek-V4 report section 2.3.
  */
-import { RMSNorm, type Linear } from "../nn/layers.ts";
+import { RMSNorm } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
+import { PackedLinear } from "../nn/packed-linear.ts";
 import * as t from "../tensor/ops.ts";
 import { Parameter, zeros, type Tensor } from "../tensor/tensor.ts";
 import type { Choose } from "./choose.ts";
@@ -25,7 +26,7 @@ export class Attention extends Module {
   readonly wkv: Projection;
   readonly kv_norm: RMSNorm;
   /** Block-diagonal: [g * o_lora_rank, H*D/g]. */
-  readonly wo_a: Linear;
+  readonly wo_a: Projection;
   readonly wo_b: Projection;
   /** [H] */
   readonly attn_sink: Parameter;
@@ -47,7 +48,7 @@ export class Attention extends Module {
     this.wq_b = init.projection(q_lora_rank, heads * head_dim);
     this.wkv = init.projection(d, head_dim);
     this.kv_norm = new RMSNorm(init.device, head_dim, eps);
-    this.wo_a = init.linear((heads * head_dim) / o_groups, o_groups * o_lora_rank);
+    this.wo_a = init.wideProjection((heads * head_dim) / o_groups, o_groups * o_lora_rank);
     this.wo_b = init.projection(o_groups * o_lora_rank, d, { isResidualOut: true });
     this.attn_sink = new Parameter(zeros(init.device, [heads]));
     this.compressor =
@@ -150,6 +151,7 @@ export class Attention extends Module {
     // FP8 in the released files too, but its input stays wide.
     const [b, tokens, heads, dim] = o.shape as [number, number, number, number];
     const inDim = (heads * dim) / g;
+    if (this.wo_a instanceof PackedLinear) return out(t.packedGroups(t.reshape(o, [b, tokens, g * inDim]), this.wo_a, g)); // prettier-ignore
     if (g === 1) return out(fp8WeightLinear(t.reshape(o, [b, tokens, inDim]), this.wo_a, numerics));
     const grouped = t.permute(t.reshape(o, [b * tokens, g, inDim]), [1, 0, 2]);
     const w = t.reshape(t.cast(fp8Weight(this.wo_a, numerics), o.dtype), [g, rank, inDim]);

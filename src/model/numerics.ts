@@ -5,8 +5,8 @@
  * Source: DeepSeek-V4 spec sections 2.0 to 2.9. Everything here assumes bf16 activations where it says bf16.
  */
 import { z } from "zod";
-import { IntLinear } from "../nn/int-linear.ts";
 import type { Linear } from "../nn/layers.ts";
+import { PackedLinear } from "../nn/packed-linear.ts";
 import * as t from "../tensor/ops.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -55,11 +55,11 @@ export const narrowInput = (x: Tensor, { actFp8 }: Numerics): Tensor =>
   actFp8 ? t.quantize(x, { format: "e4m3", block: 128 }) : x;
 
 /**
- * x, which `narrowInput` has been through, times a weight that official checkpoints hold in FP8, others in int8. Where the
- * matrix unit takes e4m3, codes are multiplied as they are: rounding what has been rounded changes nothing.
+ * x, which `narrowInput` has been through, times a weight that official checkpoints hold in FP8, others in int8, and that may
+ * stay so. Where the matrix unit takes e4m3, codes are multiplied as they are: rounding what has been rounded changes nothing.
  */
-export function fp8Linear(x: Tensor, layer: Linear | IntLinear, numerics: Numerics): Tensor {
-  if (layer instanceof IntLinear) return layer.forward(x);
+export function fp8Linear(x: Tensor, layer: Linear | PackedLinear, numerics: Numerics): Tensor {
+  if (layer instanceof PackedLinear) return layer.forward(x);
   if (numerics.weightFp8 && numerics.actFp8 && !layer.bias && t.hasFp8Linear(x, layer.weight))
     return t.fp8Linear(x, layer.weight);
   return fp8WeightLinear(x, layer, numerics);

@@ -15,10 +15,10 @@ import type { TileProgram } from "../tile/ir.ts";
 import { exactly, over, plus, rangeOf, scaled, type Range } from "../tile/range.ts";
 import type { Launch } from "../tile/traffic.ts";
 import type { V4Config } from "./config.ts";
-import { INT4_GROUP, intMixes, type IntMix } from "./int-format.ts";
 import { floorOf, weightFormatOf, type Floor } from "./step-floor.ts";
 import { planStep, type StepPlan, type StepShape } from "./step-plan.ts";
 import type { Storage } from "./storage.ts";
+import { packedIn, type WeightForm } from "./weight-form.ts";
 
 export interface KernelRow {
   /** Of the kernel, and of the weight it reads if any. */
@@ -74,8 +74,8 @@ export interface StepCostOptions {
   readonly chip: Chip;
   readonly cards: number;
   readonly shape: StepShape;
-  /** Of the matrices that may be integers; the others are bf16. */
-  readonly weights: "bf16" | IntMix;
+  /** Of the matrices that may be codes; the others are bf16. */
+  readonly weights: WeightForm;
 }
 
 export function stepCost({ config, storage, chip, cards, shape, weights }: StepCostOptions): StepCost {
@@ -83,7 +83,7 @@ export function stepCost({ config, storage, chip, cards, shape, weights }: StepC
   const replicas = cards / tensor;
   const own: StepShape = { ...shape, batch: Math.ceil(shape.batch / replicas) };
   const card: V4Config = { ...config, num_attention_heads: config.num_attention_heads / tensor, o_groups: config.o_groups / tensor, vocab_size: config.vocab_size / tensor }; // prettier-ignore
-  const plan = planStep(card, chip, own, weights === "bf16" ? undefined : { ...intMixes[weights], group: INT4_GROUP });
+  const plan = planStep(card, chip, own, packedIn(weights, storage));
   const sums = new Map<string, Sum>();
   const known: Known = new Map();
   const counts = { launch: 0, copy: 0, upload: 0, download: 0 };

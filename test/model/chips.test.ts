@@ -47,7 +47,7 @@ test("every program that generation launches is legal and fits on every chip", (
   for (const name of chipNames) {
     const device = new PlanningDevice({ name, target: name, numThreads: 1, features: [], chip: chips[name] });
     for (const dtype of ["bf16", "f32"] as const) generate(new V4(device, config, { init: "zeros", dtype }));
-    for (const expert of ["int8", "int4"] as const) generate(new V4(device, config, { init: "zeros", integers: { linear: "int8", expert, group: 64 } })); // prettier-ignore
+    for (const expert of ["int8", "int4"] as const) generate(new V4(device, config, { init: "zeros", packed: { linear: "int8", expert, group: 64 } })); // prettier-ignore
     pictures(new VisualTokenizer(device, visualTokenizerConfigs.nano));
     const names = new Set(device.programs.map((p) => p.name));
     for (const kernel of [

@@ -42,7 +42,7 @@ const mixes = { w8a8: exported(folder, "w8a8"), w4a8: exported(folder, "w4a8") }
 const stored = (dir: string) => parseStored(JSON.parse(readFileSync(join(dir, "config.json"), "utf8")), dir);
 function loaded(dir: string): V4 {
   const { config: own, storage } = stored(dir);
-  const model = new V4(device, own, { init: "zeros", integers: storage.integers });
+  const model = new V4(device, own, { init: "zeros", packed: storage.integers });
   loadOfficial(dir, model);
   return model;
 }
@@ -111,12 +111,12 @@ test("the network on integers is near the plain one, nearer with more bits, and 
 
 test("what cannot be is refused by name", () => {
   const grow = (): unknown => loaded(mixes.w8a8).forward(Tensor.from(device, someIds(4, 50), [1, 4]), {});
-  assert.throws(grow, /integer weights are for inference only/);
-  assert.throws(() => saveOfficial(join(root, "x.safetensors"), loaded(mixes.w8a8), { format: "bf16" }), /expected weights to train, got integers/); // prettier-ignore
+  assert.throws(grow, /weights that stay codes are for inference only/);
+  assert.throws(() => saveOfficial(join(root, "x.safetensors"), loaded(mixes.w8a8), { format: "bf16" }), /expected weights to train, got int8/); // prettier-ignore
   using source = openCheckpoint(mixes.w8a8);
   assert.throws(() => exportCheckpoint(source, fresh(), { layout: "gguf" }), /expected the official layout for integer weights, got gguf/); // prettier-ignore
   // The config of one mix over the files of the other.
-  const wrong = new V4(device, config, { init: "zeros", integers: stored(mixes.w8a8).storage.integers });
+  const wrong = new V4(device, config, { init: "zeros", packed: stored(mixes.w8a8).storage.integers });
   assert.throws(() => loadOfficial(mixes.w4a8, wrong), (e) => e instanceof FormatError && /experts\.0\.w1\.weight": expected int8 by the config, found int4/.test(e.message)); // prettier-ignore
   const narrow = fresh();
   mkdirSync(narrow);
