@@ -92,9 +92,11 @@ const readers: Record<PackedForm, (set: TensorSet, name: string, layer: PackedLi
   int8: (set, name, layer) => readGroups(set, name, layer),
   int4: (set, name, layer) => readGroups(set, name, layer),
   fp8: (set, name) => readFp8(set, name),
-  fp4: (set, name, { inDim, outDim }) => {
+  fp4: (set, name, layer) => {
+    const { inDim, outDim } = layer;
+    const { device } = layer.weight;
     const { steps, scale } = readFp4(set, { name, shape: [outDim, inDim] });
-    return { codes: packE2m1(steps, inDim), scale: packE8m0(scale, outDim, inDim) };
+    return { codes: packE2m1(device, steps, inDim), scale: packE8m0(device, scale, outDim, inDim) };
   },
 };
 
