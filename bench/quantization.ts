@@ -1,11 +1,12 @@
 /**
- * What integer weights cost a model folder: bits a byte of held-out prose, how often the likeliest next token is that of
+ * What narrow weights cost a model folder: bits a byte of held-out prose, how often the likeliest next token is that of
  * the folder itself, sums with reasoning, bytes. Each format is exported into a folder of its own and read back, so that
  * what is measured is what a user would run. Main function: `benchQuantization`.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { dtypes } from "../src/base/dtype.ts";
 import { loadLlm } from "../src/engine/load.ts";
 import type { Device } from "../src/device/device.ts";
 import { exportCheckpoint, type ExportDType } from "../src/model/exchange.ts";
@@ -14,10 +15,12 @@ import { evaluateSmoke } from "../src/train/evaluate.ts";
 import { spread, type Figures } from "../src/train/eval/suite.ts";
 import { greedyIds, heldOutTexts, type EvalText } from "../src/train/eval/texts.ts";
 
-const formats = ["bf16", "w8a8", "w4a8"] as const satisfies readonly ExportDType[];
+/** What each is exported as; `native` is the released form, which then stays codes in memory. */
+const formats = { bf16: "bf16", w8a8: "w8a8", w4a8: "w4a8", native: "fp4" } as const satisfies Record<string, ExportDType>; // prettier-ignore
+type Format = keyof typeof formats;
 
 export interface QuantizationRow {
-  readonly format: (typeof formats)[number];
+  readonly format: Format;
   /** Of the network's file, and of its weights in memory. */
   readonly fileBytes: number;
   readonly memoryBytes: number;
@@ -53,11 +56,11 @@ export async function benchQuantization(dir: string, device: Device, { sharedDir
   let skipped: readonly string[] = [];
   let wanted: readonly number[] = [];
   try {
-    for (const format of formats) {
+    for (const format of Object.keys(formats) as Format[]) {
       const out = join(root, format);
       using source = openCheckpoint(dir);
-      const { sizeBytes } = exportCheckpoint(source, out, { layout: "official", dtype: format });
-      const llm = loadLlm(out, device);
+      const { sizeBytes } = exportCheckpoint(source, out, { layout: "official", dtype: formats[format] });
+      const llm = loadLlm(out, device, format === "native" ? { codes: "keep" } : {});
       const ids = asked.flatMap((text) => greedyIds(llm.parts, text));
       if (format === "bf16") wanted = ids;
       const result = await evaluateSmoke(llm, { texts, pixels: undefined, judge: undefined }, { count, seed: 1, only: ["text", "addition"] });
@@ -66,7 +69,7 @@ export async function benchQuantization(dir: string, device: Device, { sharedDir
       const row: QuantizationRow = {
         format,
         fileBytes: sizeBytes,
-        memoryBytes: llm.parts.model.namedParameters().reduce((sum, [, p]) => sum + p.size * (p.dtype === "i8" ? 1 : 4), 0),
+        memoryBytes: llm.parts.model.namedParameters().reduce((sum, [, p]) => sum + p.size * dtypes[p.dtype].size, 0),
         bitsPerByte: Object.fromEntries(Object.entries(text).map(([name, f]) => [name, f["bitsPerByte"] as number])),
         greedyAgreement: ids.filter((id, i) => id === wanted[i]).length / ids.length,
         greedyTokens: ids.length,

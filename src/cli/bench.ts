@@ -193,7 +193,10 @@ const layerCommand = command(
 const printQuantization = (r: QuantizationRow): void => line(`${r.format.padEnd(6)} file ${(r.fileBytes / 1e6).toFixed(2)} MB, in memory ${(r.memoryBytes / 1e6).toFixed(2)} MB; bits per byte ${Object.entries(r.bitsPerByte).map(([name, bits]) => `${name} ${bits.toFixed(4)}`).join(", ")}; likeliest token as bf16's ${(r.greedyAgreement * 100).toFixed(1)} % of ${r.greedyTokens}; sums ${r.sums.toFixed(3)}`); // prettier-ignore
 
 const quantizationCommand = command(
-  { name: "quantization", description: "What int8 and int4 weights cost a model: bits per byte, greedy tokens, sums" },
+  {
+    name: "quantization",
+    description: "What int8, int4, FP8 and FP4 weights cost a model: bits per byte, greedy tokens, sums",
+  },
   {
     ...shared,
     model: modelArgs.model,

@@ -7,10 +7,10 @@ import { writeWhole } from "../base/files.ts";
 import { makeConfig, presets, type PresetName, type V4Config } from "../model/config.ts";
 import { released, releasedNames } from "../model/released.ts";
 import { stepCost, type StepCost } from "../model/step-cost.ts";
-import { intMixes, type IntMix } from "../model/int-format.ts";
 import { MOST_BYTES, MOST_LAUNCHES } from "../model/step-cut.ts";
 import { weightFormatOf } from "../model/step-floor.ts";
 import { parseStored, type Storage } from "../model/storage.ts";
+import { weightForms } from "../model/weight-form.ts";
 import { productNames, products, type ProductName } from "../tile/chips/chips.ts";
 import { assumptions } from "../tile/cost-table.ts";
 import { rangeOf, type Range } from "../tile/range.ts";
@@ -28,7 +28,8 @@ const profileArgs = {
   context: { type: "string", description: "Tokens before this step, or of the prompt", default: "8192" },
   weights: {
     type: "string",
-    description: "Of large matrices: bf16, w8a8 or w4a8; by default w8a8 where the chip has no FP8",
+    description:
+      "Of large matrices: bf16, w8a8, w4a8 or native, as the model has them; by default native where the chip has FP8, else w8a8",
   },
   fuse: {
     type: "boolean",
@@ -70,7 +71,11 @@ export const profileCommand = command(
     if (context >= config.max_position_embeddings) throw new RequestError(`--context: expected less than ${config.max_position_embeddings}, the longest of this model, got ${context}`, "context"); // prettier-ignore
     const shape = phase === "decode" ? { batch, tokens: 1, context } : { batch, tokens: context, context: 0 };
     const chip = products[product];
-    const weights = oneOf("weights", args.weights ?? (weightFormatOf[chip.name] === "W8A8" ? "w8a8" : "bf16"), ["bf16", ...(Object.keys(intMixes) as IntMix[])]); // prettier-ignore
+    const weights = oneOf(
+      "weights",
+      args.weights ?? (weightFormatOf[chip.name] === "W8A8" ? "w8a8" : "native"),
+      weightForms,
+    );
     const cost = stepCost({ config, storage, chip, cards, shape, weights, isFused: args.fuse });
     if (args.svg !== undefined) writeWhole(resolve(args.svg), rooflineOf(args.model, product, phase, cost));
     process.stdout.write(args.json ? `${JSON.stringify({ chip: product, model: args.model, phase, weights, ...cost, assumptions })}\n` : text(args.model, product, phase, weights, cost)); // prettier-ignore

@@ -27,6 +27,10 @@ export const modelArgs = {
     description: "Chips: run the launches of a token as one kernel, which takes a minute more to compile",
     default: false,
   },
+  codes: {
+    type: "string",
+    description: "FP8 and FP4 weights in memory: keep or widen; by default kept where the chip multiplies FP8",
+  },
 } as const satisfies ArgsDef;
 
 export const samplingArgs = {
@@ -129,17 +133,18 @@ export async function readImage(path: string, param = "image"): Promise<RgbImage
 
 /** A loaded model whose kernels are built; the first time, progress shows on stderr. */
 export async function openModel(
-  args: { readonly model: string; readonly device?: string | undefined; readonly fuse?: boolean },
+  args: { readonly model: string; readonly device?: string | undefined; readonly fuse?: boolean; readonly codes?: string | undefined }, // prettier-ignore
   onCompile: (done: number, total: number) => void = compileProgress(),
 ): Promise<LocalLlm> {
   const dir = resolve(args.model);
   if (!existsSync(join(dir, "config.json")))
     throw new FormatError(`model: expected a model folder at ${dir} (config.json, model.safetensors, visual.safetensors, tokenizer.json), found none`, { file: dir }); // prettier-ignore
   const device: Device = openDevice(args.device);
+  const options = { codes: args.codes === undefined ? undefined : oneOf("codes", args.codes, ["keep", "widen"]) };
   if (args.fuse) {
     if (!device.fuse) throw new RequestError(`--fuse: expected a chip or a simulator, got ${device.properties.name}, whose launches cost nothing`, "fuse"); // prettier-ignore
-    device.fuse(decodePrograms(dir, device.properties));
+    device.fuse(decodePrograms(dir, device.properties, options));
   }
-  if (device instanceof CpuDevice) await prepareKernels(dir, device, onCompile);
-  return loadLlm(dir, device);
+  if (device instanceof CpuDevice) await prepareKernels(dir, device, onCompile, options);
+  return loadLlm(dir, device, options);
 }

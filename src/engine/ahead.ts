@@ -17,7 +17,7 @@ import * as t from "../tensor/ops.ts";
 import { Tensor, zeros } from "../tensor/tensor.ts";
 import { grammarOf } from "./chat-prompt.ts";
 import { Decoder, PREFILL_CHUNK } from "./decoder.ts";
-import { loadLlm } from "./load.ts";
+import { loadLlm, type LoadOptions } from "./load.ts";
 import type { LocalLlm } from "./llm.ts";
 import { draftsFor, MAX_DRAFTS } from "./speculate.ts";
 
@@ -31,14 +31,19 @@ export async function prepareKernels(
   dir: string,
   device: CpuDevice,
   onProgress: (done: number, total: number) => void,
+  options: Pick<LoadOptions, "codes"> = {},
 ): Promise<void> {
-  const name = `${fingerprintOfSources()}\n${readFileSync(join(dir, "config.json"), "utf8")}`;
-  await device.prepare(name, () => plannedPrograms(dir, device.properties), onProgress);
+  const name = `${fingerprintOfSources()}\n${options.codes}\n${readFileSync(join(dir, "config.json"), "utf8")}`;
+  await device.prepare(name, () => plannedPrograms(dir, device.properties, options), onProgress);
 }
 
-export function plannedPrograms(dir: string, properties: DeviceProperties): TileProgram[] {
+export function plannedPrograms(
+  dir: string,
+  properties: DeviceProperties,
+  options: Pick<LoadOptions, "codes"> = {},
+): TileProgram[] {
   const device = new PlanningDevice(properties);
-  const llm = loadLlm(dir, device, { weights: "none" });
+  const llm = loadLlm(dir, device, { ...options, weights: "none" });
   // One sequence, and the pair that guidance makes of it.
   for (const batch of [1, 2]) {
     for (const tokens of FIRST_CHUNKS) step(llm, llm.parts.model.newState(batch), tokens);
@@ -55,9 +60,13 @@ export function plannedPrograms(dir: string, properties: DeviceProperties): Tile
 }
 
 /** What single tokens launch, young and old, alone and as the pair of guidance: what a chip may run as lists. */
-export function decodePrograms(dir: string, properties: DeviceProperties): readonly TileProgram[] {
+export function decodePrograms(
+  dir: string,
+  properties: DeviceProperties,
+  options: Pick<LoadOptions, "codes"> = {},
+): readonly TileProgram[] {
   const device = new RecordingDevice(properties);
-  const llm = loadLlm(dir, device, { weights: "none" });
+  const llm = loadLlm(dir, device, { ...options, weights: "none" });
   const launched = new Set<TileProgram>();
   for (const batch of [1, 2]) {
     const state = llm.parts.model.newState(batch);

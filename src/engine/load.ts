@@ -10,8 +10,9 @@ import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
 import { writeWhole } from "../base/files.ts";
 import type { Device } from "../device/device.ts";
+import { hasFp8Products } from "../kernels/fp8-matmul.ts";
 import type { V4Config } from "../model/config.ts";
-import { parseStored } from "../model/storage.ts";
+import { packedOf, parseStored } from "../model/storage.ts";
 import { V4 } from "../model/v4.ts";
 import { VisualTokenizer, type VisualTokenizerConfig } from "../model/visual-tokenizer.ts";
 import { loadForms, loadOfficial, saveOfficial, type WeightFormat } from "../model/weights.ts";
@@ -51,6 +52,11 @@ type Own = z.infer<typeof ownSchema>;
 export interface LoadOptions {
   /** Of activations. */
   readonly dtype?: "f32" | "bf16";
+  /**
+   * FP8 and FP4 weights in memory: as they are, or widened to f32. Kept by default where the chip multiplies FP8; integers
+   * always are.
+   */
+  readonly codes?: "keep" | "widen" | undefined;
   /** "none" leaves them as they start: for finding out what a model of this form does. */
   readonly weights?: "read" | "none";
 }
@@ -64,8 +70,10 @@ export function loadLlm(dir: string, device: Device, options: LoadOptions = {}):
   const visualConfig = visualConfigOf(own);
   const vocabulary = vocabularyOf(own, tokenizer);
   checkAgreement(config, vocabulary, tokenizer, { config: path("config"), tokenizer: path("tokenizer") });
-  const { weights = "read", ...activations } = options;
-  const model = new V4(device, config, { init: "zeros", integers: storage.integers, ...activations });
+  const keepsCodes = options.codes === undefined ? hasFp8Products(device.properties.chip) : options.codes === "keep";
+  const { weights = "read", codes: _, ...activations } = options;
+  const packed = keepsCodes ? packedOf(storage) : storage.integers;
+  const model = new V4(device, config, { init: "zeros", packed, ...activations });
   const visual = new VisualTokenizer(device, visualConfig);
   if (weights === "read") {
     loadOfficial(path("model"), model);

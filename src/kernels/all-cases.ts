@@ -17,12 +17,14 @@ import { cases as layout } from "./layout.ts";
 import { cases as matmul } from "./matmul.ts";
 import { cases as moe } from "./moe.ts";
 import { cases as moePlan } from "./moe-plan.ts";
+import { cases as narrowMatmul, fp8Cases as narrowMatmulFp8 } from "./narrow-matmul.ts";
 import { cases as norm } from "./norm.ts";
 import { cases as optim } from "./optim.ts";
 import { cases as quantize } from "./quantize.ts";
 import { cases as quantizeRows } from "./quantize-rows.ts";
 import { cases as reduce } from "./reduce.ts";
 import { cases as rope } from "./rope.ts";
+import { cases as roundFp8 } from "./round-fp8.ts";
 import { cases as slotAttention } from "./slot-attention.ts";
 import { cases as softmax } from "./softmax.ts";
 import { cases as sparseAttention } from "./sparse-attention-backward.ts";
@@ -47,12 +49,15 @@ export const allCases: readonly OpCases[] = [
   matmul,
   moe,
   moePlan,
+  narrowMatmul,
+  narrowMatmulFp8,
   norm,
   optim,
   quantize,
   quantizeRows,
   reduce,
   rope,
+  roundFp8,
   slotAttention,
   softmax,
   sparseAttention,

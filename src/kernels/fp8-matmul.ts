@@ -28,6 +28,9 @@ export interface Fp8Matrix {
   readonly scale: NdArray;
 }
 
+/** Shape of the scales of a matrix [n, k] in squares. */
+export const fp8Scales = (n: number, k: number): [number, number] => [ceilDiv(n, BLOCK), ceilDiv(k, BLOCK)];
+
 export const hasFp8Products = (chip: Chip | undefined): boolean => chip?.arch.matrix.dtypes.includes("e4m3") ?? false;
 
 interface CodesStatic {
@@ -45,19 +48,18 @@ const codesKernel = specialize((p: CodesStatic) =>
     const blocks = cols.add(BLOCK - 1).div(BLOCK);
     const scales = k.view(k.buffer("scale", "f32", "out"), p.square ? [rows.add(BLOCK - 1).div(BLOCK), blocks] : [blocks, rows]); // prettier-ignore
     const height = p.square ? BLOCK : p.rows;
-    const r0 = k.programId(0).mul(height);
-    k.loop({ end: cols, step: BLOCK }, [], (c) => {
-      const part = (r: number): Tile => k.load(x, [r0.add(r), c], [p.rows, BLOCK]).cast("f32");
-      const write = (r: number, inverse: Tile): void =>
-        k.store(codes, [r0.add(r), c], part(r).mul(inverse).cast("e4m3"));
-      const starts = Array.from({ length: height / p.rows }, (_, i) => i * p.rows);
-      const largest = starts.map((r) => part(r).abs().maxOver(1)).reduce((a, b) => a.max(b));
-      const [scale, inverse] = blockScale(k, "e4m3", p.square ? largest.reshape([1, p.rows]).maxOver(1) : largest);
-      for (const r of starts) write(r, inverse);
-      if (p.square) k.store(scales, [k.programId(0), c.div(BLOCK)], scale);
-      else k.store(scales, [c.div(BLOCK), r0], scale.reshape([1, p.rows]));
-      return [];
-    });
+    const [b, r0] = [k.programId(0), k.programId(1).mul(height)];
+    const c = b.mul(BLOCK);
+    const part = (r: number): Tile => k.load(x, [r0.add(r), c], [p.rows, BLOCK]).cast("f32");
+    const starts = Array.from({ length: height / p.rows }, (_, i) => i * p.rows);
+    // A square is read twice, so that a chip need not hold all of it.
+    const first = part(0);
+    const again = (r: number): Tile => (p.square ? part(r) : first);
+    const largest = starts.map((r) => (r === 0 ? first : part(r)).abs().maxOver(1)).reduce((x1, x2) => x1.max(x2));
+    const [scale, inverse] = blockScale(k, "e4m3", p.square ? largest.reshape([1, p.rows]).maxOver(1) : largest);
+    for (const r of starts) k.store(codes, [r0.add(r), c], again(r).mul(inverse).cast("e4m3"));
+    if (p.square) k.store(scales, [k.programId(1), b], scale);
+    else k.store(scales, [b, r0], scale.reshape([1, p.rows]));
   }),
 );
 
@@ -68,9 +70,9 @@ export function quantizeE4m3(device: Device, x: NdArray, { square = false }: { r
   const codes = empty(device, x.shape, "e4m3");
   const blocks = ceilDiv(cols, BLOCK);
   const scale = empty(device, square ? [ceilDiv(rows, BLOCK), blocks] : [blocks, rows]);
-  const start: CodesStatic = { dtype: x.dtype, square, rows: square ? 32 : 16 };
+  const start: CodesStatic = { dtype: x.dtype, square, rows: square ? 32 : rows < 16 ? 1 : 16 };
   const { program, p } = fitted(device.properties.chip, codesKernel, start, { rows: square ? 16 : 1 });
-  run(device, program, [ceilDiv(rows, square ? BLOCK : p.rows), 1, 1], { x, codes, scale, rows, cols });
+  run(device, program, [blocks, ceilDiv(rows, square ? BLOCK : p.rows), 1], { x, codes, scale, rows, cols });
   return { codes, scale };
 } // prettier-ignore
 

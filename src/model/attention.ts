@@ -5,9 +5,9 @@
  * Main function: `forward`, which continues a `LayerState` when given one.
  * Source: DeepSeek-V4 report section 2.3.
  */
-import { IntLinear } from "../nn/int-linear.ts";
 import { RMSNorm } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
+import { PackedLinear } from "../nn/packed-linear.ts";
 import * as t from "../tensor/ops.ts";
 import { Parameter, zeros, type Tensor } from "../tensor/tensor.ts";
 import type { Choose } from "./choose.ts";
@@ -151,14 +151,11 @@ export class Attention extends Module {
     // wo_a is FP8 in the released files too, but its input stays wide; in int8 it is rounded per group.
     const [b, tokens, heads, dim] = o.shape as [number, number, number, number];
     const inDim = (heads * dim) / g;
+    if (this.wo_a instanceof PackedLinear) return out(t.packedGroups(t.reshape(o, [b, tokens, g * inDim]), this.wo_a, g)); // prettier-ignore
     if (g === 1) return out(fp8WeightLinear(t.reshape(o, [b, tokens, inDim]), this.wo_a, numerics));
     const grouped = t.permute(t.reshape(o, [b * tokens, g, inDim]), [1, 0, 2]);
-    const { wo_a } = this;
-    const low =
-      wo_a instanceof IntLinear
-        ? t.intGroups(grouped, wo_a)
-        : t.matmul(grouped, t.reshape(fp8Weight(wo_a, o.dtype, numerics), [g, rank, inDim]), { transB: true });
-    // [g, B*T, rank]
+    const w = t.reshape(fp8Weight(this.wo_a, o.dtype, numerics), [g, rank, inDim]);
+    const low = t.matmul(grouped, w, { transB: true }); // [g, B*T, rank]
     return out(t.reshape(t.permute(low, [1, 0, 2]), [b, tokens, g * rank]));
   }
 }

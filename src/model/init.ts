@@ -4,23 +4,22 @@
  * `zeros` is for networks about to be loaded.
  */
 import type { Device } from "../device/device.ts";
-import { IntLinear } from "../nn/int-linear.ts";
 import { Linear } from "../nn/layers.ts";
+import { PackedLinear } from "../nn/packed-linear.ts";
 import { Parameter, randn, zeros } from "../tensor/tensor.ts";
-
-import type { IntStorage } from "./int-format.ts";
+import type { Packed } from "./storage.ts";
 
 export const INIT_STD = 0.02;
 
-/** A layer that files may hold in integers. */
-export type Projection = Linear | IntLinear;
+/** A layer that files may hold in codes. */
+export type Projection = Linear | PackedLinear;
 
 export class Init {
   readonly device: Device;
   private readonly kind: "normal" | "zeros";
   private readonly residualStd: number;
   private next: number;
-  private readonly integers: IntStorage | undefined;
+  private readonly packed: Packed | undefined;
 
   constructor(
     device: Device,
@@ -28,10 +27,10 @@ export class Init {
       readonly seed: number;
       readonly kind: "normal" | "zeros";
       readonly numLayers: number;
-      readonly integers?: IntStorage | undefined;
+      readonly packed?: Packed | undefined;
     },
   ) {
-    this.integers = options.integers;
+    this.packed = options.packed;
     this.device = device;
     this.kind = options.kind;
     this.next = options.seed * 100_000;
@@ -55,15 +54,14 @@ export class Init {
     outDim: number,
     options: { readonly isResidualOut?: boolean; readonly isOutA?: boolean } = {},
   ): Projection {
-    return this.integers?.[options.isOutA ? "outA" : "linear"]
-      ? new IntLinear(this.device, inDim, outDim)
-      : this.linear(inDim, outDim, options);
+    const form = this.packed?.[options.isOutA ? "outA" : "linear"];
+    return form ? new PackedLinear(this.device, inDim, outDim, { form }) : this.linear(inDim, outDim, options);
   }
   /** A matrix for each routed expert [E, out, in]. */
-  experts(numExperts: number, inDim: number, outDim: number, options: { readonly isResidualOut?: boolean } = {}): Parameter | IntLinear {
-    const { expert, group } = this.integers ?? {};
+  experts(numExperts: number, inDim: number, outDim: number, options: { readonly isResidualOut?: boolean } = {}): Parameter | PackedLinear {
+    const { expert, group } = this.packed ?? {};
     if (!expert) return this.matrix([numExperts, outDim, inDim], options);
-    return new IntLinear(this.device, inDim, outDim, { experts: numExperts, ...(expert === "int4" && { group: group! }) });
+    return new PackedLinear(this.device, inDim, outDim, { form: expert, experts: numExperts, group: group! });
   } // prettier-ignore
   linear(inDim: number, outDim: number, options: { readonly isResidualOut?: boolean } = {}): Linear {
     const std = options.isResidualOut ? this.residualStd : INIT_STD;

@@ -6,8 +6,8 @@
  */
 import { ShapeError } from "../base/errors.ts";
 import { Prng } from "../base/prng.ts";
-import { IntLinear } from "../nn/int-linear.ts";
 import { Module } from "../nn/module.ts";
+import type { PackedLinear } from "../nn/packed-linear.ts";
 import * as t from "../tensor/ops.ts";
 import type { Routing } from "../tensor/ops-moe.ts";
 import { Parameter, Tensor, zeros } from "../tensor/tensor.ts";
@@ -81,9 +81,9 @@ function balancedTable(v: number, e: number, k: number, seed: number): Int32Arra
 
 /** All routed experts of a layer as stacked matrices; the official files have one tensor per expert. */
 export class Experts extends Module {
-  readonly w1: Parameter | IntLinear;
-  readonly w2: Parameter | IntLinear;
-  readonly w3: Parameter | IntLinear;
+  readonly w1: Parameter | PackedLinear;
+  readonly w2: Parameter | PackedLinear;
+  readonly w3: Parameter | PackedLinear;
   constructor(init: Init, config: V4Config) {
     super();
     const { n_routed_experts: e, moe_intermediate_size: i, hidden_size: d } = config;
@@ -143,7 +143,10 @@ export class Moe extends Module {
     const { expertFp4, actFp8: narrowInput, moeSumF32: wideSum } = this.config.numerics;
     if (w1 instanceof Parameter && w2 instanceof Parameter && w3 instanceof Parameter)
       return t.moeExperts(x, w1, w3, w2, routing, { limit, weightFormat: expertFp4 ? "fp4" : undefined, narrowInput, wideSum }); // prettier-ignore
-    return t.moeExpertsInt(x, { w1, w2, w3 } as Record<"w1" | "w2" | "w3", IntLinear>, routing, { limit, wideSum });
+    return t.moeExpertsPacked(x, { w1, w2, w3 } as Record<"w1" | "w2" | "w3", PackedLinear>, routing, {
+      limit,
+      wideSum,
+    });
   }
 }
 

@@ -6,8 +6,8 @@
  */
 import { z } from "zod";
 import type { DType } from "../base/dtype.ts";
-import { IntLinear } from "../nn/int-linear.ts";
 import type { Linear } from "../nn/layers.ts";
+import { PackedLinear } from "../nn/packed-linear.ts";
 import * as t from "../tensor/ops.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -56,21 +56,19 @@ export const narrowInput = (x: Tensor, { actFp8 }: Numerics): Tensor =>
   actFp8 ? t.quantize(x, { format: "e4m3", block: 128 }) : x;
 
 /**
- * x, which `narrowInput` has been through, times a weight that official checkpoints hold in FP8, others in int8. Where the
- * matrix unit takes e4m3, codes are multiplied as they are: rounding what has been rounded changes nothing.
+ * x, which `narrowInput` has been through, times a weight that official checkpoints hold in FP8, others in int8, and that may
+ * stay so. Where the matrix unit takes e4m3, codes are multiplied as they are: rounding what has been rounded changes nothing.
  */
-export function fp8Linear(x: Tensor, layer: Linear | IntLinear, numerics: Numerics): Tensor {
-  if (layer instanceof IntLinear) return layer.forward(x);
+export function fp8Linear(x: Tensor, layer: Linear | PackedLinear, numerics: Numerics): Tensor {
+  if (layer instanceof PackedLinear) return layer.forward(x);
   if (numerics.weightFp8 && numerics.actFp8 && !layer.bias && t.hasFp8Linear(x, layer.weight))
     return t.fp8Linear(x, layer.weight);
   return fp8WeightLinear(x, layer, numerics);
 }
 
 /** The same for an x that stays wide. */
-export const fp8WeightLinear = (x: Tensor, layer: Linear | IntLinear, { weightFp8 }: Numerics): Tensor =>
-  layer instanceof IntLinear
-    ? layer.forward(x)
-    : t.linear(x, layer.weight, layer.bias, weightFp8 ? { weightFormat: "fp8" } : {});
+export const fp8WeightLinear = (x: Tensor, { weight, bias }: Linear, { weightFp8 }: Numerics): Tensor =>
+  t.linear(x, weight, bias, weightFp8 ? { weightFormat: "fp8" } : {});
 
 /** The weight alone in `dtype`, for products of another form; a copy made once where no gradient is wanted. */
 export function fp8Weight({ weight }: Linear, dtype: DType, { weightFp8 }: Numerics): Tensor {

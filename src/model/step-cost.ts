@@ -13,11 +13,11 @@ import type { TileProgram } from "../tile/ir.ts";
 import { exactly, over, plus, rangeOf, scaled, type Range } from "../tile/range.ts";
 import type { Launch } from "../tile/traffic.ts";
 import type { V4Config } from "./config.ts";
-import { INT4_GROUP, intMixes, type IntMix } from "./int-format.ts";
 import { cardConfig, choicesOf, collectivesOf, cutProduct, cutsOf, cutter, MOST_BYTES, MOST_LAUNCHES, tensorParts, type Choice, type Collective, type Cut } from "./step-cut.ts"; // prettier-ignore
 import { floorOf, weightFormatOf, type Floor } from "./step-floor.ts";
 import { planStep, type StepPlan, type StepShape } from "./step-plan.ts";
 import type { Storage } from "./storage.ts";
+import { packedIn, type WeightForm } from "./weight-form.ts";
 
 export interface KernelRow {
   /** Of the kernel, and of the weight it reads if any. */
@@ -77,8 +77,8 @@ export interface StepCostOptions {
   readonly chip: Chip;
   readonly cards: number;
   readonly shape: StepShape;
-  /** Of the matrices that may be integers; the others are bf16. */
-  readonly weights: "bf16" | IntMix;
+  /** Of the matrices that may be codes; the others are bf16. */
+  readonly weights: WeightForm;
   /** By default. Launches run as lists (`Device.fuse`), which end where the host or another card is waited for. */
   readonly isFused?: boolean;
 }
@@ -87,11 +87,11 @@ export function stepCost({ config, storage, chip, cards, shape, weights, isFused
   const tensor = tensorParts(config, cards);
   const replicas = cards / tensor;
   const own: StepShape = { ...shape, batch: Math.ceil(shape.batch / replicas) };
-  const integers = weights === "bf16" ? undefined : { ...intMixes[weights], group: INT4_GROUP };
+  const packed = packedIn(weights, storage);
   const plans: Plans = {
-    whole: planStep(cardConfig(config, tensor), chip, own, storage, integers),
+    whole: planStep(cardConfig(config, tensor), chip, own, storage, packed),
     // What a card does of its own sequences it does with all heads.
-    tokens: tensor > 1 && own.batch >= tensor ? planStep(config, chip, { ...own, batch: Math.ceil(own.batch / tensor) }, storage, integers) : undefined, // prettier-ignore
+    tokens: tensor > 1 && own.batch >= tensor ? planStep(config, chip, { ...own, batch: Math.ceil(own.batch / tensor) }, storage, packed) : undefined, // prettier-ignore
   };
   // Every replica reads its own weights.
   const floor = floorOf(config, storage, shape, weightFormatOf[chip.name]);

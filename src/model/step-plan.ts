@@ -13,10 +13,9 @@ import * as t from "../tensor/ops.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Chip } from "../tile/chips/types.ts";
 import { CSA_RATIO, type V4Config } from "./config.ts";
-import type { IntStorage } from "./int-format.ts";
 import type { Rows } from "./rows.ts";
 import type { CompressorState, V4State } from "./state.ts";
-import { storedAs, weightsOf, type Storage } from "./storage.ts";
+import { storedAs, weightsOf, type Packed, type Storage } from "./storage.ts";
 import { V4 } from "./v4.ts";
 
 export interface StepShape {
@@ -66,13 +65,7 @@ function kindsOf(config: V4Config): Kind[] {
 }
 
 /** The launches of one card's step; `config` is of what that card computes, `storage` of the file it was loaded from. */
-export function planStep(
-  config: V4Config,
-  chip: Chip,
-  shape: StepShape,
-  storage: Storage,
-  integers?: IntStorage,
-): StepPlan {
+export function planStep(config: V4Config, chip: Chip, shape: StepShape, storage: Storage, packed?: Packed): StepPlan {
   const kinds = kindsOf(config);
   const small: V4Config = {
     ...config,
@@ -84,7 +77,7 @@ export function planStep(
   };
   const { name } = chip;
   const device = new RecordingDevice({ name, target: name, numThreads: 1, features: [], chip });
-  const model = new V4(device, small, { init: "zeros", dtype: "bf16", integers });
+  const model = new V4(device, small, { init: "zeros", dtype: "bf16", packed });
   // Narrow copies of weights are made once, by a first step.
   const weightNames = new Map<unknown, string>(model.namedParameters().map(([key, p]) => [p.data.buffer, key]));
   noteForms(model, storage);

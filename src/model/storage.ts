@@ -8,7 +8,7 @@
 import { z } from "zod";
 import { FormatError } from "../base/errors.ts";
 import { CSA_RATIO, parseConfig, type V4Config } from "./config.ts";
-import { intConfigSchema, intScaleName, packedName, parseIntConfig, shapeName, isOutA, type IntForm, type IntStorage } from "./int-format.ts"; // prettier-ignore
+import { INT4_GROUP, intConfigSchema, intScaleName, isOutA, packedName, parseIntConfig, shapeName, type IntForm, type IntStorage } from "./int-format.ts"; // prettier-ignore
 
 /** One e8m0 scale per 128 x 128 block of e4m3, and per 32 numbers of a row of e2m1. */
 export const FP8_BLOCK = 128;
@@ -47,6 +47,23 @@ export interface Storage {
   /** Of matrices in integers. */
   readonly integers?: IntStorage;
   readonly drafter: Drafter;
+}
+
+/** Matrices that stay codes in memory, by role; undefined where they are numbers there. */
+export interface Packed {
+  readonly linear: "int8" | "fp8" | undefined;
+  /** Of wo_a. */
+  readonly outA: "int8" | "fp8" | undefined;
+  readonly expert: "int8" | "int4" | "fp8" | "fp4" | undefined;
+  /** Numbers that share a scale of int4. */
+  readonly group: number;
+}
+
+/** Codes as they are stored, without widening; undefined where there are none. */
+export function packedOf({ linear, expert, integers }: Storage): Packed | undefined {
+  if (integers) return integers;
+  const [l, e] = [linear === "fp8" ? linear : undefined, expert === "fp8" || expert === "fp4" ? expert : undefined];
+  return l || e ? { linear: l, outA: l, expert: e, group: INT4_GROUP } : undefined;
 }
 
 /** The network and its storage from one config.json. */

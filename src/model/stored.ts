@@ -53,6 +53,37 @@ export function readInt(set: TensorSet, { name, shape }: Pick<Wanted, "name" | "
   return { codes: unpackWords(new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)), scale, group };
 } // prettier-ignore
 
+/** Codes [N,K] and scales [N/128,K/128] of a weight in e4m3. Call `problemOf` first. */
+export function readFp8(set: TensorSet, name: string): { codes: Uint8Array; scale: Float32Array } {
+  const codes = set.readBytes(name);
+  const broken = codes.findIndex((c) => (c & 0x7f) === 0x7f);
+  if (broken >= 0) throw new FormatError(`${set.path}: tensor "${name}": expected finite numbers, found one that is not at element ${broken}`, { file: set.path, key: name }); // prettier-ignore
+  return { codes, scale: scalesOf(set, name) };
+}
+
+/** What steps -7..7 of readFp4 are made from: a code's sign and size. */
+const stepOf = Int8Array.from({ length: 16 }, (_, code) => (code & 8 ? -(code & 7) : code & 7));
+
+/** Steps -7..7 [N,K] through the sizes of e2m1, and e8m0 codes 2..254 [N,K/32]. Call `problemOf` first. */
+export function readFp4(set: TensorSet, { name, shape }: Pick<Wanted, "name" | "shape">): { steps: Int8Array; scale: Uint8Array } {
+  const packed = set.readBytes(name);
+  const steps = new Int8Array(packed.length * 2);
+  for (let i = 0; i < packed.length; i++) {
+    steps[2 * i] = stepOf[packed[i]! & 15]!;
+    steps[2 * i + 1] = stepOf[packed[i]! >> 4]!;
+  }
+  const [cols, key] = [shape[1]!, scaleName(name)];
+  const scale = Uint8Array.from(set.readBytes(key));
+  const across = Math.ceil(cols / FP4_BLOCK);
+  for (let b = 0; b < scale.length; b++) {
+    const at = Math.floor(b / across) * cols + (b % across) * FP4_BLOCK;
+    // Kernels know powers from 2^-125 on; less may stand beside zeros.
+    if (scale[b]! < 2 && steps.subarray(at, at + FP4_BLOCK).every((s) => s === 0)) scale[b] = 2;
+    if (scale[b]! < 2 || scale[b] === 255) throw new FormatError(`${set.path}: tensor "${key}": expected scales from 2^-125 to 2^127 for numbers that are not 0, found code ${scale[b]} at element ${b}`, { file: set.path, key });
+  }
+  return { steps, scale };
+} // prettier-ignore
+
 function intProblem({ tensors }: TensorSet, { name, shape }: Wanted, form: IntForm): Problem | undefined {
   const key = form === "int4" ? packedName(name) : name;
   const codes = tensors.get(key)!;

@@ -20,10 +20,10 @@ import type { V4Config } from "./config.ts";
 import { DSparkStage, DSPARK_STAGES } from "./dspark.ts";
 import { hcCollapse, initHcCollapse } from "./hyper-connection.ts";
 import { Init, INIT_STD } from "./init.ts";
-import type { IntStorage } from "./int-format.ts";
 import { MtpModule } from "./mtp.ts";
 import { ropeTables } from "./rope.ts";
 import { V4State, type StateOptions } from "./state.ts";
+import type { Packed } from "./storage.ts";
 import { SIDE_WIDTH, VisualEmbedding } from "./visual-embedding.ts";
 
 export interface V4Options {
@@ -32,8 +32,8 @@ export interface V4Options {
   readonly init?: "normal" | "zeros";
   /** Of activations. */
   readonly dtype?: Extract<DType, "f32" | "bf16">;
-  /** Matrices that stay integers, for weights about to be loaded; inference only. */
-  readonly integers?: IntStorage | undefined;
+  /** Matrices that stay codes, for weights about to be loaded; inference only. */
+  readonly packed?: Packed | undefined;
 }
 
 export interface ForwardOptions {
@@ -83,10 +83,11 @@ export class V4 extends Module {
     this.config = config;
     this.dtype = options.dtype ?? "f32";
     const { vocab_size, hidden_size, num_hidden_layers, num_hash_layers, rms_norm_eps } = config;
-    const { init: kind = "normal", integers } = options;
-    if (integers && (config.numerics.actFp8 || config.numerics.weightFp8 || config.numerics.expertFp4))
+    const { init: kind = "normal", packed } = options;
+    const isInt = [packed?.linear, packed?.expert].some((form) => form === "int8" || form === "int4");
+    if (isInt && (config.numerics.actFp8 || config.numerics.weightFp8 || config.numerics.expertFp4))
       throw new ShapeError("v4: expected numerics without actFp8, weightFp8 and expertFp4 for integer weights");
-    const init = new Init(device, { seed: options.seed ?? 0, kind, numLayers: num_hidden_layers, integers });
+    const init = new Init(device, { seed: options.seed ?? 0, kind, numLayers: num_hidden_layers, packed });
     const rope = ropeTables(device, config);
     this.embed = new Embedding(device, vocab_size, hidden_size, { seed: init.seed(), std: INIT_STD, init: kind });
     this.embed_visual = config.visual ? new VisualEmbedding(init, config.visual, hidden_size) : undefined;

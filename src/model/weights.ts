@@ -1,6 +1,6 @@
 /**
  * Between a network and tensors with the official names: one tensor per expert, in any stored form (stored.ts);
- * everything is widened to f32 at load. Writing gives the same layout in f32 or bf16, so our own and released checkpoints are
+ * at load everything is widened to f32, but for layers that hold codes. Writing gives the same layout in f32 or bf16, so our own and released checkpoints are
  * one format; codes with scales are written by exchange.ts from such files.
  * Main functions: `loadOfficial`, `saveOfficial`.
  */
@@ -13,8 +13,10 @@ import { openTensors, type TensorSet } from "../nn/tensor-set.ts";
 import { noteHalf } from "../tensor/ops.ts";
 import type { Parameter } from "../tensor/tensor.ts";
 import { packInt4 } from "../kernels/int-matmul.ts";
-import { IntLinear } from "../nn/int-linear.ts";
-import { formOf, partNames, problemOf, readIds, readInt, readRows } from "./stored.ts";
+import { packE2m1, packE8m0 } from "../kernels/narrow-matmul.ts";
+import { PackedLinear } from "../nn/packed-linear.ts";
+import type { PackedForm } from "../tensor/ops-packed.ts";
+import { formOf, partNames, problemOf, readFp4, readFp8, readIds, readInt, readRows } from "./stored.ts";
 
 const stacked = /^(.*\.ffn\.experts)\.(w[123])$/;
 
@@ -52,11 +54,11 @@ export function fillFrom(
     if (problem) fail(problem.key, `expected ${problem.expected}, found ${problem.found}`);
     for (const part of partNames(name)) used.add(part);
   };
-  const integers = intLayersOf(module);
-  for (const [base, layer] of integers)
-    for (const [key, tensor] of intState(set, base, layer, need)) state.set(key, tensor);
+  const packed = packedLayersOf(module);
+  for (const [base, layer] of packed)
+    for (const [key, tensor] of packedState(set, base, layer, need)) state.set(key, tensor);
   for (const [name, p] of module.namedParameters()) {
-    if (integers.has(name.slice(0, name.lastIndexOf(".")))) continue;
+    if (packed.has(name.slice(0, name.lastIndexOf(".")))) continue;
     const parts = officialNames(name, p.shape);
     const shape = stacked.test(name) ? p.shape.slice(1) : p.shape;
     for (const part of parts) need(part, shape, p.dtype === "i32");
@@ -81,11 +83,11 @@ export function loadForms(path: string, module: Module): void {
   noteHalves(set, module);
 }
 
-/** Layers that hold integers, by name. */
-function intLayersOf(module: Module): Map<string, IntLinear> {
-  const out = new Map<string, IntLinear>();
+/** Layers that hold codes, by name. */
+function packedLayersOf(module: Module): Map<string, PackedLinear> {
+  const out = new Map<string, PackedLinear>();
   const visit = (value: unknown, name: string): void => {
-    if (value instanceof IntLinear) out.set(name, value);
+    if (value instanceof PackedLinear) out.set(name, value);
     else if (value instanceof Module)
       for (const [key, child] of Object.entries(value)) visit(child, name === "" ? key : `${name}.${key}`); // prettier-ignore
     else if (Array.isArray(value)) value.forEach((child, i) => visit(child, `${name}.${i}`));
@@ -94,32 +96,47 @@ function intLayersOf(module: Module): Map<string, IntLinear> {
   return out;
 }
 
-/** Codes and scales of a layer as its kernel takes them: scales by group, int4 packed by halves of groups. */
-function intState(set: TensorSet, base: string, layer: IntLinear, need: (name: string, shape: readonly number[], isIds: boolean) => void): [string, HostTensor][] {
-  const { weight, weight_scale, group, inDim } = layer;
-  const isStack = weight.ndim === 3;
-  const n = weight.shape[weight.ndim - 2]!;
-  const parts = isStack ? officialNames(base, weight.shape) : [`${base}.weight`];
-  const form = group === undefined ? "int8" : "int4";
+interface Codes {
+  readonly codes: TypedArray;
+  readonly scale: TypedArray;
+}
+
+/** Codes and scales of a tensor of the file as the kernels of its form take them. */
+const readers: Record<PackedForm, (set: TensorSet, name: string, layer: PackedLinear) => Codes> = {
+  int8: (set, name, layer) => readGroups(set, name, layer),
+  int4: (set, name, layer) => readGroups(set, name, layer),
+  fp8: (set, name) => readFp8(set, name),
+  fp4: (set, name, layer) => {
+    const { inDim, outDim } = layer;
+    const { device } = layer.weight;
+    const { steps, scale } = readFp4(set, { name, shape: [outDim, inDim] });
+    return { codes: packE2m1(device, steps, inDim), scale: packE8m0(device, scale, outDim, inDim) };
+  },
+};
+
+/** Integers with scales by group, int4 packed by halves of groups. */
+function readGroups(set: TensorSet, name: string, { group, inDim, outDim: n }: PackedLinear): Codes {
+  const { codes, scale, group: found } = readInt(set, { name, shape: [n, inDim] });
+  if (group !== undefined && found !== group) throw new FormatError(`${set.path}: tensor "${name}": expected groups of ${group} by the config, found ${found}`, { file: set.path, key: name });
+  const groups = scale.length / n;
+  return {
+    codes: group === undefined ? codes : packInt4(codes, inDim, group),
+    scale: Float32Array.from(scale, (_, i) => scale[(i % n) * groups + Math.floor(i / n)]!),
+  };
+} // prettier-ignore
+
+function packedState(set: TensorSet, base: string, layer: PackedLinear, need: (name: string, shape: readonly number[], isIds: boolean) => void): [string, HostTensor][] {
+  const { weight, weight_scale, form } = layer;
+  const parts = weight.ndim === 3 ? officialNames(base, weight.shape) : [`${base}.weight`];
   for (const part of parts) {
-    need(part, [n, inDim], false);
+    need(part, [layer.outDim, layer.inDim], false);
     const found = formOf(set, part);
     if (found !== form) throw new FormatError(`${set.path}: tensor "${part}": expected ${form} by the config, found ${found}`, { file: set.path, key: part });
   }
-  const read = (part: string): ReturnType<typeof readInt> => {
-    const made = readInt(set, { name: part, shape: [n, inDim] });
-    if (group !== undefined && made.group !== group) throw new FormatError(`${set.path}: tensor "${part}": expected groups of ${group} by the config, found ${made.group}`, { file: set.path, key: part });
-    return made;
-  };
-  const codesOf = (part: string): Int8Array => (group === undefined ? read(part).codes : packInt4(read(part).codes, inDim, group));
-  const scalesOf = (part: string): Float32Array => {
-    const { scale } = read(part);
-    const groups = scale.length / n;
-    return Float32Array.from(scale, (_, i) => scale[(i % n) * groups + Math.floor(i / n)]!);
-  };
+  const state = (p: Parameter, which: keyof Codes): HostTensor => ({ dtype: p.dtype, shape: p.shape, data: () => joined(parts.map((part) => readers[form](set, part, layer)[which])) });
   return [
-    [`${base}.weight`, { dtype: "i8", shape: weight.shape, data: () => joined(parts.map(codesOf)) }],
-    [`${base}.weight_scale`, { dtype: "f32", shape: weight_scale.shape, data: () => joined(parts.map(scalesOf)) }],
+    [`${base}.weight`, state(weight, "codes")],
+    [`${base}.weight_scale`, state(weight_scale, "scale")],
   ];
 } // prettier-ignore
 
@@ -133,11 +150,10 @@ function readFinite(set: TensorSet, name: string, shape: readonly number[], p: P
   return out;
 }
 
-function joined(parts: readonly (Float32Array | Int32Array | Int8Array)[]): TypedArray {
+function joined(parts: readonly TypedArray[]): TypedArray {
   if (parts.length === 1) return parts[0]!;
-  const first = parts[0]!;
   const size = parts.reduce((n, x) => n + x.length, 0);
-  const out = first instanceof Int32Array ? new Int32Array(size) : first instanceof Int8Array ? new Int8Array(size) : new Float32Array(size); // prettier-ignore
+  const out = new (parts[0]!.constructor as new (size: number) => TypedArray)(size);
   let at = 0;
   for (const x of parts) {
     out.set(x, at);
@@ -160,8 +176,8 @@ export interface SaveOptions {
 
 /** Writes the parameters under their official names, atomically. Returns those names. */
 export function saveOfficial(path: string, module: Module, options: SaveOptions): string[] {
-  const [integers] = intLayersOf(module).keys();
-  if (integers !== undefined) throw new FormatError(`${path}: "${integers}": expected weights to train, got integers (export writes them from wide ones)`, { file: path, key: integers }); // prettier-ignore
+  const [packed] = packedLayersOf(module);
+  if (packed) throw new FormatError(`${path}: "${packed[0]}": expected weights to train, got ${packed[1].form} (export writes it from wide ones)`, { file: path, key: packed[0] }); // prettier-ignore
   const sources: TensorSource[] = [];
   for (const [name, p] of module.namedParameters()) {
     if (options.only?.(name) === false) continue;

@@ -5,6 +5,7 @@
 import { fp8Matmul, hasFp8Products, quantizeE4m3, type Fp8Matrix } from "../kernels/fp8-matmul.ts";
 import { hadamard as hadamardKernel } from "../kernels/hadamard.ts";
 import { quantize as quantizeKernel, type QuantizeParams } from "../kernels/quantize.ts";
+import { roundFp8 } from "../kernels/round-fp8.ts";
 import { add, cast, fused, mul, square, straightThrough } from "./ops-elementwise.ts";
 import { rmsNorm } from "./ops-nn.ts";
 import { mean } from "./ops-shape.ts";
@@ -12,9 +13,13 @@ import { track } from "./scope.ts";
 import { needsGrad } from "./tape.ts";
 import { Parameter, wrap, type Tensor } from "./tensor.ts";
 
-/** Each block of the last axis through the format. */
+/** Each block of the last axis through the format; by casts where the chip has them. */
 export const quantize = (x: Tensor, params: QuantizeParams): Tensor =>
-  straightThrough(x, () => wrap(quantizeKernel(x.device, x.data, params)));
+  straightThrough(x, () => {
+    const { format, block, width = 0, square = false } = params;
+    const isCast = format === "e4m3" && block === 128 && width === 0 && !square && hasFp8Products(x.device.properties.chip); // prettier-ignore
+    return wrap(isCast ? roundFp8(x.device, x.data) : quantizeKernel(x.device, x.data, params));
+  });
 
 /** Whether products of FP8 codes exist on the device and may be used: they have no gradient. */
 export const hasFp8Linear = (x: Tensor, w: Tensor): boolean => hasFp8Products(x.device.properties.chip) && !needsGrad(x, w); // prettier-ignore

@@ -5,7 +5,7 @@ export * from "./ops-nn.ts";
 export * from "./ops-narrow.ts";
 export * from "./ops-v4.ts";
 export * from "./ops-moe.ts";
-export * from "./ops-int.ts";
+export * from "./ops-packed.ts";
 export * from "./ops-loss.ts";
 export { backward, checkpoint } from "./autograd.ts";
 export { isGradEnabled, needsGrad, noGrad } from "./tape.ts";

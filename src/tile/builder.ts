@@ -154,6 +154,10 @@ export class Tile {
   cast(dtype: DType): Tile {
     return dtype === this.dtype ? this : this.k.emit(dtype, this.shape, { kind: "cast", x: this.value.id });
   }
+  /** Two e2m1 codes a byte, the low half first: i8 [.., C] -> bf16 [.., 2 C]. */
+  unpackE2m1(): Tile {
+    return this.k.emit("bf16", [...this.shape.slice(0, -1), 2 * this.shape[this.shape.length - 1]!], { kind: "unpack", x: this.value.id }); // prettier-ignore
+  }
   reshape(shape: readonly number[]): Tile {
     const size = (s: readonly number[]): number => s.reduce((p, n) => p * n, 1);
     if (size(shape) !== size(this.shape))

@@ -66,13 +66,14 @@ export class Homes {
   }
   private canRepeat(id: number): boolean {
     const { op, shape, dtype } = this.tile(id);
-    if (op.kind !== "broadcast" || !(dtype === "f32" || dtype === "i32" || dtype === "f16")) return false;
+    if (op.kind !== "broadcast" || !(dtype === "f32" || dtype === "i32" || dtype === "f16" || dtype === "bf16"))
+      return false;
     const from = this.tile(op.x).shape;
     const isRow = from.at(-1) === shape.at(-1) && from.slice(0, -1).every((n) => n === 1);
     if (shape.at(-1) === 1 || !(isRow || isColumnBroadcast(from, shape))) return false;
     const { rows, pitch } = rowsOf(this.chip, this.roles.vector, this.tile(id));
-    // What a repeat count and a step of an instruction can say.
-    if (rows > 255 || (pitch * dtypes[dtype].size) / 32 > 255) return false;
+    // What a step of an instruction can say, and one Brcb.
+    if (rows > 2040 || (pitch * dtypes[dtype].size) / 32 > 255) return false;
     return this.live.usesOf(id).every((u) => {
       const by = u.kind === "operand" ? this.tile(u.by).op : undefined;
       if (by?.kind !== "binary" || !repeatable.has(by.op) || this.expansions.has(u.by)) return false;

@@ -8,6 +8,7 @@
  */
 import { isFloat, type DType } from "../base/dtype.ts";
 import { assert, TesseraError } from "../base/errors.ts";
+import { decodeE2m1 } from "../base/fp4.ts";
 import { randomBits } from "../base/prng.ts";
 import { foldIndex } from "./builder.ts";
 import type { BinaryOp, CompareOp, IndexExpr, Stmt, TileProgram, TileValue, UnaryOp, View } from "./ir.ts";
@@ -270,6 +271,11 @@ class ProgramRun {
         const truncates = isFloat(from) && !isFloat(dtype);
         for (let i = 0; i < n; i++)
           out[i] = dtype === "bool" ? Number(x[i] !== 0) : round(truncates ? Math.trunc(x[i]!) : x[i]!);
+        return result;
+      }
+      case "unpack": {
+        const { data: x } = input(op.x);
+        for (let i = 0; i < n; i++) out[i] = decodeE2m1((x[i >> 1]! >> (4 * (i & 1))) & 15);
         return result;
       }
       case "broadcast": {

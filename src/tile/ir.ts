@@ -79,6 +79,8 @@ export type TileOp =
   | { readonly kind: "select"; readonly cond: number; readonly a: number; readonly b: number }
   /** Float narrowing rounds to nearest even; float to int truncates. */
   | { readonly kind: "cast"; readonly x: number }
+  /** Bytes [.., C] (i8) as two e2m1 codes each, the low half first: their numbers, bf16 [.., 2 C]. */
+  | { readonly kind: "unpack"; readonly x: number }
   /** Numpy broadcasting of equal rank: size-1 axes repeat. */
   | { readonly kind: "broadcast"; readonly x: number }
   | { readonly kind: "reshape"; readonly x: number }

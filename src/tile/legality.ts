@@ -179,6 +179,7 @@ class Legaliser {
       case "transpose":
       case "cumsum":
       case "topk":
+      case "unpack":
         return this.vector(tile, this.chip.arch.vector.other[op.kind], { x: op.x }, out);
       case "full":
       case "iota":

@@ -181,6 +181,12 @@ class Verifier {
       }
       case "cast":
         return expectShape(operand(op.x).shape);
+      case "unpack": {
+        const x = operand(op.x);
+        if (x.dtype !== "i8") this.fail(where, `expected bytes (i8), got ${x.dtype}`);
+        expectDType("bf16");
+        return expectShape([...x.shape.slice(0, -1), 2 * x.shape[x.shape.length - 1]!]);
+      }
       case "broadcast": {
         const x = operand(op.x);
         if (x.shape.length !== shape.length || x.shape.some((n, d) => n !== 1 && n !== shape[d])) this.fail(where, `expected sizes of 1 or [${shape}], got [${x.shape}]`); // prettier-ignore

@@ -9,6 +9,7 @@ export function operandsOf(tile: TileValue): number[] {
   switch (op.kind) {
     case "unary":
     case "cast":
+    case "unpack":
     case "broadcast":
     case "reshape":
     case "transpose":

@@ -40,7 +40,7 @@ function exportMixes(device: Device): void {
 function emptyModel(device: Device, mix: IntMix): V4 {
   const file = join(root, mix, "config.json");
   const { config: own, storage } = parseStored(JSON.parse(readFileSync(file, "utf8")), file);
-  return new V4(device, own, { init: "zeros", integers: storage.integers });
+  return new V4(device, own, { init: "zeros", packed: storage.integers });
 }
 function load(device: Device, mix: IntMix): V4 {
   const model = emptyModel(device, mix);

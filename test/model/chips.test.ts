@@ -10,6 +10,7 @@ import { V4 } from "../../src/model/v4.ts";
 import { VisualTokenizer, visualTokenizerConfigs } from "../../src/model/visual-tokenizer.ts";
 import * as t from "../../src/tensor/ops.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
+import { hasFp8Products } from "../../src/kernels/fp8-matmul.ts";
 import { chipNames, chips } from "../../src/tile/chips/chips.ts";
 import { lower } from "../../src/tile/passes.ts";
 
@@ -47,7 +48,8 @@ test("every program that generation launches is legal and fits on every chip", (
   for (const name of chipNames) {
     const device = new PlanningDevice({ name, target: name, numThreads: 1, features: [], chip: chips[name] });
     for (const dtype of ["bf16", "f32"] as const) generate(new V4(device, config, { init: "zeros", dtype }));
-    for (const expert of ["int8", "int4"] as const) generate(new V4(device, config, { init: "zeros", integers: { linear: "int8", outA: "int8", expert, group: 64 } })); // prettier-ignore
+    for (const expert of ["int8", "int4"] as const) generate(new V4(device, config, { init: "zeros", packed: { linear: "int8", outA: "int8", expert, group: 64 } })); // prettier-ignore
+    if (hasFp8Products(chips[name])) for (const expert of ["fp8", "fp4"] as const) generate(new V4(device, config, { init: "zeros", packed: { linear: "fp8", outA: "fp8", expert, group: 64 } })); // prettier-ignore
     pictures(new VisualTokenizer(device, visualTokenizerConfigs.nano));
     const names = new Set(device.programs.map((p) => p.name));
     for (const kernel of [

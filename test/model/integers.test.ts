@@ -9,7 +9,7 @@ import { exportCheckpoint, type ExportDType } from "../../src/model/exchange.ts"
 import { inspectPath } from "../../src/model/inspect.ts";
 import { packWords, quantizeInt, unpackWords } from "../../src/model/int-format.ts";
 import { openCheckpoint } from "../../src/model/open-checkpoint.ts";
-import { inventoryOf, parseStored, weightsOf } from "../../src/model/storage.ts";
+import { inventoryOf, packedOf, parseStored, weightsOf } from "../../src/model/storage.ts";
 import { V4 } from "../../src/model/v4.ts";
 import { loadOfficial, saveOfficial } from "../../src/model/weights.ts";
 import { openTensors } from "../../src/nn/tensor-set.ts";
@@ -42,7 +42,7 @@ const mixes = { w8a8: exported(folder, "w8a8"), w4a8: exported(folder, "w4a8") }
 const stored = (dir: string) => parseStored(JSON.parse(readFileSync(join(dir, "config.json"), "utf8")), dir);
 function loaded(dir: string): V4 {
   const { config: own, storage } = stored(dir);
-  const model = new V4(device, own, { init: "zeros", integers: storage.integers });
+  const model = new V4(device, own, { init: "zeros", packed: storage.integers });
   loadOfficial(dir, model);
   return model;
 }
@@ -116,18 +116,18 @@ test("wo_a stays wide where a config leaves it out", () => {
   const formOf = (name: string): string | undefined =>
     inventoryOf(own, storage).find((x) => x.name === name)?.fileDType;
   assert.deepEqual(["layers.1.attn.wo_a.weight", "layers.1.attn.wo_b.weight"].map(formOf), ["BF16", "I8"]);
-  const model = new V4(device, own, { init: "zeros", integers: storage.integers });
+  const model = new V4(device, own, { init: "zeros", packed: packedOf(storage) });
   assert.equal(model.layers[1]!.attn.wo_a.weight.dtype, "f32");
 });
 
 test("what cannot be is refused by name", () => {
   const grow = (): unknown => loaded(mixes.w8a8).forward(Tensor.from(device, someIds(4, 50), [1, 4]), {});
-  assert.throws(grow, /integer weights are for inference only/);
-  assert.throws(() => saveOfficial(join(root, "x.safetensors"), loaded(mixes.w8a8), { format: "bf16" }), /expected weights to train, got integers/); // prettier-ignore
+  assert.throws(grow, /weights that stay codes are for inference only/);
+  assert.throws(() => saveOfficial(join(root, "x.safetensors"), loaded(mixes.w8a8), { format: "bf16" }), /expected weights to train, got int8/); // prettier-ignore
   using source = openCheckpoint(mixes.w8a8);
   assert.throws(() => exportCheckpoint(source, fresh(), { layout: "gguf" }), /expected the official layout for integer weights, got gguf/); // prettier-ignore
   // The config of one mix over the files of the other.
-  const wrong = new V4(device, config, { init: "zeros", integers: stored(mixes.w8a8).storage.integers });
+  const wrong = new V4(device, config, { init: "zeros", packed: stored(mixes.w8a8).storage.integers });
   assert.throws(() => loadOfficial(mixes.w4a8, wrong), (e) => e instanceof FormatError && /experts\.0\.w1\.weight": expected int8 by the config, found int4/.test(e.message)); // prettier-ignore
   const narrow = fresh();
   mkdirSync(narrow);

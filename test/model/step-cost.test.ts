@@ -102,3 +102,19 @@ test("each launch has one place in the plan", () => {
   ] as const;
   for (const [kernel, label, without, having] of pairs) assert.deepEqual([plain(kernel, label), all(kernel, label)], [without, having]); // prettier-ignore
 });
+
+test("V4-Flash in the released form on 950: bytes of codes instead of bf16", () => {
+  const shape = { batch: 1, tokens: 1, context: 1024 };
+  const costOf = (weights: "bf16" | "native") => stepCost({ ...flash, chip: products["ascend-950dt"], cards: 1, shape, weights }); // prettier-ignore
+  const [wide, native] = [costOf("bf16"), costOf("native")];
+  const bytesOf = (c: typeof wide, name: RegExp): number => c.kernels.filter((k) => name.test(k.name)).reduce((s, k) => s + k.bytes, 0); // prettier-ignore
+  // 17 bytes for 32 numbers, and a byte for one, instead of two; rows and products are little beside them.
+  const experts = bytesOf(native, /ffn\.experts/) / bytesOf(wide, /ffn\.experts/);
+  assert.ok(Math.abs(experts - 17 / 64) < 0.01, `expected 17/64 of the bytes for experts, got ${experts}`);
+  // Not wo_a, of which the wide network makes a narrow copy in every step.
+  const projections = /attn\.(wq_[ab]|wkv|wo_b)|shared_experts|indexer\.wq_b/;
+  const dense = bytesOf(native, projections) / bytesOf(wide, projections);
+  assert.ok(Math.abs(dense - 0.5) < 0.01, `expected half of the bytes for projections, got ${dense}`);
+  const names = native.kernels.map((k) => k.name);
+  for (const name of ["fp4_matmul ffn.experts.w1", "fp8_matmul attn.wq_b", "fp8_wide_matmul attn.wo_a"]) assert.ok(names.includes(name), `expected ${name} among ${names.join(", ")}`); // prettier-ignore
+});

@@ -4,6 +4,7 @@
  */
 import { fromBf16Bits, roundToBf16, toBf16Bits } from "../../base/bf16.ts";
 import { f16FromBits, f16ToBits, roundF16 } from "../../base/f16.ts";
+import { decodeE2m1 } from "../../base/fp4.ts";
 import { fromE4m3, toE4m3 } from "../../base/fp8.ts";
 import { randomBits } from "../../base/prng.ts";
 import type { JsRuntime } from "../../tile/emit/js.ts";
@@ -55,5 +56,6 @@ export const jsRuntime: JsRuntime = {
   ts_round_f16: roundF16,
   ts_from_e4m3: fromE4m3,
   ts_to_e4m3: toE4m3,
+  ts_e2m1: (byte: number, half: number): number => decodeE2m1((byte >> (4 * half)) & 15),
   ts_round_e4m3: (x: number): number => fromE4m3(toE4m3(x)),
 };

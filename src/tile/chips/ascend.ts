@@ -78,6 +78,7 @@ const vector2201: VectorTable = {
     transpose: native(...words, ...bytes),
     cumsum: expand("log2(n) turns of Gather, Add", numbers, 2),
     topk: expand("Sort32, MrgSort, GatherMask", ["f32"]),
+    unpack: native(),
     random: expand("Mul, Add, Or, And, Not, ShiftRight of the same bits as i32", ["u32"], 2),
   },
   scalarOperand: { binary: new Set(["add", "sub", "mul", "min", "max"]), compare: true, select: true },
@@ -158,7 +159,7 @@ export const ascend2201: Arch<AscendSpace> = {
   stridedElementBytes: () => 32,
 };
 
-/** What 3510 adds: bf16 and int8 arithmetic, fp8 casts and products, a direct way between L0C and UB. */
+/** What 3510 adds: bf16 and int8 arithmetic, fp8 casts and products, a cast of fp4x2 to bf16, a direct way between L0C and UB. */
 const withNarrow = (row: VectorTable["binary"]["add"]): VectorTable["binary"]["add"] =>
   either(native(...row.native, "bf16", "i8"), row);
 const { add, sub, mul, min, max } = vector2201.binary;
@@ -182,6 +183,8 @@ export const ascend3510: Arch<AscendSpace> = {
       min: withNarrow(min),
       max: withNarrow(max),
     },
+    // Cast of fp4x2: its count is of numbers, and the low half of a byte comes first, by our reading.
+    other: { ...vector2201.other, unpack: native("i8") },
   },
   casts: {
     ...casts2201,

@@ -72,6 +72,7 @@ const vector372: VectorTable = {
     transpose: native(...all),
     cumsum: expand("a scalar loop over NRAM", ["f32", "i32"]),
     topk: expand("k times argmax of what is left", ["f32"], 2),
+    unpack: native(),
     random: native(),
   },
   scalarOperand: { binary: new Set(["add", "sub", "mul", "min", "max"]), compare: true, select: false },

@@ -72,7 +72,7 @@ const jsTarget: CLikeTarget = {
 export const jsRuntimeNames = [
   "ts_min", "ts_max", "ts_clamp", "ts_round", "ts_random_key", "ts_random", "ts_topk", "ts_dot", "ts_dot_int",
   "ts_from_bf16", "ts_to_bf16", "ts_round_bf16", "ts_from_f16", "ts_to_f16", "ts_round_f16",
-  "ts_from_e4m3", "ts_to_e4m3", "ts_round_e4m3",
+  "ts_from_e4m3", "ts_to_e4m3", "ts_round_e4m3", "ts_e2m1",
 ] as const; // prettier-ignore
 export type JsRuntime = Readonly<Record<(typeof jsRuntimeNames)[number], unknown>>;
 

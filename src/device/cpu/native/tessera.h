@@ -64,6 +64,12 @@ TS_INLINE u8 ts_to_e4m3(float f) {
   b = mag > 0x7f800000u ? 0x7fu : b;
   return (u8)(b | sign);
 }
+// One of the two e2m1 codes in a byte: 0 .5 1 1.5 2 3 4 6 and their negatives.
+TS_INLINE float ts_e2m1(int byte, int half) {
+  const int code = byte >> (4 * half) & 15, e = code >> 1 & 3, m = code & 1;
+  const float size = e == 0 ? 0.5f * (float)m : (1.0f + 0.5f * (float)m) * (float)(1 << e) * 0.5f;
+  return code & 8 ? -size : size;
+}
 TS_INLINE float ts_round_e4m3(float f) { return ts_from_e4m3(ts_to_e4m3(f)); }
 
 // ---- float math ----

@@ -49,10 +49,14 @@ export function emitRepeated({
   if (whole <= rows) {
     // 256 bytes of every row in one instruction.
     const steps2 = blocks ? ([0, 1] as const) : ([1, 0] as const);
-    const part = (index: string, mask: number): string => call(index, blocks ? "0" : index, mask, rows, pitchBlocks, steps2); // prettier-ignore
-    if (whole === 1) add(part("0", lanes));
-    if (whole > 1) add(`for (int32_t c = 0; c < ${whole}; c++) ${part(`c * ${lanes}`, lanes)}`);
-    if (rest) add(part(String(whole * lanes), rest));
+    // A repeat count is at most 255.
+    for (let r = 0; r < rows; r += 255) {
+      const here = (column: string): string => (r === 0 ? column : column === "0" ? String(r * pitch) : `${r * pitch} + ${column}`); // prettier-ignore
+      const part = (column: string, mask: number): string => call(here(column), blocks ? String(r * perBlock) : column, mask, Math.min(255, rows - r), pitchBlocks, steps2); // prettier-ignore
+      if (whole === 1) add(part("0", lanes));
+      if (whole > 1) add(`for (int32_t c = 0; c < ${whole}; c++) ${part(`c * ${lanes}`, lanes)}`);
+      if (rest) add(part(String(whole * lanes), rest));
+    }
     return;
   }
   // Few long rows: one after the other.

@@ -150,7 +150,8 @@ export class VectorCore {
     const { rows, cols } = operand;
     const slot = this.handover.toCube(id, rows, cols, dtype);
     const src = this.buf(id);
-    const { pitch } = this.rows(id);
+    // In the shape that the dot reads, which may be a view of this tile.
+    const { pitch } = rowsOf(homes.chip, homes.roles.vector, { dtype, shape: [rows, cols] });
     this.steps.comment(`${this.plan.nameOf(id)} to the cube core`);
     this.handover.wait(this.steps, slot, "free");
     const words = dtype === "bf16" ? asLanes16(src) : src;
@@ -183,6 +184,8 @@ export class VectorCore {
         return emitSelect(lanes, dst, this.operand(id, op.cond, false) as Buf, this.operand(id, op.a, dtype !== "bool"), this.operand(id, op.b, dtype !== "bool")); // prettier-ignore
       case "cast":
         return this.cast(tile, op.x);
+      case "unpack":
+        return this.unpack(tile, op.x);
       case "broadcast": {
         const blocks = this.hasArea(id, "blocks") ? this.area(id, "blocks", undefined, dtype) : undefined;
         return emitBroadcast({ steps, dst, to: this.rows(id), shape: tile.shape, src: this.buf(op.x), from: this.rows(op.x), fromShape: this.tile(op.x).shape, blocks }); // prettier-ignore
@@ -246,6 +249,13 @@ export class VectorCore {
     const width = Math.min(to.pitch, of.pitch);
     if (to.pitch === of.pitch || to.rows === 1) return this.steps.cast(dst, src, mode, to.rows * width);
     this.steps.rows(to.rows, `Cast(${dst.text}[r * ${to.pitch}], ${src.text}[r * ${of.pitch}], RoundMode::CAST_${mode}, ${width});`, dst, src); // prettier-ignore
+  }
+
+  /** Rows of a byte for two numbers. */
+  private unpack({ id, dtype }: TileValue, x: number): void {
+    const [dst, src, to, of] = [this.buf(id), this.buf(x), this.rows(id), this.rows(x)];
+    if (to.pitch !== 2 * of.pitch) this.plan.refuse("unpack", dtype, "of rows that are not whole blocks of 32 bytes");
+    this.steps.cast(dst, { ...src, text: `${src.text}.ReinterpretCast<fp4x2_e2m1_t>()` }, "NONE", to.rows * to.pitch);
   }
 
   private transfer(id: number, view: View, at: readonly IndexExpr[], statement: number | undefined): Transfer {

@@ -67,6 +67,10 @@ function compute(e: Emission, { op, dtype }: TileValue, idx: readonly string[], 
     }
     case "cast":
       return target.cast(x(op.x), e.tileOf(op.x).dtype, dtype);
+    case "unpack": {
+      const last = idx.length - 1;
+      return `ts_e2m1(${elementOf(e, op.x, idx.with(last, `((${idx[last]}) >> 1)`), nest)}, (${idx[last]}) & 1)`;
+    }
     case "random":
       return `ts_random(ts_random_key(${e.index(op.seed)}), ${x(op.counter)})`;
     default:

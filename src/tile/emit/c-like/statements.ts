@@ -29,6 +29,7 @@ const handlers: Handlers = {
   select: materialise,
   cast: materialise,
   random: materialise,
+  unpack: materialise,
   broadcast: alias,
   reshape: alias,
   transpose: alias,

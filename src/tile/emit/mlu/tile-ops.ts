@@ -74,6 +74,8 @@ export function compute(e: MluEmission, tile: TileValue): void {
       return dot(e, tile, op);
     case "topk":
       return topk(e, tile, op);
+    case "unpack":
+      return e.fail("unpack", tile.dtype, "no instruction between fp4 and bf16");
     case "random":
       return e.fail("random", tile.dtype, "no integer multiplication to hash with");
     // Carried values are written where their loop starts and ends; the rest is uniform.

@@ -16,6 +16,7 @@ constexpr bool canCast() {
   else if constexpr (std::is_same_v<S, int8_t> || std::is_same_v<S, uint8_t>) return isOneOf<D, half>;
   else if constexpr (std::is_same_v<S, int64_t>) return isOneOf<D, int32_t, float>;
   else if constexpr (std::is_same_v<S, fp8_e4m3fn_t>) return is3510 && isOneOf<D, float>;
+  else if constexpr (std::is_same_v<S, fp4x2_e2m1_t>) return is3510 && isOneOf<D, bfloat16_t>;
   else return false;
 }
 inline double roundBy(double x, RoundMode mode) {
@@ -62,18 +63,36 @@ D castOne(S value, RoundMode mode, float scale) {
     return mode == RoundMode::CAST_NONE || mode == RoundMode::CAST_RINT ? D(float(value)) : D(float(roundMantissa(double(value), 7, -126, mode)));
   else return D(float(value));
 }
+/** Numbers of packed pairs; `count` is of numbers, whole pairs. */
+inline void castPairs(const LocalTensor<bfloat16_t>& d, const LocalTensor<fp4x2_e2m1_t>& a, RoundMode mode, u32 count, sim::At at) {
+  Checked k{"Cast", at, {}};
+  require(mode == RoundMode::CAST_NONE && count % 2 == 0, "range", k, "fp4x2 takes CAST_NONE and whole pairs, got %u numbers", count);
+  const Walk w = Walk::linear(count);
+  const Operand oa = operand(k, Walk::linear(count / 2), a, 1, 8, sim::reads, "source");
+  const Operand od = operand(k, w, d, 1, 8, sim::writes, "destination");
+  issueOn(PIPE_V, k, [=] {
+    w.each([&](u32 r, u32 i) {
+      u8 taint = 0;
+      const bfloat16_t x(load<fp4x2_e2m1_t>(*oa.memory, oa.at(r, i / 2), taint).number(i & 1));
+      store<bfloat16_t>(*od.memory, od.at(r, i), x, taint);
+    });
+  });
+}
 template <class D, class S>
 void Cast(const LocalTensor<D>& d, const LocalTensor<S>& a, RoundMode mode, u32 count, SIM_AT) {
   static_assert(canCast<D, S>(), "Cast: no instruction between these element types on this architecture (go through half or float)");
-  const float scale = self().deqScale;
-  Checked k{"Cast", at, {}};
-  const Walk w = Walk::linear(count);
-  // A narrowing cast in place writes behind what it has read.
-  if (sizeof(D) > sizeof(S) && !isFast && d.memory == a.memory && d.addr < a.addr + count * sizeof(S) && a.addr < d.addr + count * sizeof(D))
-    sim::fail("partial-overlap", at, rangeOf(d, 0, count * sizeof(D)), "Cast: a wider destination lies over its source");
-  const auto f = [mode, scale](S x) { return castOne<D, S>(x, mode, scale); };
-  const Operand oa = operand(k, w, a, 1, 8, sim::reads, "source");
-  lanes<D, decltype(f), S>(k, w, operand(k, w, d, 1, 8, sim::writes, "destination"), f, from<S>(oa));
+  if constexpr (std::is_same_v<S, fp4x2_e2m1_t>) return castPairs(d, a, mode, count, at);
+  else {
+    const float scale = self().deqScale;
+    Checked k{"Cast", at, {}};
+    const Walk w = Walk::linear(count);
+    // A narrowing cast in place writes behind what it has read.
+    if (sizeof(D) > sizeof(S) && !isFast && d.memory == a.memory && d.addr < a.addr + count * sizeof(S) && a.addr < d.addr + count * sizeof(D))
+      sim::fail("partial-overlap", at, rangeOf(d, 0, count * sizeof(D)), "Cast: a wider destination lies over its source");
+    const auto f = [mode, scale](S x) { return castOne<D, S>(x, mode, scale); };
+    const Operand oa = operand(k, w, a, 1, 8, sim::reads, "source");
+    lanes<D, decltype(f), S>(k, w, operand(k, w, d, 1, 8, sim::writes, "destination"), f, from<S>(oa));
+  }
 }
 template <class D, class S, bool setsMask = true, class M>
 void Cast(const LocalTensor<D>& d, const LocalTensor<S>& a, RoundMode mode, M mask, int repeats, const UnaryRepeatParams& p, SIM_AT) {

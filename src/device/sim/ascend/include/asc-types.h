@@ -77,13 +77,23 @@ struct fp8_e4m3fn_t {
   }
 };
 
+/** Two E2M1 numbers, the low half first; only 950 has an instruction for it. */
+struct fp4x2_e2m1_t {
+  std::uint8_t bits = 0;
+  float number(int half) const {
+    const int code = bits >> (4 * half) & 15, e = code >> 1 & 3, m = code & 1;
+    const float a = e == 0 ? std::ldexp(float(m), -1) : std::ldexp(float(2 + m), e - 2);
+    return code & 8 ? -a : a;
+  }
+};
+
 enum pipe_t { PIPE_S, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2, PIPE_MTE3, PIPE_FIX, PIPE_ALL };
 enum event_t { EVENT_ID0, EVENT_ID1, EVENT_ID2, EVENT_ID3, EVENT_ID4, EVENT_ID5, EVENT_ID6, EVENT_ID7 };
 enum QuantMode_t { NoQuant, F322F16, F322BF16, DEQF16, VDEQF16, QF322B8_PRE, VQF322B8_PRE, REQ8, VREQ8 };
 
 namespace AscendC {
 using ::PIPE_S, ::PIPE_V, ::PIPE_M, ::PIPE_MTE1, ::PIPE_MTE2, ::PIPE_MTE3, ::PIPE_FIX, ::PIPE_ALL;
-using ::bfloat16_t, ::half, ::pipe_t, ::event_t, ::QuantMode_t;
+using ::bfloat16_t, ::fp4x2_e2m1_t, ::half, ::pipe_t, ::event_t, ::QuantMode_t;
 using TEventID = std::int8_t;
 using sim::u16, sim::u32, sim::u64, sim::u8;
 
