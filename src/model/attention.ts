@@ -15,7 +15,7 @@ import { Compressor } from "./compressor.ts";
 import { CSA_RATIO, type V4Config } from "./config.ts";
 import { Indexer } from "./indexer.ts";
 import type { Init, Projection } from "./init.ts";
-import { fp8Linear, fp8Weight, fp8WeightLinear, headNorm, narrowInput, storedKeys } from "./numerics.ts";
+import { fp8Linear, fp8Linears, fp8Weight, fp8WeightLinear, headNorm, narrowInput, storedKeys } from "./numerics.ts";
 import type { RopeTables } from "./rope.ts";
 import type { LayerState } from "./state.ts";
 
@@ -65,9 +65,10 @@ export class Attention extends Module {
     const { head_dim: dim, sliding_window: window, numerics } = this.config;
     const { freqs } = this;
     const input = narrowInput(x, numerics);
-    const qr = this.queryLatent(input);
+    const [latent, keys] = this.latents(input);
+    const qr = this.queryLatent(latent);
     const q = this.queries(qr, start);
-    const rows = this.storedKeys(input, start);
+    const rows = this.storedKeys(keys, start);
     state?.pushKeys(rows);
     const ckv = this.compressor?.forward(x, freqs, start, state?.compressor);
     const choice = this.indexer?.forward(x, qr, freqs, start, state?.indexer, choose);
@@ -90,7 +91,8 @@ export class Attention extends Module {
 
   /** Window keys alone: x [B,T,D] at positions start.. -> [B,T,d]. Window layers only. */
   keys(x: Tensor, start: number): Tensor {
-    return this.storedKeys(narrowInput(x, this.config.numerics), start);
+    const { numerics } = this.config;
+    return this.storedKeys(fp8Linear(narrowInput(x, numerics), this.wkv, numerics), start);
   }
 
   /**
@@ -101,8 +103,8 @@ export class Attention extends Module {
     const { num_attention_heads: heads, head_dim: dim, numerics } = this.config;
     const { freqs } = this;
     const tokens = x.shape[1]!;
-    const input = narrowInput(x, numerics);
-    const q = this.queries(this.queryLatent(input), start);
+    const [latent, keys] = this.latents(narrowInput(x, numerics));
+    const q = this.queries(this.queryLatent(latent), start);
     // Every query is a sequence of its own that stands at the ring's last key, and the block's keys are as many entries
     // as it sees from there; the kernel's positions only say what is visible.
     const numRing = ring.shape[1]!;
@@ -111,7 +113,7 @@ export class Attention extends Module {
     const o = t.sparseAttention({
       q: t.reshape(q, [tokens, 1, heads, dim]),
       kv: each(ring),
-      ckv: each(this.storedKeys(input, start)),
+      ckv: each(this.storedKeys(keys, start)),
       sink: this.attn_sink,
       queryStart,
       keyStart: queryStart + 1 - numRing,
@@ -122,10 +124,14 @@ export class Attention extends Module {
     return this.project(t.rope(t.reshape(o, [1, tokens, heads, dim]), { freqs, start, inverse: true }));
   }
 
-  /** input [B,T,D] as products take it -> the query latent [B,T,q_lora], as products take it. */
-  private queryLatent(input: Tensor): Tensor {
-    const { numerics } = this.config;
-    return narrowInput(this.q_norm.forward(fp8Linear(input, this.wq_a, numerics)), numerics);
+  /** input [B,T,D] as products take it -> what becomes queries [B,T,q_lora] and keys [B,T,d]. */
+  private latents(input: Tensor): [Tensor, Tensor] {
+    return fp8Linears(input, [this.wq_a, this.wkv], this.config.numerics) as [Tensor, Tensor];
+  }
+
+  /** latent [B,T,q_lora] -> the same normed, as products take it. */
+  private queryLatent(latent: Tensor): Tensor {
+    return narrowInput(this.q_norm.forward(latent), this.config.numerics);
   }
 
   /** qr [B,T,q_lora] at positions start.. -> [B,T,H,d], each head normed and rotated. */
@@ -136,11 +142,11 @@ export class Attention extends Module {
     return t.rope(headNorm(heads4, eps, numerics), { freqs: this.freqs, start });
   }
 
-  /** input [B,T,D] as products take it, at positions start.. -> keys as the cache holds them [B,T,d]. */
-  private storedKeys(input: Tensor, start: number): Tensor {
+  /** keys [B,T,d] of positions start.. -> as the cache holds them. */
+  private storedKeys(keys: Tensor, start: number): Tensor {
     const { head_dim: dim, qk_rope_head_dim: rotated, numerics } = this.config;
-    const [b, tokens] = input.shape as [number, number, number];
-    const plain = t.reshape(this.kv_norm.forward(fp8Linear(input, this.wkv, numerics)), [b, tokens, 1, dim]);
+    const [b, tokens] = keys.shape as [number, number, number];
+    const plain = t.reshape(this.kv_norm.forward(keys), [b, tokens, 1, dim]);
     return storedKeys(t.reshape(t.rope(plain, { freqs: this.freqs, start }), [b, tokens, dim]), rotated, numerics);
   }
 

@@ -13,7 +13,7 @@ import { Parameter, Tensor, zeros } from "../tensor/tensor.ts";
 import type { Choose } from "./choose.ts";
 import type { V4Config } from "./config.ts";
 import type { Init, Projection } from "./init.ts";
-import { fp8Linear, narrowInput } from "./numerics.ts";
+import { fp8Linear, fp8Linears, narrowInput } from "./numerics.ts";
 
 /** The router's weights; scores are f32. */
 export class Gate extends Module {
@@ -103,8 +103,9 @@ export class SharedExpert extends Module {
   /** x as products take it. */
   forward(x: Tensor): Tensor {
     const { swiglu_limit: limit, numerics } = this.config;
-    const gate = t.swiglu(fp8Linear(x, this.w1, numerics), fp8Linear(x, this.w3, numerics), { limit });
-    return fp8Linear(narrowInput(gate, numerics), this.w2, numerics);
+    const [gate, up] = fp8Linears(x, [this.w1, this.w3], numerics) as [Tensor, Tensor];
+    const inner = t.swiglu(gate, up, { limit });
+    return fp8Linear(narrowInput(inner, numerics), this.w2, numerics);
   }
 }
 

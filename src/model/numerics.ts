@@ -69,6 +69,13 @@ export function fp8Linear(x: Tensor, layer: Linear | PackedLinear, numerics: Num
 export const fp8WeightLinear = (x: Tensor, layer: Linear, { weightFp8 }: Numerics): Tensor =>
   t.linear(x, layer.weight, layer.bias, weightFp8 ? { weightFormat: "fp8" } : {});
 
+/** Several products of one x: layers that hold codes, which all have one form, share its rounding. */
+export function fp8Linears(x: Tensor, layers: readonly (Linear | PackedLinear)[], numerics: Numerics): Tensor[] {
+  const packed = layers.filter((layer) => layer instanceof PackedLinear);
+  if (packed.length === layers.length) return t.packedLinears(x, packed);
+  return layers.map((layer) => fp8Linear(x, layer, numerics));
+}
+
 /** The weight alone, for products of another form. */
 export const fp8Weight = (layer: Linear, { weightFp8 }: Numerics): Tensor =>
   weightFp8 ? t.quantize(layer.weight, { format: "e4m3", block: 128, square: true }) : layer.weight;

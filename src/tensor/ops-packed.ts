@@ -3,7 +3,7 @@
  *   int8, int4  input int8 per row, products of integers
  *   fp8         input FP8 in blocks of 128; products of codes where the matrix unit takes them, otherwise of their numbers
  *   fp4         input FP8 in blocks of 128; products of numbers
- * For inference only: there is no gradient. Main functions: `packedLinear`, `packedGroups`, `moeExpertsPacked`.
+ * For inference only: there is no gradient. Main functions: `packedLinear(s)`, `packedGroups`, `moeExpertsPacked`.
  * Source: DeepSeek-V4 spec section 2.0; chips spec E.2.
  */
 import { TesseraError } from "../base/errors.ts";
@@ -71,6 +71,11 @@ function rounded(x: Tensor, { form }: PackedWeight, offsets?: NdArray): Multiply
 
 /** x [..,K] -> [..,N] in the dtype of x. */
 export const packedLinear = (x: Tensor, w: PackedWeight): Tensor => rounded(x, w)(w);
+
+/** Of several weights of one form: the input is rounded once. */
+export function packedLinears(x: Tensor, ws: readonly PackedWeight[]): Tensor[] {
+  return ws.map(rounded(x, ws[0]!));
+}
 
 /** x [..,G K] whose groups meet rows of their own of w [G N,K], an fp8 one -> [..,G N]. The input stays wide. */
 export const packedGroups = (x: Tensor, w: PackedWeight, groups: number): Tensor => wrap(narrowMatmul(x.device, x.data, heldAs("e4m3", w), { groups })); // prettier-ignore
