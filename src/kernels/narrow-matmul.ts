@@ -12,7 +12,7 @@
  * source   DeepSeek-V4 spec sections 2.0 (FP8 and FP4 linear) and 4; twin matmulRef over plain numbers
  */
 import { f32ToBf16 } from "../base/bf16.ts";
-import type { DType, TypedArray } from "../base/dtype.ts";
+import { dtypes, type DType, type TypedArray } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import { fromE4m3, fromE8m0 } from "../base/fp8.ts";
 import { randomBits } from "../base/prng.ts";
@@ -21,12 +21,12 @@ import { kernel, type Index, type Tile } from "../tile/builder.ts";
 import type { Chip } from "../tile/chips/types.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import type { KernelCase, OpCases } from "./case.ts";
-import { fitted } from "./fit.ts";
 import { hasFp8Products } from "./fp8-matmul.ts";
 import { packedWidth, packInt4 } from "./int-matmul.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
-import { matmulRef, smallestTiles, tilesFor } from "./matmul.ts";
+import { matmulRef, productSizes, tilesFor } from "./matmul.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
+import { chosen, expertLoads, MANY_EXPERT_ROWS, MANY_ROWS, type ExpertLoads, type TileChoice } from "./tile-choice.ts";
 
 /** A block of e4m3. */
 const BLOCK = 128;
@@ -157,7 +157,38 @@ const narrowKernel = specialize((p: NarrowStatic) =>
   }),
 );
 
-const smallest = { n: smallestTiles.n, m: smallestTiles.m };
+interface NarrowProblem {
+  /** Of one product, or of all experts together. */
+  readonly rows: number;
+  readonly n: number;
+  readonly depth: number;
+  /** Experts or groups. */
+  readonly copies: number;
+}
+
+/** How a chip chooses. */
+function choiceOf({ format, dtype, by }: NarrowStatic, { rows, n, depth, copies }: NarrowProblem): TileChoice<NarrowStatic> {
+  const [isFp8, isSorted] = [format === "e4m3", by === "experts"];
+  const loadsOf = (total: number): ExpertLoads => (isSorted ? expertLoads(total, copies) : { active: copies, each: total });
+  const numScales = isFp8 ? 4 * ceilDiv(n, BLOCK) * ceilDiv(depth, BLOCK) : (n * filled(depth)) / FP4_BLOCK;
+  return {
+    rows,
+    most: isSorted ? MANY_EXPERT_ROWS * copies : MANY_ROWS,
+    problem: { n, depth, copies },
+    lattice: (total) => ({ m: productSizes(loadsOf(total).each, depth).m!, n: [BLOCK, 64, 32] }),
+    launch: (p, total) => {
+      const { active, each, read } = loadsOf(total);
+      const all = active * each;
+      const { size } = dtypes[dtype];
+      return {
+        grid: [ceilDiv(n, p.n), ceilDiv(isSorted ? all : each, p.m), active],
+        numbers: { rows: isSorted ? all : each, n, k: depth, experts: active, groups: active },
+        bytes: { x: all * depth * size, w: copies * n * (isFp8 ? depth : fp4Width(depth)), ws: copies * numScales, y: all * n * size },
+        ...(read && { read }),
+      };
+    },
+  };
+} // prettier-ignore
 
 export interface NarrowMatmulOptions {
   /** i32 [E+1]: rows are sorted by expert. */
@@ -185,7 +216,7 @@ export function narrowMatmul(device: Device, x: NdArray, { format, codes, scale 
   const by = offsets ? "experts" : groups > 1 ? "groups" : "all";
   const unpacks = !isFp8 && unpacksOn(device.properties.chip);
   const start: NarrowStatic = { format, dtype: x.dtype, by, unpacks, m: tiles.m, n: Math.min(BLOCK, tiles.n) };
-  const { program, p } = fitted(device.properties.chip, narrowKernel, start, smallest);
+  const { program, p } = chosen(device.properties.chip, narrowKernel, start, () => choiceOf(start, { rows, n, depth, copies }));
   const args = { x, w: codes, ws: scale, y, rows, n, k: depth, ...(offsets && { offsets, experts }), ...(by === "groups" && { groups }) };
   run(device, program, [ceilDiv(n, p.n), ceilDiv(rows, p.m), copies], args);
   return y;
@@ -262,7 +293,11 @@ interface NdArrayData {
 }
 
 const example: NarrowStatic = { format: "e2m1", dtype: "bf16", by: "experts", unpacks: true, m: 8, n: 64 };
-const fitting = (chip: Chip | undefined, p: NarrowStatic): TileProgram => fitted(chip, narrowKernel, { ...p, unpacks: p.unpacks && unpacksOn(chip) }, smallest).program; // prettier-ignore
+/** For half a hundred rows. */
+function fitting(chip: Chip | undefined, p: NarrowStatic): TileProgram {
+  const start = { ...p, unpacks: p.unpacks && unpacksOn(chip) };
+  return chosen(chip, narrowKernel, start, () => choiceOf(start, { rows: 48, n: 1024, depth: 4096, copies: p.by === "all" ? 1 : 8 })).program;
+} // prettier-ignore
 
 export const cases: OpCases = {
   op: "narrowMatmul of e2m1",
