@@ -100,7 +100,8 @@ export function stepCost({ config, storage, chip, cards, shape, weights }: StepC
     return { choice, kernels, counts, collectives, communication, bytes, seconds: plus(communication, ...kernels.map((k) => k.seconds)) }; // prettier-ignore
   });
   const few = steps.filter((step) => step.bytes <= MOST_BYTES * floor.total);
-  const best = few.length > 0 ? least(few, (x) => x.seconds.high) : least(steps, (x) => x.bytes);
+  // Where none keeps to the bytes, slower ones gain nothing.
+  const best = least(few.length > 0 ? few : steps, (x) => x.seconds.high);
   const { counts } = best;
   return {
     shape,
