@@ -66,8 +66,8 @@ export const someIds = (count: number, limit: number, salt = 0): Int32Array =>
   Int32Array.from({ length: count }, (_, i) => (i * i * 7 + i * 13 + salt * 31 + 5) % limit);
 
 /** The tiny network with weights large enough that layers matter. */
-export function loudModel(device: Device, config = tinyConfig()): V4 {
-  const model = new V4(device, config, { seed: 5 });
+export function loudModel(device: Device, config = tinyConfig(), seed = 5): V4 {
+  const model = new V4(device, config, { seed });
   for (const [name, p] of model.namedParameters())
     if (p.dtype === "f32" && p.ndim >= 2 && !name.includes("hc_"))
       p.copyFrom((p.toArray() as Float32Array).map((x) => x * 8));

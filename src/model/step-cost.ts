@@ -111,7 +111,8 @@ export function stepCost({ config, storage, chip, cards, shape, weights, isFused
   });
   const few = steps.filter((step) => step.bytes <= MOST_BYTES * floor.total);
   const quiet = few.filter((step) => step.launches <= MOST_LAUNCHES * config.num_hidden_layers);
-  const best = few.length > 0 ? least(quiet.length > 0 ? quiet : few, (x) => x.seconds.high) : least(steps, (x) => x.bytes); // prettier-ignore
+  // Where none keeps to the bytes, slower ones gain nothing.
+  const best = least(quiet.length > 0 ? quiet : few.length > 0 ? few : steps, (x) => x.seconds.high);
   const { counts } = best;
   return {
     shape,

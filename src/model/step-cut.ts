@@ -165,5 +165,6 @@ export function collectivesOf(c: V4Config, chip: Chip, parts: number, shape: Ste
     ...(has("router") ? [["router", "all-gather", each, each * rows * c.n_routed_experts * wide] as const] : []),
     ["logits", "all-gather", 1, shape.batch * c.vocab_size * wide],
   ];
-  return list.map(([name, kind, count, bytes]) => ({ name, kind, count, bytes, seconds: plus(exactly(count * assumptions.collectiveSeconds.value), over(sent[kind](parts) * bytes, linkRate(chip))) })); // prettier-ignore
+  const needed = list.filter(([, , count]) => count > 0);
+  return needed.map(([name, kind, count, bytes]) => ({ name, kind, count, bytes, seconds: plus(exactly(count * assumptions.collectiveSeconds.value), over(sent[kind](parts) * bytes, linkRate(chip))) })); // prettier-ignore
 }

@@ -27,13 +27,20 @@ const TOKENS = 16;
 const root = mkdtempSync(join(tmpdir(), "tessera-sim-integers-"));
 after(() => rmSync(root, { recursive: true, force: true }));
 
+/**
+ * A seed at which no number stands on the border between two steps of int8, where sums in another order round the other
+ * way: of the seeds 5 to 13 that happens to four within 30 tokens. After such a number logits differ in their second
+ * digit, before it in their seventh.
+ */
+const SEED = 6;
+
 /** Rows of whole groups of int4. */
 const config = tinyConfig({ hidden_size: 64, moe_intermediate_size: 64 });
 function exportMixes(device: Device): void {
   const plain = join(root, "plain");
   mkdirSync(plain);
   writeFileSync(join(plain, "config.json"), JSON.stringify(config));
-  saveOfficial(join(plain, "model.safetensors"), loudModel(device, config), { format: "f32" });
+  saveOfficial(join(plain, "model.safetensors"), loudModel(device, config, SEED), { format: "f32" });
   using source = openCheckpoint(plain);
   for (const mix of mixes) exportCheckpoint(source, join(root, mix), { layout: "official", dtype: mix });
 }
