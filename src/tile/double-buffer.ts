@@ -23,15 +23,16 @@ export function doubleBuffer(legal: LegalProgram, chip: Chip, pipelines: readonl
   const turnsOf = ({ from, to }: Request): Turns => loops.filter((l) => l.from < from && to <= l.to).reduce((a, b) => (b.to - b.from <= a.to - a.from ? b : a), grid); // prettier-ignore
   const wishes = requests.filter((r) => r.traffic).map((r) => ({ r, turns: turnsOf(r) }));
   wishes.sort((a, b) => a.turns.to - a.turns.from - (b.turns.to - b.turns.from) || Number(a.r.traffic === "out") - Number(b.r.traffic === "out") || a.r.bytes - b.r.bytes); // prettier-ignore
-  let [chosen, plan] = [[...requests], pack(requests, chip)];
+  let chosen = [...requests];
   const buffering: Buffering[] = [];
   for (const { r, turns } of wishes) {
     const trial = chosen.map((c) => (c === r ? { ...c, turns: turns.name, from: turns.from, to: turns.to } : c));
-    const packed = pack(trial, chip);
+    // Memories are packed each for itself.
+    const packed = pack(trial.filter((c) => c.space === r.space), chip); // prettier-ignore
     const [peak, capacity] = [packed.peakBytes[r.space]!, capacityOf(chip, r.space)];
     const refusal = peak > capacity ? `two need ${peak} of ${capacity} bytes` : undefined;
-    if (!refusal) [chosen, plan] = [trial, packed];
+    if (!refusal) chosen = trial;
     buffering.push({ tile: r.tile, part: r.part, space: r.space, bytes: r.bytes, turns: turns.name, refusal });
   }
-  return { ...plan, workspaceBytes, buffering };
+  return { ...pack(chosen, chip), workspaceBytes, buffering };
 }

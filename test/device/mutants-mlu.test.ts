@@ -29,12 +29,12 @@ test("every kind of the table applies to some emitted kernel", () => {
 
 test("sizes, strides, fills and directions of a copy with its tail", () => {
   const source = snapshot("matmul");
-  const copy = "__memcpy_async(next_a_tile, a + p2 * n_aBatch + p1 * 96 * n_k + l0, ";
+  const copy = "__memcpy_async(next_a_tile, a + p2 * n_aBatch + p1 * 128 * n_k + l0, ";
   assert.ok(changes(source, "tail one longer or shorter").includes(`${copy}hi1 * 2 + 2, GDRAM2NRAM, 256, n_k * 2, hi0 - 1);`)); // prettier-ignore
   assert.ok(changes(source, "stride in the wrong unit").includes(`${copy}hi1 * 2, GDRAM2NRAM, 256, (n_k * 2) / 2, hi0 - 1);`)); // prettier-ignore
   assert.deepEqual(changes(source, "drop the fill of a padded tail"), [
-    "::sim::forget(state0, (12288) * 4);",
-    "::sim::forget(next_a_tile, (12288) * 2);",
+    "::sim::forget(state0, (16384) * 4);",
+    "::sim::forget(next_a_tile, (16384) * 2);",
     "::sim::forget(next_b_tile, (16384) * 2);",
   ]);
   assert.ok(
@@ -44,7 +44,7 @@ test("sizes, strides, fills and directions of a copy with its tail", () => {
     "__memcpy(rearranged, as_f32_2, 128 * 128 * 4, NRAM2NRAM);",
     "__memcpy(filter, as_f32_2, 65536, NRAM2WRAM);",
   ]);
-  assert.deepEqual(changes(source, "scalar read of WRAM"), ["as_f32[0] = *(filter); __bang_matmul(dot, as_f32, filter, 96, 128, 128);"]); // prettier-ignore
+  assert.deepEqual(changes(source, "scalar read of WRAM"), ["as_f32[0] = *(filter); __bang_matmul(dot, as_f32, filter, 128, 128, 128);"]); // prettier-ignore
 });
 
 test("each synchronisation of copies a turn ahead is dropped once", () => {
