@@ -144,6 +144,11 @@ export class SimDevice extends HostDevice {
     });
   }
 
+  /** Hash of a kernel's text and of all it is compiled with. */
+  keyOf(source: SimSource): string {
+    return this.toolchain.keyOf(withEntry(source).source, this.flags);
+  }
+
   /** Whether the text of a mutant was reached, see mutate/mutant.ts. Throws SimulationError. */
   run(kernel: SimKernel, args: readonly LaunchArg[], options: RunOptions): boolean {
     const {
