@@ -132,6 +132,20 @@ const sourceOf = (device: SimDevice, job: Job): SimSource => ({
   args: [...job.launch.program.params.map((p) => p.name), "grid x", "grid y", "grid z", "workspace"],
 });
 
+/** Jobs that share a unit of the compiler, with what the journal knows of each; `missing`: the texts of the others. */
+interface Batch {
+  readonly jobs: readonly Job[];
+  readonly keys: readonly string[];
+  readonly known: readonly (Judged | undefined)[];
+  readonly missing: readonly SimSource[];
+}
+function batchOf(device: SimDevice, jobs: readonly Job[], journal: Journal): Batch {
+  const sources = jobs.map((job) => sourceOf(device, job));
+  const keys = jobs.map((job, i) => keyOf([device.keyOf(sources[i]!), JSON.stringify(job.mutants)], job.launch));
+  const known = keys.map((key) => journal.find(key));
+  return { jobs, keys, known, missing: sources.filter((_, i) => !known[i]) };
+}
+
 /** A program as emitted, then each of its mutants. */
 async function judgeJob(device: SimDevice, job: Job, kernel: SimKernel, onProgress: (done: number) => void): Promise<Judged> {
   const bench = new Bench(device, job.emitted, job.launch, kernel);
@@ -165,15 +179,16 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
   const [survivors, failed, singleTurns]: [string[], string[], string[]] = [[], [], []];
   let [equivalentInSingleTurns, equivalentOfOrder] = [0, 0];
   const total = jobs.reduce((n, j) => n + j.mutants.length, 0);
-  let done = 0;
-  for (let first = 0; first < jobs.length; first += KERNELS_AT_ONCE) {
-    const now = jobs.slice(first, first + KERNELS_AT_ONCE);
-    const sources = now.map((job) => sourceOf(device, job));
-    const keys = now.map((job, i) => keyOf([device.keyOf(sources[i]!), JSON.stringify(job.mutants)], job.launch));
-    const known = keys.map((key) => journal.find(key));
+  const batches: Batch[] = [];
+  for (let first = 0; first < jobs.length; first += KERNELS_AT_ONCE) batches.push(batchOf(device, jobs.slice(first, first + KERNELS_AT_ONCE), journal)); // prettier-ignore
+  const ahead = (b: Batch | undefined): Promise<void> => device.compileAhead(b?.missing ?? []);
+  let [done, ready] = [0, ahead(batches[0])];
+  for (const [b, { jobs: now, keys, known, missing }] of batches.entries()) {
     options.onProgress?.(done, total, `compiling ${now.map((j) => j.kernel).join(", ")}`);
-    await breathe();
-    const kernels = device.compileKernels(sources.filter((_, i) => !known[i]));
+    await ready;
+    // One unit is compiled while the mutants of the one before it run.
+    ready = ahead(batches[b + 1]);
+    const kernels = device.compileKernels(missing);
     for (const [i, job] of now.entries()) {
       const at = done;
       options.onProgress?.(at, total, job.kernel);
@@ -214,6 +229,7 @@ export async function runCases(name: ChipName, options: Pick<MatrixOptions, "ker
   const all = planCases(device.target).filter((p) => options.kernel === undefined || p.launches.some((l) => l.program.name === options.kernel));
   const planned = all.filter((p) => p.refused === undefined);
   const skipped = all.flatMap((p) => (p.refused === undefined ? [] : [`${p.name}: ${p.refused}`]));
+  options.onProgress?.(0, planned.length, "compiling");
   device.build(planned.flatMap((p) => [...p.sources.keys()]));
   const failed: string[] = [];
   for (const [i, p] of planned.entries()) {

@@ -144,6 +144,11 @@ export class SimDevice extends HostDevice {
     });
   }
 
+  /** Compiles kernels beside this thread; what fails is left to `compileKernels`, which says why. */
+  compileAhead(sources: readonly SimSource[]): Promise<void> {
+    return this.toolchain.compileAhead(sources.map(withEntry), this.flags, 1, () => {});
+  }
+
   /** Hash of a kernel's text and of all it is compiled with. */
   keyOf(source: SimSource): string {
     return this.toolchain.keyOf(withEntry(source).source, this.flags);
