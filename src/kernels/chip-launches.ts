@@ -78,7 +78,7 @@ export const planCases = (target: SimTarget): Planned<KernelCase>[] =>
 /** What mutants run on: the kernel cases, and launches with more turns. */
 export const planLaunches = (target: SimTarget): Planned[] => [
   ...planCases(target),
-  ...longLaunches.map((c) => planCase({ name: `turns: ${c.name}`, c }, target, true)),
+  ...longLaunches(target.chip).map((c) => planCase({ name: `turns: ${c.name}`, c }, target, true)),
 ];
 function planCase<C extends LongLaunch>(
   { name, c }: NamedCase<C>,

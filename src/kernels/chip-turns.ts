@@ -2,13 +2,15 @@
  * Launches for mutants in which the loops of a chip's text take at least three turns, so that what takes two places by
  * turns takes the first again: more rows, longer sums, more keys than the kernel cases have. Inference only, no twins: a
  * mutant is held against the kernel as emitted, and the kernel cases hold that against its twin.
- * Main table: `longLaunches`.
+ * Main function: `longLaunches`.
  */
 import { f32ToBf16 } from "../base/bf16.ts";
 import type { Device } from "../device/device.ts";
+import type { Chip } from "../tile/chips/types.ts";
 import type { KernelCase } from "./case.ts";
 import { compressPool } from "./compress-pool.ts";
 import { conv3x3 } from "./conv.ts";
+import { fp8Matmul, hasFp8Products, quantizeE4m3 } from "./fp8-matmul.ts";
 import { groupedMatmul } from "./grouped-matmul.ts";
 import { hadamard } from "./hadamard.ts";
 import { hcProject } from "./hc-project.ts";
@@ -116,8 +118,11 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
   topkIndices: (d) => [topkIndices(d, put(d, 0.7, [1, 3, 9001]), 300)],
 }; // prettier-ignore
 
-export const longLaunches: readonly LongLaunch[] = Object.entries(runs).map(([name, run]) => ({
-  name,
-  run,
-  tolerance,
-}));
+const fp8Runs: typeof runs = {
+  fp8Matmul: (d) => [[300, 150], [1, 300]].flatMap(([rows, n]) => [fp8Matmul(d, quantizeE4m3(d, put(d, 0.37, [rows!, 600])), quantizeE4m3(d, put(d, 0.73, [n!, 600]), { square: true }), "f32")]),
+}; // prettier-ignore
+
+export const longLaunches = (chip: Chip): LongLaunch[] =>
+  [runs, hasFp8Products(chip) ? fp8Runs : {}]
+    .flatMap(Object.entries<(typeof runs)[string]>)
+    .map(([name, run]) => ({ name, run, tolerance }));
