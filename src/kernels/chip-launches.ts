@@ -15,11 +15,13 @@ import type { Chip } from "../tile/chips/types.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import { allCases } from "./all-cases.ts";
 import { isWithin, type KernelCase } from "./case.ts";
+import { longLaunches, type LongLaunch } from "./chip-turns.ts";
 import { toHost } from "./nd-array.ts";
 
-export interface NamedCase {
+/** A kernel case, or a launch for mutants only. */
+export interface NamedCase<C extends LongLaunch> {
   readonly name: string;
-  readonly c: KernelCase;
+  readonly c: C;
 }
 /** A buffer of a launch as it is before. */
 interface Bytes {
@@ -40,7 +42,7 @@ const STALE = 0x7f;
 
 export const trainingKernels: ReadonlySet<string> = new Set(allCases.flatMap((c) => c.training ?? []));
 /** What a chip is checked with: without what simulates roundings, which no chip runs, and "long", which takes minutes and no other path. */
-const casesOf = (chip: Chip): readonly NamedCase[] =>
+const casesOf = (chip: Chip): NamedCase<KernelCase>[] =>
   allCases
     .filter(({ simulation, onlyWhere = () => true }) => simulation === undefined && onlyWhere(chip))
     .flatMap(({ op, cases }) => cases.filter((c) => c.name !== "long").map((c) => ({ name: `${op}: ${c.name}`, c })));
@@ -62,56 +64,92 @@ class LaunchPlan extends PlanningDevice {
 }
 const numPrograms = (grid: readonly number[]): number => grid.reduce((a, b) => a * b, 1);
 
-export interface Planned extends NamedCase {
+export interface Planned<C extends LongLaunch = LongLaunch> extends NamedCase<C> {
   readonly launches: LaunchPlan["launches"];
+  /** Of the launches with more turns. */
+  readonly isLong: boolean;
   /** Text by program. */
   readonly sources: ReadonlyMap<TileProgram, string>;
-  /** A kernel of training that the chip has no lowering for. */
+  /** A kernel of training that the chip has no lowering for: the case cannot run there. */
   readonly refused?: string;
 }
-export const planCases = (target: SimTarget): Planned[] => casesOf(target.chip).map((c) => planCase(c, target));
-function planCase({ name, c }: NamedCase, { chip, emit }: SimTarget): Planned {
+export const planCases = (target: SimTarget): Planned<KernelCase>[] =>
+  casesOf(target.chip).map((c) => planCase(c, target));
+/** What mutants run on: the kernel cases, and launches with more turns. */
+export const planLaunches = (target: SimTarget): Planned[] => [
+  ...planCases(target),
+  ...longLaunches(target.chip).map((c) => planCase({ name: `turns: ${c.name}`, c }, target, true)),
+];
+function planCase<C extends LongLaunch>(
+  { name, c }: NamedCase<C>,
+  { chip, emit }: SimTarget,
+  isLong = false,
+): Planned<C> {
   const device = new LaunchPlan({ name: "none", target: "none", numThreads: 1, features: [], chip });
   c.run(device);
   const sources = new Map<TileProgram, string>();
+  let refused: string | undefined;
   for (const p of device.programs)
     try {
       sources.set(p, emit(p, "ts_kernel", chip).source);
     } catch (error) {
       if (!(error instanceof CompileError && trainingKernels.has(p.name))) throw error;
-      return { name, c, launches: [], sources, refused: p.name };
+      refused ??= p.name;
     }
-  return { name, c, launches: device.launches, sources };
+  return { name, c, isLong, launches: device.launches, sources, ...(refused !== undefined && { refused }) };
 }
 
-/** What a case launches before the first kernel of training, which nothing here runs. */
-function inferenceOf({ launches }: Planned): Planned["launches"] {
-  const end = launches.findIndex(({ program }) => trainingKernels.has(program.name));
-  return end < 0 ? launches : launches.slice(0, end);
+/** A program of a kernel with the launch of it that takes most turns of its loops. */
+interface Candidate {
+  readonly planned: Planned;
+  readonly index: number;
+  /** Of those with more turns; then programs of the grid, and bytes for each of them: inner loops take turns over these. */
+  readonly isLong: boolean;
+  readonly programs: number;
+  readonly bytes: number;
 }
+/** Turns in which what takes two places by turns takes the first again. */
+const ENOUGH_TURNS = 3;
+/** Below 0 where `a` takes more turns. */
+const byTurns = (a: Candidate, b: Candidate): number =>
+  Number(b.isLong) - Number(a.isLong) || Math.min(b.programs, ENOUGH_TURNS) - Math.min(a.programs, ENOUGH_TURNS);
+/** A text's forms of statements: its lines without numbers. */
+const formsOf = (source: string): Set<string> => new Set(source.split("\n").filter((line) => !/^\s*(\/\/|$)/.test(line)).map((line) => line.trim().replace(/\d+/g, ""))); // prettier-ignore
 
 /**
- * Of each kernel of inference at most `perKernel` programs: grids of several turns first, of those the longest text; then
- * the most bytes per program of the grid, whose loops take turns; then the shortest text. Of a program the launch with most turns of its loops: most programs, then most bytes.
+ * Of each kernel of inference so many programs that every form of statement in any of them is in one of these, at most
+ * `perKernel`: those with most turns first, then with most forms that are new, then with most bytes.
  */
 export function chooseCases(planned: readonly Planned[], perKernel: number): Map<string, { planned: Planned; index: number }[]> {
-  const byKernel = new Map<string, Map<string, { planned: Planned; index: number; turns: number; bytes: number }>>();
+  const byKernel = new Map<string, Map<string, Candidate>>();
   for (const p of planned)
-    inferenceOf(p).forEach(({ program, grid, bytes }, index) => {
-      const texts = byKernel.get(program.name) ?? new Map<string, { planned: Planned; index: number; turns: number; bytes: number }>();
+    p.launches.forEach(({ program, grid, bytes }, index) => {
+      if (trainingKernels.has(program.name)) return;
+      const texts = byKernel.get(program.name) ?? new Map<string, Candidate>();
       byKernel.set(program.name, texts);
       const source = p.sources.get(program)!;
+      const programs = numPrograms(grid);
+      const candidate = { planned: p, index, isLong: p.isLong, programs, bytes: bytes / Math.max(1, programs) };
       const known = texts.get(source);
-      const turns = Math.min(numPrograms(grid), 4);
-      if (!known || turns > known.turns || (turns === known.turns && bytes > known.bytes)) texts.set(source, { planned: p, index, turns, bytes });
+      if (!known || (byTurns(candidate, known) || known.bytes - candidate.bytes) < 0) texts.set(source, candidate);
     });
-  return new Map([...byKernel].map(([kernel, texts]) => {
-    const sorted = [...texts].toSorted(([a, x], [b, y]) => Number(y.turns > 1) - Number(x.turns > 1) || b.length - a.length).map(([, launch]) => launch);
-    const perProgram = ({ planned: p, index, bytes }: (typeof sorted)[number]): number => bytes / Math.max(1, numPrograms(p.launches[index]!.grid));
-    const heaviest = sorted.slice(1).toSorted((a, b) => perProgram(b) - perProgram(a)).slice(0, 1);
-    return [kernel, [...new Set([sorted[0]!, ...heaviest, sorted.at(-1)!, ...sorted])].slice(0, perKernel)];
-  }));
+  return new Map([...byKernel].map(([kernel, texts]) => [kernel, coverForms(texts, perKernel)]));
 } // prettier-ignore
+function coverForms(texts: ReadonlyMap<string, Candidate>, limit: number): Candidate[] {
+  const left = [...texts].map(([source, launch]) => ({ launch, forms: formsOf(source) }));
+  const seen = new Set<string>();
+  const chosen: Candidate[] = [];
+  while (chosen.length < limit) {
+    const rated = left
+      .map((c) => ({ ...c, fresh: [...c.forms].filter((f) => !seen.has(f)).length }))
+      .filter((c) => c.fresh > 0);
+    const best = rated.toSorted((a, b) => byTurns(a.launch, b.launch) || b.fresh - a.fresh || b.launch.bytes - a.launch.bytes)[0]; // prettier-ignore
+    if (!best) break;
+    chosen.push(best.launch);
+    for (const f of best.forms) seen.add(f);
+  }
+  return chosen;
+}
 
 /** The interpreter with a chip's tiles, keeping what its launches began with: no text of the chip need be compiled for it. */
 export class LaunchRecorder extends HostDevice {
@@ -143,7 +181,7 @@ export class LaunchRecorder extends HostDevice {
     this.launches.push({ program, grid, args: values, buffers: before });
   }
 }
-export function recordLaunches(chip: Chip, c: KernelCase): RecordedLaunch[] {
+export function recordLaunches(chip: Chip, c: LongLaunch): RecordedLaunch[] {
   const device = new LaunchRecorder(chip);
   c.run(device);
   return device.launches.map((l) => ({ ...l, tolerance: c.tolerance }));
@@ -175,24 +213,39 @@ const changeFloats: Partial<Record<DType, (bytes: Uint8Array, change: (floats: F
     for (const [i, word] of words.entries()) bits[i] = word >>> 16;
   },
 };
-/** Changes the floats of one buffer of a launch; `isLater`: of the second half of its buffers. */
-export type Change = (floats: Float32Array, isLater: boolean) => void;
+/** Where a buffer stands among those of a launch. */
+interface Place {
+  readonly isInLaterHalf: boolean;
+  /** The last that the kernel reads. */
+  readonly isLastInput: boolean;
+}
+/** Changes the floats of one buffer of a launch. */
+export type Change = (floats: Float32Array, place: Place) => void;
 /** Other numbers for a launch: another one is the largest, or beyond a bound. */
 export const otherNumbers: readonly Change[] = [
   (floats) => void floats.reverse(),
   // A power of two keeps every digit.
   (floats) => floats.forEach((x, i) => (floats[i] = x * 1024)),
   // Products of an early and a late buffer, and what late ones bound, are far below 0: only what is masked is below them.
-  (floats, isLater) => floats.forEach((x, i) => (floats[i] = Math.abs(x) * (isLater ? -4096 : 4096))),
+  (floats, { isInLaterHalf }) => floats.forEach((x, i) => (floats[i] = Math.abs(x) * (isInLaterHalf ? -4096 : 4096))),
+  // Exponentials of them are tiny, and not nothing beside 1.
+  (floats) => floats.forEach((x, i) => (floats[i] = Math.abs(x) * -16)),
+  // Products with the last one and whatever else is compared with them are below 0 by hundreds: exponents relative to
+  // anything but their own maximum vanish, where nearer numbers would only round differently.
+  (floats, { isLastInput }) => floats.forEach((x, i) => (floats[i] = Math.abs(x) * (isLastInput ? 1 / 16 : -4096))),
 ];
 /** The buffers of a launch before it with their floats changed. */
-export const changedBytes = ({ buffers }: RecordedLaunch, change: Change): Uint8Array[] =>
-  buffers.map(({ dtype, before }, i) => {
+export function changedBytes({ program, args, buffers }: RecordedLaunch, change: Change): Uint8Array[] {
+  const last = program.params.findLastIndex((p) => p.kind === "buffer" && p.mode !== "out" && dtypes[p.dtype].size > 1);
+  const lastInput = args[last];
+  return buffers.map(({ dtype, before }, i) => {
     const bytes = before.slice();
-    const isLater = i >= Math.floor(buffers.length / 2);
-    if (bytes.length % dtypes[dtype].size === 0) changeFloats[dtype]?.(bytes, (floats) => change(floats, isLater));
+    const isInLaterHalf = i >= Math.floor(buffers.length / 2);
+    const isLastInput = typeof lastInput === "object" && lastInput.buffer === i;
+    if (bytes.length % dtypes[dtype].size === 0) changeFloats[dtype]?.(bytes, (floats) => change(floats, { isInLaterHalf, isLastInput })); // prettier-ignore
     return bytes;
   });
+}
 
 /** How the bytes of a buffer compare with those that the kernel as emitted leaves. */
 export function compareBytes(dtype: DType, after: Uint8Array, got: Uint8Array, tolerance: KernelCase["tolerance"]): "same" | "near" | "wrong" {

@@ -216,6 +216,16 @@ export class SimDevice extends HostDevice {
     });
   }
 
+  /** Compiles kernels beside this thread; what fails is left to `compileKernels`, which says why. */
+  compileAhead(sources: readonly SimSource[]): Promise<void> {
+    return this.toolchain.compileAhead(sources.map(withEntry), this.flags, 1, () => {});
+  }
+
+  /** Hash of a kernel's text and of all it is compiled with. */
+  keyOf(source: SimSource): string {
+    return this.toolchain.keyOf(withEntry(source).source, this.flags);
+  }
+
   /** Whether the text of a mutant was reached, see mutate/mutant.ts. Throws SimulationError. */
   run(kernel: SimKernel, args: readonly LaunchArg[], options: RunOptions): boolean {
     const {

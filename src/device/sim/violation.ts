@@ -41,8 +41,8 @@ export interface RunFigures {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly scalarReads: number;
-  /** Loops that came to a third turn; only of a text with mutants (mutate/mutant.ts). */
-  readonly repeatedLoops: number;
+  /** Numbers of the loops that came to a third turn; only of a text with mutants (mutate/mutant.ts). */
+  readonly repeatedLoops: readonly number[];
 }
 
 /** What a simulator writes of a run that broke no rule. */
@@ -56,7 +56,7 @@ export function parseFigures(report: string): RunFigures {
     bytesIn: number("bytesIn"),
     bytesOut: number("bytesOut"),
     scalarReads: number("scalarReads"),
-    repeatedLoops: number("repeated"),
+    repeatedLoops: (fields.get("repeated") ?? "").split(",").slice(1).map(Number),
   };
 }
 

@@ -167,10 +167,14 @@ struct PipedCore {
     if (p == 0) c.own[SCALAR_STORES] = pipes[SCALAR_STORES].issued;
     return c;
   }
-  void barrier(int p) {
-    figures.syncs++;
+  /** What the pipe is given next finds all it has been given done. */
+  void goesOnSettled(int p) {
     pipes[p].known.own[p] = pipes[p].issued;
     audit.goesAfter(id, p, gathered(p));
+  }
+  void barrier(int p) {
+    figures.syncs++;
+    goesOnSettled(p);
     if (p != 0) pipes[p].queue.push_back({Entry::fence, 0, nullptr, 0, 0});
   }
   void barrierAll() {

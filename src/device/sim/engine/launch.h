@@ -51,6 +51,13 @@ inline bool goesOn(std::size_t loop, bool isSo) {
   isNextTurn = false;
   return isSo;
 }
+/** Those that came to a third turn, by number: ",0,3". */
+inline std::string repeatedLoops() {
+  std::string out;
+  for (std::size_t i = 0; i < loops.size(); i++)
+    if (loops[i].most > 2) out += format(",%d", int(i));
+  return out;
+}
 
 /** Arguments of the launch that the device asked for. */
 inline std::vector<Region> given;
@@ -97,7 +104,7 @@ int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, 
     std::snprintf(report, reportBytes, "%s", scheduler.report.c_str());
     return 1;
   }
-  std::snprintf(report, reportBytes, "makespan=%.0f\nwork=%.0f\nsyncs=%llu\nbytesIn=%llu\nbytesOut=%llu\nscalarReads=%llu\nrepeated=%d\n", figures.makespan, figures.work, (unsigned long long)figures.syncs, (unsigned long long)figures.bytesIn, (unsigned long long)figures.bytesOut, (unsigned long long)figures.scalarReads, int(std::count_if(loops.begin(), loops.end(), [](const Turns& t) { return t.most > 2; })));
+  std::snprintf(report, reportBytes, "makespan=%.0f\nwork=%.0f\nsyncs=%llu\nbytesIn=%llu\nbytesOut=%llu\nscalarReads=%llu\nrepeated=%s\n", figures.makespan, figures.work, (unsigned long long)figures.syncs, (unsigned long long)figures.bytesIn, (unsigned long long)figures.bytesOut, (unsigned long long)figures.scalarReads, repeatedLoops().c_str());
   return wasReached ? 2 : 0;
 }
 }  // namespace sim

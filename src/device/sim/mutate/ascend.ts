@@ -202,10 +202,14 @@ const namedSizes = (source: string): Mutant[] =>
     [`(${f.match[1]}) + 1`, `(${f.match[1]}) - 1`].map((text) => mutant("tail one longer or shorter", source, replace(f, text))), // prettier-ignore
   );
 
+/**
+ * What was there before is not the kernel's to choose: an earlier tile's numbers may pass for a fill's. So the worst of
+ * it is there, memory that nothing wrote.
+ */
 function fills(source: string): Mutant[] {
   const kind = "drop the fill of a padded tail";
   return [
-    ...find(source, /\b(?:Duplicate|InitConstValue)\([^;]*;/).map((f) => mutant(kind, source, without(f))),
+    ...find(source, /\b(Duplicate|InitConstValue)\([^;]*;/).map((f) => mutant(kind, source, replace(f, f.match[0].replace(f.match[1]!, "Forget")))), // prettier-ignore
     ...find(source, /DataCopyPadExtParams<\w+>\{(true)/, 1).map((f) => mutant(kind, source, replace(f, "false"))),
   ];
 }
@@ -237,11 +241,14 @@ function bf16Arithmetic(source: string, chip: Chip): Mutant[] {
   return tensors(source)
     .filter((t) => t.space === "VECCALC" && t.type === "bfloat16_t" && t.uses.length > 0)
     .slice(0, 1)
-    .map((t) => {
-      const start = lineStart(source, t.uses[0]!) + 1;
+    .flatMap((t) => {
+      // Comments name tiles too.
+      const use = t.uses.find((u) => !source.slice(lineStart(source, u), u).includes("//"));
+      if (use === undefined) return [];
+      const start = lineStart(source, use) + 1;
       const end = source.indexOf("\n", start);
       const line = source.slice(start, end);
-      return { ...mutant("bf16 arithmetic", source, { start, end, text: `${line} Add(${t.name}, ${t.name}, ${t.name}, 16);` }), mustNotCompile: true }; // prettier-ignore
+      return [{ ...mutant("bf16 arithmetic", source, { start, end, text: `${line} Add(${t.name}, ${t.name}, ${t.name}, 16);` }), mustNotCompile: true }]; // prettier-ignore
     });
 }
 

@@ -120,16 +120,17 @@ function loopHeads(source: string): Loop[] {
   });
 }
 /**
- * The loops of a text whose number of turns is not written there. A run of it with mutants counts those that came to a
- * third turn, in which what takes two places by turns takes the first again.
+ * The loops of a text whose number of turns is not written there, but those of one statement, in which nothing is
+ * ordered. A run of it with mutants counts those that came to a third turn, in which what takes two places by turns takes
+ * the first again.
  */
 export const loopsOf = (source: string): string[] => [
   ...new Set(
     loopHeads(source)
-      .filter((l) => !/^\s*\w+ < \d+$/.test(source.slice(l.condition + 1, l.step)))
+      .filter((l) => !/^\s*\w+ < \d+$/.test(source.slice(l.condition + 1, l.step)) && /^\s*\{/.test(source.slice(l.end + 1)))
       .map((l) => l.name),
   ),
-];
+]; // prettier-ignore
 function countTurns(text: string, names: readonly string[]): string {
   let out = text;
   for (const { name, condition, step, end } of loopHeads(text)

@@ -267,6 +267,14 @@ void InitConstValue(const LocalTensor<T>& d, const InitConstValueParams<T>& p, S
       for (u64 e = 0; e < p.blockNum * unit; e += sizeof(T)) store<T>(*d.memory, d.addr + r * (u64(p.blockNum) + p.dstGap) * unit + e, p.initValue, 0);
   });
 }
+/** InitConstValue of one stretch, dropped by a mutant. */
+template <class T>
+void Forget(const LocalTensor<T>& d, const InitConstValueParams<T>& p, SIM_AT) {
+  Checked k{"what stands for a dropped InitConstValue", at, {}};
+  const bool isL1 = d.memory == &self().memories[L1];
+  require(p.repeatTimes == 1, "range", k, "expected one stretch, got %d", int(p.repeatTimes));
+  forgetOn(isL1 ? PIPE_MTE2 : PIPE_MTE1, k, d, u64(p.blockNum) * (isL1 ? 32 : 512));
+}
 template <class T>
 void Fill(const LocalTensor<T>& d, const InitConstValueParams<T>& p, SIM_AT) { InitConstValue(d, p, at); }
 }  // namespace AscendC

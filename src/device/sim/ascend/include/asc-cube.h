@@ -153,7 +153,7 @@ void mmad(Checked& k, const LocalTensor<C>& c, const LocalTensor<A>& a, const Lo
   });
   // Small products overlap: only from ten fractals on is the first done before the next needs it.
   if constexpr (!isFast)
-    if (rows * columns >= 10) self().pipes[PIPE_M].known.own[PIPE_M] = self().pipes[PIPE_M].issued;
+    if (rows * columns >= 10) self().goesOnSettled(PIPE_M);
 }
 template <class C, class A, class B>
 void Mmad(const LocalTensor<C>& c, const LocalTensor<A>& a, const LocalTensor<B>& b, const MmadParams& p, SIM_AT) {

@@ -160,6 +160,17 @@ void issueOn(pipe_t pipe, Checked& k, F&& run) {
   else c.issue(pipe, k.op, k.at, k.spans, [run, foreign = k.foreign, spans = k.spans]() mutable { runTainted(foreign, spans, run); });
 }
 
+/** What a mutant has instead of a fill: the same bytes are written, with what memory holds that nothing wrote. */
+template <class T>
+void forgetOn(pipe_t pipe, Checked& k, const LocalTensor<T>& d, u64 bytes) {
+  if constexpr (isFast) return;
+  span(k, d, 0, bytes, sim::writes);
+  issueOn(pipe, k, [=] {
+    std::memset(d.memory->data + d.addr, sim::current.poison, bytes);
+    std::memset(d.memory->taint + d.addr, sim::unwritten, bytes);
+  });
+}
+
 /** The scalar unit works at once; with automatic synchronisation the compiler waits for the vector and copy pipes. */
 inline void scalarSync() {
   if constexpr (!isFast)

@@ -315,6 +315,12 @@ void Duplicate(const LocalTensor<T>& d, Same<T> value, int count, SIM_AT) {
   const auto f = [value] { return value; };
   lanes<T>(k, w, operand(k, w, d, 1, 8, sim::writes, "destination"), f);
 }
+/** Duplicate, dropped by a mutant. */
+template <class T>
+void Forget(const LocalTensor<T>& d, Same<T>, int count, SIM_AT) {
+  Checked k{"what stands for a dropped Duplicate", at, {}};
+  forgetOn(PIPE_V, k, d, u64(count) * sizeof(T));
+}
 template <class T, bool setsMask = true, class M>
 void Duplicate(const LocalTensor<T>& d, Same<T> value, M mask, int repeats, u16 block, u8 repeat, SIM_AT) {
   static_assert(sizeof(T) >= 2, "Duplicate: no instruction for this element type on this architecture (fill pairs as 16-bit elements)");
