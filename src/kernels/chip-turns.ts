@@ -13,12 +13,14 @@ import { conv3x3 } from "./conv.ts";
 import { fp8Matmul, hasFp8Products, quantizeE4m3 } from "./fp8-matmul.ts";
 import { groupedMatmul } from "./grouped-matmul.ts";
 import { hadamard } from "./hadamard.ts";
-import { hcProject } from "./hc-project.ts";
+import { appendRows } from "./append-rows.ts";
+import { hcFinish, hcProject, type Projected } from "./hc-project.ts";
 import { hcPost, hcPre, hcSplit } from "./hyper-connection.ts";
 import { indexScores, topkMask } from "./indexer.ts";
 import { intMatmul, packInt4, packedWidth } from "./int-matmul.ts";
 import { linear, matmul } from "./matmul.ts";
-import { combineRows, gatherRows, moePlan, moeRouter } from "./moe.ts";
+import { combineRows, gatherRows, moeRouter } from "./moe.ts";
+import { moePlan } from "./moe-plan.ts";
 import { fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { layerNorm, rmsNorm } from "./norm.ts";
 import { muonOrthogonalize } from "./optim.ts";
@@ -70,6 +72,12 @@ function integers(device: Device, [rows, n, depth]: readonly [number, number, nu
   ];
 } // prettier-ignore
 
+const projected = (device: Device, rows: number, columns: number): Projected => ({
+  dots: put(device, 0.7, [3, rows, columns]),
+  squares: fromHost(device, wave(3 * rows, 0.9).map((v) => 1 + v * v), [3, rows], "f32"),
+  channels: 64,
+}); // prettier-ignore
+
 const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
   "compressPool, overlapping": (d) => [compressPool(d, { kv: put(d, 0.37, [1, 300, 128]), score: put(d, 0.91, [1, 300, 128]), ape: put(d, 1.3, [4, 128]), m: 4, overlap: true })],
   "compressPool, plain": (d) => [compressPool(d, { kv: put(d, 0.37, [3, 20, 8]), score: put(d, 0.91, [3, 20, 8]), ape: put(d, 1.3, [8, 8]), m: 8, overlap: false })],
@@ -80,8 +88,8 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
     return [groupedMatmul(d, put(d, 0.3, [30, 320]), w, offsets), groupedMatmul(d, put(d, 0.9, [30, 300]), w, offsets, { transW: true })];
   },
   hadamard: (d) => [hadamard(d, put(d, 0.37, [100, 32])), hadamard(d, put(d, 0.37, [100, 8]))],
-  hcProject: (d) => { const { y, s } = hcProject(d, put(d, 0.3, [150, 300]), put(d, 0.7, [24, 300]), { eps: 1e-6 }); return [y, s]; },
-  "hcSplit, few turns": (d) => [2, 4].flatMap((n) => { const { pre, post, comb } = hcSplit(d, put(d, 0.7, [200, (2 + n) * n]), { base: put(d, 1.3, [(2 + n) * n]), scale: put(d, 0.4, [3]), n, iters: 5, eps: 1e-6 }); return [pre, post, comb]; }),
+  hcProject: (d) => { const { y, s } = hcFinish(d, hcProject(d, put(d, 0.3, [150, 300]), put(d, 0.7, [24, 300])), { eps: 1e-6 }); return [y, s]; },
+  "hcSplit, few turns": (d) => [2, 4].flatMap((n) => { const { pre, post, comb } = hcSplit(d, projected(d, 200, (2 + n) * n), { base: put(d, 1.3, [(2 + n) * n]), scale: put(d, 0.4, [3]), n, iters: 5, eps: 1e-6, normEps: 1e-6 }); return [pre, post, comb]; }),
   "hyper-connection streams": (d) => [24, 64].flatMap((width) => [hcPre(d, put(d, 0.3, [70, 4, width]), put(d, 0.9, [70, 4])), hcPost(d, put(d, 0.57, [70, width]), put(d, 0.31, [70, 4, width]), put(d, 1.2, [70, 4]), put(d, 1.7, [70, 4, 4]))]),
   "indexScores, rounded": (d) => [indexScores(d, { iq: put(d, 0.3, [3, 9, 3, 8]), ik: put(d, 0.7, [3, 5, 8]), w: put(d, 1.1, [3, 9, 3]), ratio: 4, queryStart: 6, isRounded: true })],
   topkMask: (d) => [topkMask(d, put(d, 0.7, [1, 70, 13]), 4), topkMask(d, put(d, 0.7, [1, 70, 8]), 20)],
@@ -99,9 +107,10 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
   "matmul, bf16": (d) => [matmul(d, putHalf(d, 0.3, [100, 600]), putHalf(d, 0.9, [600, 130]), { outDtype: "f32" }), matmul(d, putHalf(d, 0.3, [600, 300]), putHalf(d, 0.9, [130, 600]), { transA: true, transB: true, outDtype: "f32" }), matmul(d, putHalf(d, 0.3, [300, 900]), putHalf(d, 0.9, [130, 900]), { transB: true, outDtype: "f32" })],
   moeRouter: (d) => ["fixed", "biased"].flatMap((kind) => [8, 16].flatMap((experts) => { const { weights, indices } = moeRouter(d, put(d, 0.9, [70, experts]), { k: 3, scale: 1.5, bias: kind === "biased" ? put(d, 1.1, [experts]) : undefined, fixedIds: kind === "fixed" ? putInts(d, Array.from({ length: 210 }, (_, i) => (i * 3) % experts), [70, 3]) : undefined }); return [weights, indices]; })),
   "gather and combine": (d) => {
-    const plan = moePlan(d, putInts(d, Array.from({ length: 120 }, (_, i) => (i * 7 + Math.floor(i / 5)) % 4), [60, 2]), 4);
-    return [combineRows(d, gatherRows(d, put(d, 0.7, [60, 5]), plan.order), plan)];
+    const plan = moePlan(d, putInts(d, Array.from({ length: 120 }, (_, i) => (i * 7 + Math.floor(i / 5)) % 4), [60, 2]), put(d, 0.9, [60, 2]), 4);
+    return [plan.rowScale, plan.offsets, combineRows(d, gatherRows(d, put(d, 0.7, [60, 5]), plan.order), plan)];
   },
+  appendRows: (d) => { const memory = put(d, 0.3, [3, 90, 24]); appendRows(d, [{ rows: put(d, 0.7, [3, 70, 24]), memory }], 11); return [memory]; },
   norms: (d) => { const n = rmsNorm(d, put(d, 0.3, [130, 24]), put(d, 0.7, [24]), { eps: 1e-6 }); const l = layerNorm(d, put(d, 0.3, [130, 24]), put(d, 0.7, [24]), put(d, 0.9, [24]), { eps: 1e-6 }); return [n.y, n.rstd, l.y, l.mean, l.rstd]; },
   muon: (d) => [muonOrthogonalize(d, put(d, 1.7, [1, 70, 100]))],
   "reduce rows": (d) => [sum(d, put(d, 1.3, [30, 1700]), 1), maxOver(d, put(d, 1.3, [30, 1700]), 1)],
