@@ -237,11 +237,14 @@ function bf16Arithmetic(source: string, chip: Chip): Mutant[] {
   return tensors(source)
     .filter((t) => t.space === "VECCALC" && t.type === "bfloat16_t" && t.uses.length > 0)
     .slice(0, 1)
-    .map((t) => {
-      const start = lineStart(source, t.uses[0]!) + 1;
+    .flatMap((t) => {
+      // Comments name tiles too.
+      const use = t.uses.find((u) => !source.slice(lineStart(source, u), u).includes("//"));
+      if (use === undefined) return [];
+      const start = lineStart(source, use) + 1;
       const end = source.indexOf("\n", start);
       const line = source.slice(start, end);
-      return { ...mutant("bf16 arithmetic", source, { start, end, text: `${line} Add(${t.name}, ${t.name}, ${t.name}, 16);` }), mustNotCompile: true }; // prettier-ignore
+      return [{ ...mutant("bf16 arithmetic", source, { start, end, text: `${line} Add(${t.name}, ${t.name}, ${t.name}, 16);` }), mustNotCompile: true }]; // prettier-ignore
     });
 }
 
