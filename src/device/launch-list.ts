@@ -8,8 +8,12 @@ import { DeviceError } from "../base/errors.ts";
 import type { Param, TileProgram } from "../tile/ir.ts";
 import type { BufferArg, LaunchArg } from "./device.ts";
 
-/** Records that wait at most; a step of the largest network has fewer. */
-const MAX_LAUNCHES = 4096;
+/**
+ * Words that wait at most; a step of the largest network has fewer. A device takes memory for so many once, when the list
+ * is made: what waits may use memory that its owner has freed, so nothing may be taken when the list runs.
+ */
+const MAX_WORDS = 1 << 16;
+export const LIST_BYTES = 8 * MAX_WORDS;
 
 const scratch = new DataView(new ArrayBuffer(8));
 /** An integer or an address as a word. */
@@ -59,6 +63,7 @@ export class LaunchList {
   }
 
   push(program: TileProgram, [x = 1, y = 1, z = 1]: readonly number[], args: Readonly<Record<string, LaunchArg>>): void {
+    if (this.words.length + program.params.length + 4 > MAX_WORDS) this.run();
     this.words.push(wordOf(this.numbers.get(program)!));
     for (const param of program.params) {
       const arg = args[param.name];
@@ -66,7 +71,7 @@ export class LaunchList {
       if (typeof arg === "object") this.remember(arg);
     }
     this.words.push(wordOf(x), wordOf(y), wordOf(z));
-    if (++this.waiting === MAX_LAUNCHES) this.run();
+    this.waiting++;
   } // prettier-ignore
   /** Memory that was freed and taken again counts once, as large as it is at most. */
   private remember({ buffer }: BufferArg): void {

@@ -47,6 +47,8 @@ function chain(device: Device): NdArray[] {
     const clipped = empty(device, [ROWS, WIDTH]);
     run(device, keepCounts, [1, 1, 1], { indices, counts });
     run(device, firstRows, [ROWS / 4, 1, 1], { counts, numCounts: 2 * ROWS, at: turn, x: rows, y: clipped });
+    // What waits still uses them: nothing else may until it has run, but launches after it.
+    for (const a of [y, logits, indices]) device.free(a.buffer);
     out.splice(0, 3, weights, { ...rows, shape: [ROWS, WIDTH] }, clipped);
   }
   return out;

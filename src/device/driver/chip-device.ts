@@ -12,7 +12,7 @@ import type { ChipTarget, Cores, EmittedKernel, Grid } from "../chip-targets.ts"
 import { SYMBOL } from "../cpu/toolchain.ts";
 import type { Device, DeviceBuffer, DeviceProperties, Executable, LaunchArg, LaunchGraph } from "../device.ts"; // prettier-ignore
 import { sizeClass } from "../size-class.ts";
-import { argumentWord, LaunchList, wordOf, type Waiting } from "../launch-list.ts";
+import { argumentWord, LaunchList, LIST_BYTES, wordOf } from "../launch-list.ts";
 import { ArgBlock } from "./arg-block.ts";
 import { KernelBinaries, type BuiltKernel, type ChipCompiler, type ChipSource } from "./kernel-binaries.ts";
 
@@ -154,13 +154,13 @@ export abstract class ChipDevice implements Device {
     programs.forEach(verify);
     const { source, kind, numBlocks, workspaceBytesPerBlock } = this.target.emitList(programs, SYMBOL, this.cores);
     const [kernel] = this.buildSources([{ name: "launch_list", source, kind }]);
-    this.list = new LaunchList(programs, this.properties.name, ({ words, numLaunches }: Waiting) => {
-      const list = this.take(words.byteLength);
-      // What runs now may still read the memory that this list gets.
+    const workspaceBytes = workspaceBytesPerBlock * numBlocks;
+    const [list, workspace] = [this.take(LIST_BYTES), workspaceBytes > 0 ? [this.take(workspaceBytes)] : []];
+    this.list = new LaunchList(programs, this.properties.name, ({ words, numLaunches }) => {
+      // The list before may still be read.
       this.waitForStream();
       this.copyFromHost(list, bytesOf(words));
-      this.start(kernel!, numBlocks, [wordOf(list), wordOf(numLaunches)], workspaceBytesPerBlock * numBlocks);
-      this.give(words.byteLength, list);
+      this.start(kernel!, numBlocks, [list, numLaunches, ...workspace].map(wordOf));
     });
   }
 

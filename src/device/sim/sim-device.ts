@@ -12,7 +12,7 @@ import type { CpuDevice } from "../cpu/cpu-device.ts";
 import { SYMBOL, Toolchain, type Compiler } from "../cpu/toolchain.ts";
 import type { BufferArg, DeviceBuffer, Executable, LaunchArg, LaunchGraph } from "../device.ts";
 import { HostDevice, type HostKernel } from "../host-device.ts";
-import { LaunchList, type Waiting } from "../launch-list.ts";
+import { LaunchList, LIST_BYTES } from "../launch-list.ts";
 import type { EmittedKernel, Grid } from "../chip-targets.ts";
 import type { SimTarget } from "./targets.ts";
 import { parseFigures, parseReport, type RunFigures } from "./violation.ts";
@@ -140,18 +140,14 @@ export class SimDevice extends HostDevice {
     const { source, kind, numBlocks, workspaceBytesPerBlock } = target.emitList(programs, SYMBOL);
     const args = ["list", "launches", "workspace"];
     const [kernel] = this.compileKernels([{ name: "launch_list", source, kind, args }]);
-    this.list = new LaunchList(programs, this.properties.name, (waiting) => this.runList(kernel!, waiting, numBlocks, workspaceBytesPerBlock * numBlocks)); // prettier-ignore
-  }
-  private runList(kernel: SimKernel, { words, numLaunches, memory }: Waiting, numBlocks: number, workspaceBytes: number): void {
-    using list = this.lent(words.byteLength);
-    using workspace = workspaceBytes > 0 ? this.lent(workspaceBytes) : undefined;
-    super.copyIn(list.buffer, 0, words);
-    const args: LaunchArg[] = [list, numLaunches, ...(workspace ? [workspace] : [])];
-    this.run(kernel, args, { numBlocks, memory: [...memory.values()], ...(workspace && { workspaceArg: 2 }) });
-  } // prettier-ignore
-  private lent(sizeBytes: number): BufferArg & Disposable {
-    const buffer = this.alloc(sizeBytes);
-    return { buffer, byteOffset: 0, [Symbol.dispose]: () => this.free(buffer) };
+    const list = { buffer: this.alloc(LIST_BYTES), byteOffset: 0 };
+    const workspaceBytes = workspaceBytesPerBlock * numBlocks;
+    const workspace = workspaceBytes > 0 ? [{ buffer: this.alloc(workspaceBytes), byteOffset: 0 }] : [];
+    this.list = new LaunchList(programs, this.properties.name, ({ words, numLaunches, memory }) => {
+      super.copyIn(list.buffer, 0, words);
+      const options = { numBlocks, memory: [...memory.values()], ...(workspaceBytes > 0 && { workspaceArg: 2 }) };
+      this.run(kernel!, [list, numLaunches, ...workspace], options);
+    });
   }
 
   /** Programs of a list are parts of its kernel; they get one of their own only when they are launched without it. */
