@@ -43,13 +43,14 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
   if (order.length !== x.ndim || [...order].sort((a, b) => a - b).some((n, i) => n !== i))
     throw new ShapeError(`permute: expected an order of ${x.ndim} axes, got [${order}]`);
   const strides = stridesOf(x.shape);
-  const y = wrap(
-    copyStrided(x.device, x.data, {
-      shape: order.map((a) => x.shape[a]!),
-      strides: order.map((a) => strides[a]!),
-      offset: 0,
-    }),
-  );
+  const shape = order.map((a) => x.shape[a]!);
+  // Axes of one element move for nothing.
+  const moved = order.filter((a) => x.shape[a] !== 1);
+  const isView = moved.every((a, i) => i === 0 || moved[i - 1]! < a);
+  const { buffer, byteOffset, dtype } = x.data;
+  const y = isView
+    ? new Tensor({ buffer, byteOffset, dtype, shape })
+    : wrap(copyStrided(x.device, x.data, { shape, strides: order.map((a) => strides[a]!), offset: 0 }));
   if (needsGrad(x)) record("permute", [x], [y], { inverse: order.map((_, i) => order.indexOf(i)) });
   return y;
 }
