@@ -30,6 +30,7 @@ import { cases as softmax } from "./softmax.ts";
 import { cases as sparseAttention } from "./sparse-attention-backward.ts";
 import { cases as swiglu } from "./swiglu.ts";
 import { cases as topkIndices } from "./topk-indices.ts";
+import { cases as workLists } from "./work-list.ts";
 
 export const allCases: readonly OpCases[] = [
   appendRows,
@@ -63,4 +64,5 @@ export const allCases: readonly OpCases[] = [
   sparseAttention,
   swiglu,
   topkIndices,
+  workLists,
 ];

@@ -2,7 +2,7 @@
  * One product per expert over rows sorted by expert: rows offsets[e]..offsets[e+1] meet w[e].
  *   groupedMatmul       y[r] = x[r] . w[e(r)]^T      x [R,K], w [E,N,K]; with transW w is [E,K,N]
  *   groupedMatmulGradW  dw[e] = sum_r dy[r]^T x[r]   dy [R,N], x [R,K] -> f32 [E,N,K]
- * A program belongs to one expert and one tile of its rows; experts with fewer rows leave programs idle.
+ * A program of the first belongs to one entry of the rows' work list (work-list.ts), of the second to one expert.
  */
 import { dtypes, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
@@ -14,6 +14,7 @@ import { ceilDiv, run, specialize } from "./launch.ts";
 import { matmulRef, productSizes, smallestTiles, tilesFor } from "./matmul.ts";
 import { empty, fromHost, type NdArray } from "./nd-array.ts";
 import { chosen, expertLoads, MANY_EXPERT_ROWS, type TileChoice } from "./tile-choice.ts";
+import { overRows, sortedRows, tileOf, type SortedRows } from "./work-list.ts";
 
 interface GroupedStatic {
   readonly dtype: DType;
@@ -25,17 +26,14 @@ interface GroupedStatic {
 
 const groupedKernel = specialize((p: GroupedStatic) =>
   kernel("grouped_matmul", (k) => {
-    const [experts, n, depth] = [k.index("experts"), k.index("n"), k.index("k")];
-    const offsets = k.view(k.buffer("offsets", "i32"), [experts.add(1)]);
-    const e = k.programId(2);
-    const [first, end] = [k.read(offsets, [e]), k.read(offsets, [e.add(1)])];
+    const [n, depth] = [k.index("n"), k.index("k")];
+    const { i0, end, e, where } = tileOf(k);
     const [x, w, y] = [k.buffer("x", p.dtype), k.buffer("w", p.dtype), k.buffer("y", p.dtype, "out")];
-    const [i0, j0] = [k.programId(1).mul(p.m), k.programId(0).mul(p.n)];
-    const rows = end.sub(first);
-    k.when(i0.lt(rows), () => {
-      const xs = k.view(x, [rows, depth], { offset: first.mul(depth) });
+    const j0 = k.programId(0).mul(p.n);
+    where(() => {
+      const xs = k.view(x, [end, depth]);
       const ws = k.view(w, p.transW ? [depth, n] : [n, depth], { offset: e.mul(n).mul(depth) });
-      const ys = k.view(y, [rows, n], { offset: first.mul(n) });
+      const ys = k.view(y, [end, n]);
       const [sum] = k.loop({ end: depth, step: p.k }, [k.full([p.m, p.n], 0)], (c, [acc]) => {
         const tw = p.transW ? k.load(ws, [c, j0], [p.k, p.n]) : k.load(ws, [j0, c], [p.n, p.k]);
         return [k.dot(k.load(xs, [i0, c], [p.m, p.k]), tw, { acc: acc!, transB: !p.transW })];
@@ -80,12 +78,13 @@ function choiceOf({ dtype }: GroupedStatic, { rows, n, depth, experts }: Grouped
     lattice: (total) => productSizes(expertLoads(total, experts).each, depth),
     order: ["k"],
     launch: (p, total) => {
-      const { active, each, read } = expertLoads(total, experts);
+      const { all, over } = expertLoads(total, experts);
+      const { grid, numbers, read } = over(p.m);
       return {
-        grid: [ceilDiv(n, p.n), ceilDiv(active * each, p.m), active],
-        numbers: { experts: active, n, k: depth },
-        bytes: { x: active * each * depth * size, w: experts * n * depth * size, y: active * each * n * size, offsets: 4 * experts },
-        read,
+        grid: [ceilDiv(n, p.n), ...grid],
+        numbers: { n, k: depth, ...numbers },
+        bytes: { x: all * depth * size, w: experts * n * depth * size, y: all * n * size },
+        ...(read && { read }),
       };
     },
   };
@@ -95,7 +94,7 @@ export function groupedMatmul(
   device: Device,
   x: NdArray,
   w: NdArray,
-  offsets: NdArray,
+  sorted: SortedRows,
   { transW = false }: { readonly transW?: boolean } = {},
 ): NdArray {
   const [rows, depth] = x.shape as [number, number];
@@ -105,11 +104,11 @@ export function groupedMatmul(
     x.shape.length !== 2 ||
     w.shape.length !== 3 ||
     depthW !== depth ||
-    offsets.shape[0] !== experts + 1 ||
+    sorted.offsets.shape[0] !== experts + 1 ||
     x.dtype !== w.dtype
   )
     throw new ShapeError(
-      `groupedMatmul: expected x [R,K], ${x.dtype} w [E,N,K] and offsets [E+1], got [${x.shape}], ${w.dtype} [${w.shape}], [${offsets.shape}]`,
+      `groupedMatmul: expected x [R,K], ${x.dtype} w [E,N,K] and offsets [E+1], got [${x.shape}], ${w.dtype} [${w.shape}], [${sorted.offsets.shape}]`,
     );
   const y = empty(device, [rows, n], x.dtype);
   // Tiles for the mean load; a busier expert takes more of them.
@@ -118,8 +117,8 @@ export function groupedMatmul(
   const { program, p } = chosen(device.properties.chip, groupedKernel, start, () =>
     choiceOf(start, { rows, n, depth, experts }),
   );
-  const args = { x, w, y, offsets, experts, n, k: depth };
-  run(device, program, [ceilDiv(n, p.n), ceilDiv(rows, p.m), experts], args);
+  const { grid, args } = overRows(sorted, p.m, rows, experts);
+  run(device, program, [ceilDiv(n, p.n), ...grid], { x, w, y, n, k: depth, ...args });
   return y;
 }
 
@@ -159,15 +158,16 @@ export const cases: OpCases = {
       name: "uneven experts, one empty: product, transposed product, weight gradient",
       run: (device) => {
         const put = (x: Float32Array, shape: readonly number[]): NdArray => fromHost(device, x, shape, "f32");
-        const offsets = fromHost(device, Int32Array.from([0, 5, 5, 26, 30]), [5], "i32");
+        const known = Int32Array.from([0, 5, 5, 26, 30]);
+        const offsets = fromHost(device, known, [5], "i32");
         const [x, w, dy] = [
           put(wave(30 * 12, 0.3), [30, 12]),
           put(wave(4 * 20 * 12, 0.7), [4, 20, 12]),
           put(wave(30 * 20, 0.9), [30, 20]),
         ];
         return [
-          groupedMatmul(device, x, w, offsets),
-          groupedMatmul(device, dy, w, offsets, { transW: true }),
+          groupedMatmul(device, x, w, sortedRows(device, offsets, 30)),
+          groupedMatmul(device, dy, w, sortedRows(device, offsets, 30, { known }), { transW: true }),
           groupedMatmulGradW(device, dy, x, offsets),
         ];
       },

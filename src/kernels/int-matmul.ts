@@ -2,7 +2,7 @@
  * Products of int8 activations with integer weights that stay integers in memory, the scales in the epilogue:
  *   int8  y[r,n] = (sum_k q[r,k] w[n,k]) * ws[n] * xs[r]                 sums in i32, one scale per output channel
  *   int4  y[r,n] = sum_g (sum_{k in g} q[r,k] w[n,k]) * ws[g,n] * xs[r]  sums of a group in i32, groups in f32
- * Rows may be sorted by expert: rows offsets[e]..offsets[e+1] then meet w[e]; without offsets each w[e] meets as many.
+ * Rows may be sorted by expert (work-list.ts): those of e then meet w[e]; otherwise each w[e] meets as many.
  * shapes   q i8 [R,K], xs f32 [R], w i8 [E,N,K] or packed [E,N,Kp/2], ws f32 [E,G,N] (G = 1 for int8) -> y [R,N]
  * packing  of a group's numbers, byte j holds number j in its low and number j + group/2 in its high half: 16 high + low + 8.
  *          So both halves are products of plain slices, and floor(byte / 16) takes them apart on units without shifts.
@@ -13,14 +13,23 @@ import { dtypes, type DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import { randomBits } from "../base/prng.ts";
 import type { Device } from "../device/device.ts";
-import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import { kernel, type Index, type KernelBuilder, type Tile } from "../tile/builder.ts";
 import type { View } from "../tile/ir.ts";
 import type { KernelCase, OpCases } from "./case.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { productSizes, tilesFor } from "./matmul.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import type { QuantizedRows } from "./quantize-rows.ts";
-import { chosen, expertLoads, MANY_EXPERT_ROWS, MANY_ROWS, type ExpertLoads, type TileChoice } from "./tile-choice.ts";
+import {
+  chosen,
+  evenLoads,
+  expertLoads,
+  MANY_EXPERT_ROWS,
+  MANY_ROWS,
+  type RowLoads,
+  type TileChoice,
+} from "./tile-choice.ts";
+import { overRows, sortedRows, tileOf, type SortedRows } from "./work-list.ts";
 
 /** Integer weights on a device. */
 export interface IntWeights {
@@ -84,33 +93,32 @@ export const intKernel = specialize((p: IntStatic) =>
     const [total, n, depth] = [k.index("rows"), k.index("n"), k.index("k")];
     const [x, xs, w, ws] = [k.buffer("q", "i8"), k.buffer("xs", "f32"), k.buffer("w", "i8"), k.buffer("ws", "f32")];
     const y = k.buffer("y", p.out, "out");
-    const [e, i0, j0] = [k.programId(2), k.programId(1).mul(p.m), k.programId(0).mul(p.n)];
+    const j0 = k.programId(0).mul(p.n);
     const groups = p.group > 0 ? depth.add(p.group - 1).div(p.group) : undefined;
     const width = groups ? groups.mul(p.group / 2) : depth;
-    const product = (first: typeof e, rows: typeof e): void => {
-      const at = (each: typeof e | number): typeof e => first.mul(each);
-      const left = k.view(x, [rows, depth], { offset: at(depth) });
+    /** Of the rows from i0 to `end` at most, `first` rows further on. */
+    const product = (e: Index, first: Index | undefined, i0: Index, end: Index): void => {
+      const at = (each: Index | number): Index | number => first?.mul(each) ?? 0;
+      const left = k.view(x, [end, depth], { offset: at(depth) });
       const right = k.view(w, [n, width], { offset: e.mul(n).mul(width) });
       const scales = k.view(ws, [groups ?? 1, n], { offset: e.mul(groups ?? 1).mul(n) });
-      const rowScale = k.load(k.view(xs, [rows, 1], { offset: at(1) }), [i0, 0], [p.m, 1]);
+      const rowScale = k.load(k.view(xs, [end, 1], { offset: at(1) }), [i0, 0], [p.m, 1]);
       const sum = p.group > 0 ? int4Sum(k, p, { left, right, scales, i0, j0, width }) : int8Sum(k, p, { left, right, scales, i0, j0, width }); // prettier-ignore
-      k.store(k.view(y, [rows, n], { offset: at(n) }), [i0, j0], sum.mul(rowScale).cast(p.out));
+      k.store(k.view(y, [end, n], { offset: at(n) }), [i0, j0], sum.mul(rowScale).cast(p.out));
     };
-    if (!p.isGrouped) return product(e.mul(total), total);
-    const offsets = k.view(k.buffer("offsets", "i32"), [k.index("experts").add(1)]);
-    const [first, end] = [k.read(offsets, [e]), k.read(offsets, [e.add(1)])];
-    k.when(i0.lt(end.sub(first)), () => product(first, end.sub(first)));
+    if (!p.isGrouped) return product(k.programId(2), k.programId(2).mul(total), k.programId(1).mul(p.m), total);
+    const { i0, end, e, where } = tileOf(k);
+    where(() => product(e, undefined, i0, end));
   }),
 );
 
-type At = ReturnType<KernelBuilder["programId"]>;
 interface Operands {
   readonly left: View;
   readonly right: View;
   readonly scales: View;
-  readonly i0: At;
-  readonly j0: At;
-  readonly width: At;
+  readonly i0: Index;
+  readonly j0: Index;
+  readonly width: Index;
 }
 
 function int8Sum(k: KernelBuilder, p: IntStatic, { left, right, scales, i0, j0, width }: Operands): Tile {
@@ -146,7 +154,7 @@ export interface IntProblem {
 export function intChoice({ out, group, isGrouped }: IntStatic, { rows, n, depth, experts }: IntProblem): TileChoice<IntStatic> {
   const width = group > 0 ? packedWidth(depth, group) : depth;
   const numGroups = group > 0 ? ceilDiv(depth, group) : 1;
-  const loadsOf = (total: number): ExpertLoads => (isGrouped ? expertLoads(total, experts) : { active: experts, each: total });
+  const loadsOf = (total: number): RowLoads => (isGrouped ? expertLoads : evenLoads)(total, experts);
   return {
     rows,
     most: isGrouped ? MANY_EXPERT_ROWS * experts : MANY_ROWS,
@@ -157,11 +165,11 @@ export function intChoice({ out, group, isGrouped }: IntStatic, { rows, n, depth
     },
     ...(group === 0 && { order: ["k"] }),
     launch: (p, total) => {
-      const { active, each, read } = loadsOf(total);
-      const all = active * each;
+      const { all, each, over } = loadsOf(total);
+      const { grid, numbers, read } = over(p.m);
       return {
-        grid: [ceilDiv(n, p.n), ceilDiv(isGrouped ? all : each, p.m), active],
-        numbers: { rows: isGrouped ? all : each, n, k: depth, experts: active },
+        grid: [ceilDiv(n, p.n), ...grid],
+        numbers: { rows: each, n, k: depth, ...numbers },
         bytes: { q: all * depth, xs: 4 * all, w: experts * n * width, ws: 4 * experts * numGroups * n, y: all * n * dtypes[out].size },
         ...(read && { read }),
       };
@@ -169,17 +177,17 @@ export function intChoice({ out, group, isGrouped }: IntStatic, { rows, n, depth
   };
 } // prettier-ignore
 
-/** q, xs of `quantizeRows`; with `offsets` i32 [E+1] rows are sorted by expert. y [..,N] in `out`. */
+/** q, xs of `quantizeRows`; y [..,N] in `out`. */
 export function intMatmul(
   device: Device,
   { q, scale: xs }: QuantizedRows,
   { codes, scale, group = 0 }: IntWeights,
-  { out, offsets }: { readonly out: DType; readonly offsets?: NdArray },
+  { out, sorted }: { readonly out: DType; readonly sorted?: SortedRows | undefined },
 ): NdArray {
   const depth = q.shape[q.shape.length - 1]!;
-  const experts = offsets ? offsets.shape[0]! - 1 : codes.shape.length === 3 ? codes.shape[0]! : 1;
+  const experts = sorted ? sorted.offsets.shape[0]! - 1 : codes.shape.length === 3 ? codes.shape[0]! : 1;
   // Of one product, or of all experts together.
-  const rows = sizeOf(q.shape) / depth / (offsets ? 1 : experts);
+  const rows = sizeOf(q.shape) / depth / (sorted ? 1 : experts);
   const n = codes.shape[codes.shape.length - 2]!;
   const width = group > 0 ? packedWidth(depth, group) : depth;
   const numScales = experts * n * (group > 0 ? ceilDiv(depth, group) : 1);
@@ -189,14 +197,14 @@ export function intMatmul(
       `intMatmul: expected i8 rows [R,K], ${experts} times i8 weights [N,${width}] and ${numScales} scales, got ${q.dtype} [${q.shape}], ${codes.dtype} [${codes.shape}], [${scale.shape}]`,
     );
   const y = empty(device, [...q.shape.slice(0, -1), n], out);
-  const m = offsets ? Math.max(1, Math.min(rows, ceilDiv(2 * rows, experts))) : rows;
+  const m = sorted ? Math.max(1, Math.min(rows, ceilDiv(2 * rows, experts))) : rows;
   const tiles = tilesFor(device, "f32", { m, n, depth, batch: experts });
-  const start: IntStatic = { out, group, isGrouped: offsets !== undefined, ...tiles, ...(group > 0 && { k: group / 2 }) }; // prettier-ignore
+  const start: IntStatic = { out, group, isGrouped: sorted !== undefined, ...tiles, ...(group > 0 && { k: group / 2 }) }; // prettier-ignore
   const { program, p } = chosen(device.properties.chip, intKernel, start, () =>
     intChoice(start, { rows, n, depth, experts }),
   );
-  const args = { q, xs, w: codes, ws: scale, y, rows, n, k: depth, ...(offsets && { offsets, experts }) };
-  run(device, program, [ceilDiv(n, p.n), ceilDiv(rows, p.m), experts], args);
+  const { grid, args } = overRows(sorted, p.m, rows, experts);
+  run(device, program, [ceilDiv(n, p.n), ...grid], { q, xs, w: codes, ws: scale, y, rows, n, k: depth, ...args });
   return y;
 }
 
@@ -222,7 +230,7 @@ function caseOf(rows: number, n: number, depth: number, { group, ends, even = fa
           scale: fromHost(device, ws, [experts, groups, n], "f32"),
           group,
         },
-        { out, ...(ends && !even && { offsets: fromHost(device, Int32Array.of(0, ...ends), [experts + 1], "i32") }) },
+        { out, sorted: ends && !even ? sortedRows(device, fromHost(device, Int32Array.of(0, ...ends), [experts + 1], "i32"), rows) : undefined },
       ),
     ],
     expected: () => {

@@ -19,16 +19,15 @@ import { fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { gatherRows } from "./moe.ts";
 import { empty, fromHost, sizeOf, toHost, type NdArray } from "./nd-array.ts";
+import { sortedRows, type SortedRows, type SortedRowsOptions } from "./work-list.ts";
 
 /** All on the device. */
-export interface MoePlan {
+export interface MoePlan extends SortedRows {
   readonly k: number;
   /** Source row of each sorted slot, i32 [R*k]. */
   readonly order: NdArray;
   /** Sorted position of each flat slot r*k+j, i32 [R*k]. */
   readonly inverse: NdArray;
-  /** First sorted slot of each expert, and the end: i32 [E+1]. */
-  readonly offsets: NdArray;
   /** Weight of each sorted slot, f32 [R*k,1]. */
   readonly rowScale: NdArray;
 }
@@ -38,11 +37,12 @@ const TILES: readonly number[] = [16, 128, 512];
 /** The most slots that a device sorts itself: on a CPU 16 take 2 us either way, 80 take 6 there and 4 on the host. */
 const mostSlots = (device: Device): number => (device.properties.chip ? 512 : 16);
 
-export function moePlan(device: Device, indices: NdArray, weights: NdArray, numExperts: number): MoePlan {
+/** `own` is told of what products ask the plan for later (work-list.ts). */
+export function moePlan(device: Device, indices: NdArray, weights: NdArray, numExperts: number, own?: SortedRowsOptions["own"]): MoePlan {
   const { shape, dtype } = indices;
   if (dtype !== "i32" || shape.length !== 2 || weights.dtype !== "f32" || sizeOf(weights.shape) !== sizeOf(shape))
     throw new ShapeError(`moePlan: expected i32 indices and f32 weights [R,k], got ${dtype} [${shape}] and ${weights.dtype} [${weights.shape}]`);
-  return (sizeOf(shape) <= mostSlots(device) ? devicePlan : hostPlan)(device, indices, weights, numExperts);
+  return (sizeOf(shape) <= mostSlots(device) ? devicePlan : hostPlan)(device, indices, weights, numExperts, own);
 } // prettier-ignore
 
 interface PlanStatic {
@@ -95,7 +95,7 @@ const startOf = (experts: number, k: number, slots: number): PlanStatic => ({
   rows: 16,
 });
 
-function devicePlan(device: Device, indices: NdArray, weights: NdArray, experts: number): MoePlan {
+function devicePlan(device: Device, indices: NdArray, weights: NdArray, experts: number, own?: SortedRowsOptions["own"]): MoePlan {
   const { chip } = device.properties;
   const k = indices.shape[1]!;
   const n = sizeOf(indices.shape);
@@ -106,11 +106,11 @@ function devicePlan(device: Device, indices: NdArray, weights: NdArray, experts:
   run(device, places.program, [ceilDiv(Math.max(n, experts + 1), places.p.rows), 1, 1], { indices, inverse, offsets, n });
   const sorted = fitted(chip, orderKernel, start, { rows: 1 });
   run(device, sorted.program, [ceilDiv(n, sorted.p.rows), 1, 1], { inverse, weights, order, rowScale, n });
-  return { k, order, inverse, offsets, rowScale };
+  return { k, order, inverse, rowScale, ...sortedRows(device, offsets, n, { own }) };
 } // prettier-ignore
 
 /** A counting sort. Synchronizes. */
-function hostPlan(device: Device, indices: NdArray, weights: NdArray, numExperts: number): MoePlan {
+function hostPlan(device: Device, indices: NdArray, weights: NdArray, numExperts: number, own?: SortedRowsOptions["own"]): MoePlan {
   const ids = toHost(indices) as Int32Array;
   const k = indices.shape[1]!;
   const offsets = new Int32Array(numExperts + 1);
@@ -132,8 +132,8 @@ function hostPlan(device: Device, indices: NdArray, weights: NdArray, numExperts
   const sorted = put(slots);
   const rowScale = gatherRows(device, { ...weights, shape: [ids.length, 1] }, sorted);
   device.free(sorted.buffer);
-  return { k, order: put(order), inverse: put(inverse), offsets: put(offsets), rowScale };
-}
+  return { k, order: put(order), inverse: put(inverse), rowScale, ...sortedRows(device, put(offsets), ids.length, { known: offsets, own }) };
+} // prettier-ignore
 
 /** k experts for each row, `used` of them in all. */
 function planCase(rows: number, k: number, experts: number, used = experts): KernelCase {

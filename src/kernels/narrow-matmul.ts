@@ -3,7 +3,7 @@
  * way to the matrix unit, which loses nothing, since every code times its scale is a bf16 number.
  *   e4m3  y[r,n] = sum_k x[r,k] (w[n,k] ws[n / 128, k / 128])    codes e4m3 [N,K], scale f32 [N/128, K/128]
  *   e2m1  y[r,n] = sum_k x[r,k] (w[n,k] 2^ws[n, k / 32])         codes and scale as `packE2m1` and `packE8m0` make them
- * Rows may be sorted by expert: rows offsets[e]..offsets[e+1] then meet w[e], codes and scales with a leading axis E. Or
+ * Rows may be sorted by expert (work-list.ts): those of e then meet w[e], codes and scales with a leading axis E. Or
  * columns may be in groups, x [R, G K], w [G N, K] -> y [R, G N]; then N divides 128 or 128 divides N.
  * packing  of e2m1, rows filled up to whole groups of 256. Where the chip takes two codes a byte apart, as in released
  *          files; elsewhere steps -7..7 through 0, .5, 1, 1.5, 2, 3, 4, 6, packed as int4 is (int-matmul.ts), so that half a
@@ -26,7 +26,16 @@ import { packedWidth, packInt4 } from "./int-matmul.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
 import { matmulRef, productSizes, tilesFor } from "./matmul.ts";
 import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
-import { chosen, expertLoads, MANY_EXPERT_ROWS, MANY_ROWS, type ExpertLoads, type TileChoice } from "./tile-choice.ts";
+import {
+  chosen,
+  evenLoads,
+  expertLoads,
+  MANY_EXPERT_ROWS,
+  MANY_ROWS,
+  type RowLoads,
+  type TileChoice,
+} from "./tile-choice.ts";
+import { overRows, sortedRows, tileOf, type SortedRows } from "./work-list.ts";
 
 /** A block of e4m3. */
 const BLOCK = 128;
@@ -100,10 +109,12 @@ interface NarrowStatic {
 const narrowKernel = specialize((p: NarrowStatic) =>
   kernel(p.format === "e4m3" ? "fp8_wide_matmul" : "fp4_matmul", (k) => {
     const isFp8 = p.format === "e4m3";
-    const [total, n, depth] = [k.index("rows"), k.index("n"), k.index("k")];
+    const [n, depth] = [k.index("n"), k.index("k")];
     const [x, w] = [k.buffer("x", p.dtype), k.buffer("w", isFp8 ? "e4m3" : "i8")];
     const [scale, y] = [k.buffer("ws", isFp8 ? "f32" : "i8"), k.buffer("y", p.dtype, "out")];
-    const [e, i0, j0] = [k.programId(2), k.programId(1).mul(p.m), k.programId(0).mul(p.n)];
+    const j0 = k.programId(0).mul(p.n);
+    const tile = p.by === "experts" ? tileOf(k) : undefined;
+    const { e, i0, end } = tile ?? { e: k.programId(2), i0: k.programId(1).mul(p.m), end: k.index("rows") };
     const padded = depth
       .add(FP4_GROUP - 1)
       .div(FP4_GROUP)
@@ -128,12 +139,11 @@ const narrowKernel = specialize((p: NarrowStatic) =>
       return scaled.reshape([p.n, fp4Step]).cast(p.dtype);
     };
 
-    const product = (first: Index | undefined, rows: Index): void => {
+    const product = (): void => {
       const groups = p.by === "groups" ? k.index("groups") : undefined;
       const sideBySide = (each: Index): { offset: Index; strides: readonly (Index | number)[] } => ({ offset: e.mul(each), strides: [groups!.mul(each), 1] }); // prettier-ignore
-      const below = (each: Index): { offset: Index | number } => ({ offset: first ? first.mul(each) : 0 });
-      const left = k.view(x, [rows, depth], groups ? sideBySide(depth) : below(depth));
-      const out = k.view(y, [rows, n], groups ? sideBySide(n) : below(n));
+      const left = k.view(x, [end, depth], groups ? sideBySide(depth) : {});
+      const out = k.view(y, [end, n], groups ? sideBySide(n) : {});
       const step = isFp8 ? BLOCK : fp4Step;
       const at = (c: Index): Tile => k.load(left, [i0, c], [p.m, step]);
       const [sum] = k.loop({ end: isFp8 ? depth : width, step: BLOCK }, [k.full([p.m, p.n], 0)], (c, [acc]) => {
@@ -150,10 +160,8 @@ const narrowKernel = specialize((p: NarrowStatic) =>
       });
       k.store(out, [i0, j0], sum!.cast(p.dtype));
     };
-    if (p.by !== "experts") return product(undefined, total);
-    const offsets = k.view(k.buffer("offsets", "i32"), [k.index("experts").add(1)]);
-    const [first, end] = [k.read(offsets, [e]), k.read(offsets, [e.add(1)])];
-    k.when(i0.lt(end.sub(first)), () => product(first, end.sub(first)));
+    if (tile) tile.where(product);
+    else product();
   }),
 );
 
@@ -169,7 +177,7 @@ interface NarrowProblem {
 /** How a chip chooses. */
 function choiceOf({ format, dtype, by }: NarrowStatic, { rows, n, depth, copies }: NarrowProblem): TileChoice<NarrowStatic> {
   const [isFp8, isSorted] = [format === "e4m3", by === "experts"];
-  const loadsOf = (total: number): ExpertLoads => (isSorted ? expertLoads(total, copies) : { active: copies, each: total });
+  const loadsOf = (total: number): RowLoads => (isSorted ? expertLoads : evenLoads)(total, copies);
   const numScales = isFp8 ? 4 * ceilDiv(n, BLOCK) * ceilDiv(depth, BLOCK) : (n * filled(depth)) / FP4_BLOCK;
   return {
     rows,
@@ -177,12 +185,12 @@ function choiceOf({ format, dtype, by }: NarrowStatic, { rows, n, depth, copies 
     problem: { n, depth, copies },
     lattice: (total) => ({ m: productSizes(loadsOf(total).each, depth).m!, n: [BLOCK, 64, 32] }),
     launch: (p, total) => {
-      const { active, each, read } = loadsOf(total);
-      const all = active * each;
+      const { all, each, over } = loadsOf(total);
+      const { grid, numbers, read } = over(p.m);
       const { size } = dtypes[dtype];
       return {
-        grid: [ceilDiv(n, p.n), ceilDiv(isSorted ? all : each, p.m), active],
-        numbers: { rows: isSorted ? all : each, n, k: depth, experts: active, groups: active },
+        grid: [ceilDiv(n, p.n), ...grid],
+        numbers: { rows: each, n, k: depth, groups: copies, ...numbers },
         bytes: { x: all * depth * size, w: copies * n * (isFp8 ? depth : fp4Width(depth)), ws: copies * numScales, y: all * n * size },
         ...(read && { read }),
       };
@@ -191,17 +199,16 @@ function choiceOf({ format, dtype, by }: NarrowStatic, { rows, n, depth, copies 
 } // prettier-ignore
 
 export interface NarrowMatmulOptions {
-  /** i32 [E+1]: rows are sorted by expert. */
-  readonly offsets?: NdArray | undefined;
+  readonly sorted?: SortedRows | undefined;
   /** Groups of columns, each with rows of w of its own; 1 unless told. */
   readonly groups?: number;
 }
 
 /** x [..,K] -> y [..,N] of the same dtype. */
-export function narrowMatmul(device: Device, x: NdArray, { format, codes, scale }: NarrowWeights, { offsets, groups = 1 }: NarrowMatmulOptions = {}): NdArray {
+export function narrowMatmul(device: Device, x: NdArray, { format, codes, scale }: NarrowWeights, { sorted, groups = 1 }: NarrowMatmulOptions = {}): NdArray {
   const across = x.shape[x.shape.length - 1]!;
   const [rows, depth] = [sizeOf(x.shape) / across, across / groups];
-  const experts = offsets ? offsets.shape[0]! - 1 : 1;
+  const experts = sorted ? sorted.offsets.shape[0]! - 1 : 1;
   const n = codes.shape[codes.shape.length - 2]! / groups;
   const [isFp8, copies] = [format === "e4m3", experts * groups];
   const width = isFp8 ? depth : fp4Width(depth);
@@ -211,14 +218,14 @@ export function narrowMatmul(device: Device, x: NdArray, { format, codes, scale 
   if (groups > 1 && (!isFp8 || (BLOCK % n !== 0 && n % BLOCK !== 0)))
     throw new ShapeError(`narrowMatmul: expected groups of e4m3 whose rows divide ${BLOCK} or are a multiple of it, got ${format} with ${n} rows a group`);
   const y = empty(device, [...x.shape.slice(0, -1), groups * n], x.dtype);
-  const m = offsets ? Math.max(1, Math.min(rows, ceilDiv(2 * rows, experts))) : rows;
+  const m = sorted ? Math.max(1, Math.min(rows, ceilDiv(2 * rows, experts))) : rows;
   const tiles = tilesFor(device, x.dtype, { m, n, depth, batch: copies });
-  const by = offsets ? "experts" : groups > 1 ? "groups" : "all";
+  const by = sorted ? "experts" : groups > 1 ? "groups" : "all";
   const unpacks = !isFp8 && unpacksOn(device.properties.chip);
   const start: NarrowStatic = { format, dtype: x.dtype, by, unpacks, m: tiles.m, n: Math.min(BLOCK, tiles.n) };
   const { program, p } = chosen(device.properties.chip, narrowKernel, start, () => choiceOf(start, { rows, n, depth, copies }));
-  const args = { x, w: codes, ws: scale, y, rows, n, k: depth, ...(offsets && { offsets, experts }), ...(by === "groups" && { groups }) };
-  run(device, program, [ceilDiv(n, p.n), ceilDiv(rows, p.m), copies], args);
+  const { grid, args } = overRows(sorted, p.m, rows, copies);
+  run(device, program, [ceilDiv(n, p.n), ...grid], { x, w: codes, ws: scale, y, rows, n, k: depth, groups, ...args });
   return y;
 } // prettier-ignore
 
@@ -274,8 +281,8 @@ function caseOf(format: NarrowWeights["format"], rows: number, n: number, depth:
     run: (device) => {
       const [c, s] = packed(device).map(({ data, shape, dtype: d }) => fromHost(device, data, shape, d)) as [NdArray, NdArray];
       const rowsOf = fromHost(device, dtype === "bf16" ? f32ToBf16(x) : x, [rows, groups * depth], dtype);
-      const offsets = ends && fromHost(device, Int32Array.of(0, ...ends), [experts + 1], "i32");
-      return [narrowMatmul(device, rowsOf, { format, codes: c, scale: s }, { offsets, groups })];
+      const sorted = ends && sortedRows(device, fromHost(device, Int32Array.of(0, ...ends), [experts + 1], "i32"), rows);
+      return [narrowMatmul(device, rowsOf, { format, codes: c, scale: s }, { sorted, groups })];
     },
     expected: () => [product(x, w)],
     tolerance: {

@@ -12,6 +12,7 @@ import type { TileProgram } from "../tile/ir.ts";
 import type { Launch } from "../tile/traffic.ts";
 import { refusalOf, type Fitted, type SizeOf } from "./fit.ts";
 import { ceilDiv, keyOf } from "./launch.ts";
+import { mostTiles, tilesRef } from "./work-list.ts";
 
 /** Best first, for those that cost the same. */
 export type Lattice<P> = Readonly<Partial<Record<SizeOf<P>, readonly number[]>>>;
@@ -41,23 +42,38 @@ export const MANY_ROWS = 1024;
 export const MANY_EXPERT_ROWS = 128;
 /** 1, 4, 8, 16 and so on: the least that is not below `n`, or `most`. */
 export const heightOf = (n: number, most = MANY_ROWS): number => (n <= 1 ? 1 : Math.min(most, Math.max(4, 2 ** Math.ceil(Math.log2(n))))); // prettier-ignore
-export interface ExpertLoads {
-  readonly active: number;
+/** What a product's rows are, of one copy of its weights each. */
+export interface RowLoads {
+  /** Most rows of a copy, and of all of them together. */
   readonly each: number;
-  readonly read?: NonNullable<Launch["read"]>;
+  readonly all: number;
+  /** For tiles of `m` rows: the grid along y and z, and what its programs know. */
+  readonly over: (m: number) => { readonly grid: readonly [number, number] } & Pick<Launch, "numbers" | "read">;
 }
+/** The same rows for each copy. */
+export const evenLoads = (rows: number, copies: number): RowLoads => ({
+  each: rows,
+  all: copies * rows,
+  over: (m) => ({ grid: [ceilDiv(rows, m), copies], numbers: {} }),
+});
 /**
  * What stands for rows that a router spreads over experts: so many experts have rows at all, and those have between half of
- * `each` and all of it; 16 tell as much as more would. A grid has a row of programs for each tile of all rows, most of
- * which find nothing to do, and cores take programs by turns: which of them are left idle is part of the cost.
+ * `each` and all of it; 16 tell as much as more would. Their tiles are a work list with the empty end that a device makes.
  */
-export function expertLoads(rows: number, experts: number): ExpertLoads {
+export function expertLoads(rows: number, experts: number): RowLoads {
   const active = Math.min(rows, experts, 16);
   const each = heightOf(Math.ceil(rows / experts));
   const least = Math.ceil((each + 1) / 2);
   const ends = [0];
   for (let e = 0; e < active; e++) ends.push(ends[e]! + least + Math.round(((each - least) * (e + 1)) / active));
-  return { active, each, read: (buffer, element) => (buffer === "offsets" ? ends[element] : undefined) };
+  const all = ends[active]!;
+  const over: RowLoads["over"] = (m) => {
+    const list = tilesRef(ends, m);
+    const numTiles = mostTiles(all, active, m);
+    const read = (buffer: string, element: number): number | undefined => (buffer === "tiles" ? (list[element] ?? active) : undefined); // prettier-ignore
+    return { grid: [numTiles, 1], numbers: { numTiles, experts: active }, read };
+  };
+  return { each, all, over };
 }
 /** Candidates this near to the cheapest count as equal, so that like problems share programs. */
 const NEAR = 1.02;

@@ -265,12 +265,22 @@ function launchCost({ event, chip, parts, stage, known, isFused }: Priced, cut: 
     table.set(key, cost);
     return cost;
   };
-  const axis = stage === "dense" ? undefined : grid[2] > 1 ? 2 : 0;
-  if (axis === undefined || parts === 1) return keep(costOf(program, chip, launch, sizes, isFused));
-  const each = Math.ceil(grid[axis] / parts);
+  if (stage === "dense" || parts === 1) return keep(costOf(program, chip, launch, sizes, isFused));
+  if (!("tiles" in args)) return keep(costOf(program, chip, { ...launch, share: { axis: 0, from: 0, to: Math.ceil(grid[0] / parts) } }, sizes, isFused)); // prettier-ignore
   // Experts are not equally busy: the step waits for the card with the most to do.
-  const cards = axis === 2 ? parts : 1;
-  const costs = Array.from({ length: cards }, (_, i) => costOf(program, chip, { ...launch, share: { axis, from: i * each, to: (i + 1) * each } }, sizes, isFused)); // prettier-ignore
+  const costs = expertShares(launch, parts).map((own) => costOf(program, chip, own, sizes, isFused));
   const slowest = costs.reduce((a, b) => (b.seconds.high > a.seconds.high ? b : a));
-  return keep({ ...slowest, deviceBytes: costs.reduce((s, c) => s + c.deviceBytes, 0) / cards });
+  return keep({ ...slowest, deviceBytes: costs.reduce((s, c) => s + c.deviceBytes, 0) / parts });
 }
+
+/** A grouped product on each card: of the work list (kernels/work-list.ts) the run of the card's own experts, then nothing to do. */
+function expertShares(launch: Launch, parts: number): Launch[] {
+  const { grid, numbers, read } = launch;
+  const experts = numbers.experts!;
+  const list = Array.from({ length: grid[1] }, (_, t) => [0, 1, 2].map((column) => read!("tiles", 3 * t + column) ?? 0));
+  const each = Math.ceil(experts / parts);
+  return Array.from({ length: parts }, (_, i) => {
+    const own = list.filter(([, , e]) => e! >= i * each && e! < Math.min(experts, (i + 1) * each)).flat();
+    return { ...launch, read: (buffer, element) => (buffer === "tiles" ? (own[element] ?? experts) : read!(buffer, element)) };
+  });
+} // prettier-ignore

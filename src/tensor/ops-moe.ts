@@ -49,7 +49,7 @@ const own = (a: NdArray): NdArray => wrap(a).data;
 /** Rows of x [R,D] once for each of their experts, sorted by expert: xs [R*k,D]. */
 export function sortedByExpert(x: Tensor, { weights, indices }: Routing, experts: number): MoePlan & { xs: NdArray } {
   const { device } = x;
-  const plan = moePlan(device, indices.data, weights.data, experts);
+  const plan = moePlan(device, indices.data, weights.data, experts, track);
   for (const a of [plan.order, plan.inverse, plan.offsets, plan.rowScale]) track(a);
   return { ...plan, xs: own(gatherRows(device, x.data, plan.order)) };
 }
@@ -90,24 +90,24 @@ export function moeExperts(
   const c2 = compute(w2, x.dtype, weightFormat).data;
   const plan = sortedByExpert(x, routing, e);
   const { offsets, xs, rowScale } = plan;
-  const a = own(groupedMatmul(device, xs, c1, offsets));
-  const b = own(groupedMatmul(device, xs, c3, offsets));
+  const a = own(groupedMatmul(device, xs, c1, plan));
+  const b = own(groupedMatmul(device, xs, c3, plan));
   const gate = own(swigluKernel(device, a, b, { limit, rowScale }));
   const g = narrowInput ? own(quantize(device, gate, { format: "e4m3", block: 128 })) : gate;
-  const rows2 = wrap(groupedMatmul(device, g, c2, offsets));
+  const rows2 = wrap(groupedMatmul(device, g, c2, plan));
   const y = wrap(combineRows(device, (wideSum ? cast(rows2, "f32") : rows2).data, plan));
   if (!(needsGrad(x, w1, w3, w2) || needsGrad(weights))) return y;
   const run = (dy: Tensor): readonly Tensor[] => {
     const dys = own(gatherRows(device, cast(dy, x.dtype).data, plan.order));
-    const dg = own(groupedMatmul(device, dys, c2, offsets, { transW: true }));
+    const dg = own(groupedMatmul(device, dys, c2, plan, { transW: true }));
     const dw2 = wrap(groupedMatmulGradW(device, dys, g, offsets));
     const back = swigluBackward(device, dg, a, b, { limit, rowScale });
     const [da, db] = [own(back.da), own(back.db)];
     const dw1 = wrap(groupedMatmulGradW(device, da, xs, offsets));
     const dw3 = wrap(groupedMatmulGradW(device, db, xs, offsets));
     const dxs = add(
-      wrap(groupedMatmul(device, da, c1, offsets, { transW: true })),
-      wrap(groupedMatmul(device, db, c3, offsets, { transW: true })),
+      wrap(groupedMatmul(device, da, c1, plan, { transW: true })),
+      wrap(groupedMatmul(device, db, c3, plan, { transW: true })),
     );
     const dx = wrap(combineRows(device, dxs.data, plan));
     const dWeights = wrap(gatherRows(device, { ...own(back.dRowScale!), shape: [weights.size, 1] }, plan.inverse));

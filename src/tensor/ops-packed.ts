@@ -11,9 +11,9 @@ import { fp8Matmul, hasFp8Products, quantizeE4m3 } from "../kernels/fp8-matmul.t
 import { intMatmul } from "../kernels/int-matmul.ts";
 import { combineRows } from "../kernels/moe.ts";
 import { narrowMatmul, type NarrowWeights } from "../kernels/narrow-matmul.ts";
-import type { NdArray } from "../kernels/nd-array.ts";
 import { quantizeRows } from "../kernels/quantize-rows.ts";
 import { swiglu as swigluKernel } from "../kernels/swiglu.ts";
+import type { SortedRows } from "../kernels/work-list.ts";
 import { cast } from "./ops-elementwise.ts";
 import { sortedByExpert, type Routing } from "./ops-moe.ts";
 import { quantize } from "./ops-narrow.ts";
@@ -35,20 +35,20 @@ export interface PackedWeight {
 
 /** Multiplies a rounded input; the rows are sorted by expert where it was said that they are. */
 type Multiply = (w: PackedWeight) => Tensor;
-type Rounded = (x: Tensor, offsets?: NdArray) => Multiply;
+type Rounded = (x: Tensor, sorted?: SortedRows) => Multiply;
 
-function integers(x: Tensor, offsets?: NdArray): Multiply {
+function integers(x: Tensor, sorted?: SortedRows): Multiply {
   const rows = quantizeRows(x.device, x.data);
   for (const a of [rows.q, rows.scale]) track(a);
-  return ({ weight, weight_scale, group }) => wrap(intMatmul(x.device, rows, { codes: weight.data, scale: weight_scale.data, group }, { out: x.dtype, ...(offsets && { offsets }) })); // prettier-ignore
+  return ({ weight, weight_scale, group }) => wrap(intMatmul(x.device, rows, { codes: weight.data, scale: weight_scale.data, group }, { out: x.dtype, sorted })); // prettier-ignore
 }
 
 const heldAs = (format: NarrowWeights["format"], { weight, weight_scale }: PackedWeight): NarrowWeights => ({ format, codes: weight.data, scale: weight_scale.data }); // prettier-ignore
 
 function numbers(format: NarrowWeights["format"]): Rounded {
-  return (x, offsets) => {
+  return (x, sorted) => {
     const input = quantize(x, { format: "e4m3", block: 128 }).data;
-    return (w) => wrap(narrowMatmul(x.device, input, heldAs(format, w), { offsets }));
+    return (w) => wrap(narrowMatmul(x.device, input, heldAs(format, w), { sorted }));
   };
 }
 
@@ -61,7 +61,7 @@ function codes(x: Tensor): Multiply {
 const roundings: Record<PackedForm, Rounded> = {
   int8: integers,
   int4: integers,
-  fp8: (x, offsets) => offsets === undefined && hasFp8Products(x.device.properties.chip) ? codes(x) : numbers("e4m3")(x, offsets), // prettier-ignore
+  fp8: (x, sorted) => sorted === undefined && hasFp8Products(x.device.properties.chip) ? codes(x) : numbers("e4m3")(x, sorted), // prettier-ignore
   fp4: numbers("e2m1"),
 };
 
@@ -74,9 +74,9 @@ interface Known {
 }
 const known = new WeakMap<Tensor, Known>();
 
-function rounded(x: Tensor, { form }: PackedWeight, offsets?: NdArray): Multiply {
+function rounded(x: Tensor, { form }: PackedWeight, sorted?: SortedRows): Multiply {
   if (needsGrad(x)) throw new TesseraError("autograd", "packedLinear: expected no gradients, weights that stay codes are for inference only"); // prettier-ignore
-  if (offsets) return roundings[form](x, offsets);
+  if (sorted) return roundings[form](x, sorted);
   const scope = innermost();
   const found = known.get(x);
   if (scope && found?.scope === scope && found.version === x.version && found.form === form) return found.multiply;
@@ -109,9 +109,9 @@ export function moeExpertsPacked(
 ): Tensor {
   const { device } = x;
   const plan = sortedByExpert(x, routing, w1.weight.shape[0]!);
-  const { xs, rowScale, offsets } = plan;
-  const input = rounded(wrap(xs), w1, offsets);
+  const { xs, rowScale } = plan;
+  const input = rounded(wrap(xs), w1, plan);
   const gate = wrap(swigluKernel(device, input(w1).data, input(w3).data, { limit, rowScale }));
-  const y = rounded(gate, w2, offsets)(w2);
+  const y = rounded(gate, w2, plan)(w2);
   return wrap(combineRows(device, (wideSum ? cast(y, "f32") : y).data, plan));
 }

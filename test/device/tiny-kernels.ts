@@ -33,3 +33,18 @@ export const product = kernel("product", (k) => {
   ]);
   k.store(y, [i0, j0], sum!);
 });
+
+/** The same where only the first of `rows` have anything to do. */
+export const uneven = kernel("uneven_product", (k) => {
+  const [rows, n, depth] = [k.index("rows"), k.index("n"), k.index("k")];
+  const [i0, j0] = [k.programId(1).mul(8), k.programId(0).mul(64)];
+  const a = k.view(k.buffer("a", "f32"), [rows, depth]);
+  const b = k.view(k.buffer("b", "f32"), [n, depth]);
+  const y = k.view(k.buffer("y", "f32", "out"), [rows, n]);
+  k.when(i0.lt(rows), () => {
+    const [sum] = k.loop({ end: depth, step: 32 }, [k.full([8, 64], 0)], (c, [acc]) => [
+      k.dot(k.load(a, [i0, c], [8, 32]), k.load(b, [j0, c], [64, 32]), { acc: acc!, transB: true }),
+    ]);
+    k.store(y, [i0, j0], sum!);
+  });
+});

@@ -20,6 +20,7 @@ import { indexScores, topkMask } from "../../src/kernels/indexer.ts";
 import { linear } from "../../src/kernels/matmul.ts";
 import { combineRows, gatherRows, moeRouter } from "../../src/kernels/moe.ts";
 import { moePlan } from "../../src/kernels/moe-plan.ts";
+import { sortedRows } from "../../src/kernels/work-list.ts";
 import { empty, toHost, type NdArray } from "../../src/kernels/nd-array.ts";
 import { rmsNorm } from "../../src/kernels/norm.ts";
 import { rope } from "../../src/kernels/rope.ts";
@@ -76,7 +77,8 @@ const launches: Readonly<Record<string, () => unknown>> = {
     gatherRows(device, make([T, DIM]), make([6 * T], "i32")),
     combineRows(device, make([6 * T, DIM]), { k: 6, inverse: make([6 * T], "i32") }), // prettier-ignore
   ],
-  experts: () => groupedMatmul(device, make([6 * T, 512]), make([4, 256, 512]), make([5], "i32")),
+  experts: () =>
+    groupedMatmul(device, make([6 * T, 512]), make([4, 256, 512]), sortedRows(device, make([5], "i32"), 6 * T)),
   swiglu: () => swiglu(device, make([T, 2048]), make([T, 2048]), { limit: 10, rowScale: f32(T) }),
 };
 

@@ -85,10 +85,16 @@ test("rows spread over experts: as many have any as there are rows, none has mor
     [64, 1, 1, 64],
   ] as const) {
     const loads = expertLoads(rows, experts);
-    assert.deepEqual([loads.active, loads.each], [active, each]);
+    const { grid, numbers, read } = loads.over(3);
+    assert.deepEqual([numbers.experts, loads.each, numbers.numTiles], [active, each, grid[0]]);
+    const [first, end, expert] = [0, 1, 2].map((column) => Array.from({ length: grid[0] + 1 }, (_, t) => read!("tiles", 3 * t + column)!)) as [number[], number[], number[]]; // prettier-ignore
     for (let e = 0; e < active; e++) {
-      const own = loads.read!("offsets", e + 1)! - loads.read!("offsets", e)!;
-      assert.ok(own > each / 2 && own <= each, `${rows} over ${experts}: expert ${e} has ${own} of ${each}`);
+      const own = expert.flatMap((x, t) => (x === e ? [t] : []));
+      const count = end[own[0]!]! - first[own[0]!]!;
+      assert.ok(count > each / 2 && count <= each, `${rows} over ${experts}: expert ${e} has ${count} of ${each}`);
+      assert.deepEqual(own.map((t) => first[t]! - first[own[0]!]!), own.map((_, i) => 3 * i)); // prettier-ignore
+      assert.equal(own.length, ceilDiv(count, 3));
     }
+    assert.equal(expert[grid[0]], active);
   }
 });
