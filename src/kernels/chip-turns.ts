@@ -30,6 +30,7 @@ import { rope } from "./rope.ts";
 import { softmax } from "./softmax.ts";
 import { sparseAttention, type AttentionInputs } from "./sparse-attention.ts";
 import { topkIndices } from "./topk-indices.ts";
+import { sortedRows } from "./work-list.ts";
 
 export type LongLaunch = Pick<KernelCase, "name" | "run" | "tolerance">;
 
@@ -67,7 +68,7 @@ function integers(device: Device, [rows, n, depth]: readonly [number, number, nu
         scale: scales([experts, group ? Math.ceil(depth / group) : 1, n]),
         group,
       },
-      { out, ...(ends && { offsets: putInts(device, [0, ...ends]) }) },
+      { out, ...(ends && { sorted: sortedRows(device, putInts(device, [0, ...ends]), rows) }) },
     ),
   ];
 } // prettier-ignore
@@ -83,9 +84,9 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
   "compressPool, plain": (d) => [compressPool(d, { kv: put(d, 0.37, [3, 20, 8]), score: put(d, 0.91, [3, 20, 8]), ape: put(d, 1.3, [8, 8]), m: 8, overlap: false })],
   conv3x3: (d) => [conv3x3(d, put(d, 0.3, [3, 5, 4, 3]), put(d, 0.7, [6, 3, 3, 3]), put(d, 0.2, [6]))],
   groupedMatmul: (d) => {
-    const offsets = putInts(d, [0, 5, 5, 26, 30]);
+    const sorted = sortedRows(d, putInts(d, [0, 5, 5, 26, 30]), 30);
     const w = put(d, 0.7, [4, 300, 320]);
-    return [groupedMatmul(d, put(d, 0.3, [30, 320]), w, offsets), groupedMatmul(d, put(d, 0.9, [30, 300]), w, offsets, { transW: true })];
+    return [groupedMatmul(d, put(d, 0.3, [30, 320]), w, sorted), groupedMatmul(d, put(d, 0.9, [30, 300]), w, sorted, { transW: true })];
   },
   hadamard: (d) => [hadamard(d, put(d, 0.37, [100, 32])), hadamard(d, put(d, 0.37, [100, 8]))],
   hcProject: (d) => { const { y, s } = hcFinish(d, hcProject(d, put(d, 0.3, [150, 300]), put(d, 0.7, [24, 300])), { eps: 1e-6 }); return [y, s]; },
