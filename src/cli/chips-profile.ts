@@ -109,6 +109,12 @@ function planLines(c: StepCost): string[] {
   ]; // prettier-ignore
 }
 
+/** Of what the host starts; collectives count as launches. */
+function perLayer({ launches, launchesPerLayer, collectives }: StepCost): string {
+  const collected = collectives.reduce((n, x) => n + x.count, 0) * (launchesPerLayer / launches);
+  return `${(launchesPerLayer - collected).toFixed(1)} of kernels and ${collected.toFixed(1)} collectives`;
+}
+
 function text(model: string, chip: string, phase: string, weights: string, c: StepCost): string {
   const per = c.kernels.map((k) => [k.name, figure(k.runs), ms(k.seconds) + mark(k.seconds), gb(k.bytes), k.limit]);
   const head = ["kernel (on one card)", "runs", "time", "bytes", "limit"];
@@ -131,7 +137,7 @@ function text(model: string, chip: string, phase: string, weights: string, c: St
     `floor          ${gb(floor.total)} in ${floor.format}: dense ${gb(floor.dense)}, ${figure(floor.distinctExperts)} experts a layer ${gb(floor.experts)}, keys ${gb(floor.keys)}; ${ms(c.floorSeconds)}${mark(c.floorSeconds)}`,
     `floor in bf16  ${gb(ownFloor.total)}; bytes over it ${(c.bytes / ownFloor.total).toFixed(2)}`,
     `target         bytes at most ${TARGET.bytes} of the floor: ${verdict(ratio <= TARGET.bytes)}, ${ratio.toFixed(2)}`,
-    `target         at most ${TARGET.launches} launches a layer, collectives with them: ${verdict(c.launchesPerLayer <= TARGET.launches)}, ${c.launchesPerLayer.toFixed(1)}`,
+    `target         at most ${TARGET.launches} launches a layer: ${verdict(c.launchesPerLayer <= TARGET.launches)}, ${perLayer(c)}`,
     "",
   ].join("\n"); // prettier-ignore
 }
