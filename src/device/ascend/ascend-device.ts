@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import koffi from "koffi";
 import { DeviceError } from "../../base/errors.ts";
 import { chipTargets } from "../chip-targets.ts";
-import type { ArgBlock } from "../driver/arg-block.ts";
+import { MAX_ARGS, type ArgBlock } from "../driver/arg-block.ts";
 import { ChipDevice, type LoadedKernel } from "../driver/chip-device.ts";
 import type { BuiltKernel, ChipSource } from "../driver/kernel-binaries.ts";
 import { requireLibrary, type Bound, type Out } from "../driver/library.ts";
@@ -92,14 +92,13 @@ export class AscendDevice extends ChipDevice {
     const { aclrtLaunchKernelWithArgsArray: withArray, aclrtLaunchKernelWithHostArgs: withHostArgs, aclrtLaunchKernel: withDeviceArgs } = this.library.acl; // prettier-ignore
     if (withArray) return (kernel, numBlocks, args) => withArray(kernel, numBlocks, stream, null, args.pointers);
     if (withHostArgs) return (kernel, numBlocks, args, n) => withHostArgs(kernel, numBlocks, stream, null, args.words, 8 * n, null, 0); // prettier-ignore
+    if (!withDeviceArgs) throw new DeviceError(`ascend: expected a function that launches kernels in ${ascendClPlace.file}, found none (${ascendClPlace.install})`, { backend: "ascend" }); // prettier-ignore
+    // One block for all launches: what was freed may be in use by launches that wait in a list.
+    const buffer = this.alloc(8 * MAX_ARGS);
     return (kernel, numBlocks, args, n) => {
-      if (!withDeviceArgs) throw new DeviceError(`ascend: expected a function that launches kernels in ${ascendClPlace.file}, found none (${ascendClPlace.install})`, { backend: "ascend" }); // prettier-ignore
       // A copy from the host is not in the order of the stream, so what reads this block must have run before it is written.
-      const buffer = this.alloc(8 * n);
       this.copyIn(buffer, 0, args.bytes(n));
-      const code = withDeviceArgs(kernel, numBlocks, buffer.handle, 8 * n, stream);
-      this.free(buffer);
-      return code;
+      return withDeviceArgs(kernel, numBlocks, buffer.handle, 8 * n, stream);
     };
   }
 

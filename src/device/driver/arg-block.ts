@@ -6,7 +6,8 @@
 import koffi from "koffi";
 import { CompileError } from "../../base/errors.ts";
 
-const MAX_ARGS = 64;
+/** Of one launch. */
+export const MAX_ARGS = 64;
 
 export class ArgBlock {
   /** Address of the words, which lie in a row. */
