@@ -58,10 +58,12 @@ export const evenLoads = (rows: number, copies: number): RowLoads => ({
 });
 /**
  * What stands for rows that a router spreads over experts: so many experts have rows at all, and those have between half of
- * `each` and all of it; 16 tell as much as more would. Their tiles are a work list with the empty end that a device makes.
+ * `each` and all of it; 15 tell as much as more would, and an odd number, since loads do not come out even over cores.
+ * Their tiles are a work list with the empty end that a device makes.
  */
 export function expertLoads(rows: number, experts: number): RowLoads {
-  const active = Math.min(rows, experts, 16);
+  const most = Math.min(rows, experts, 15);
+  const active = most > 2 && most % 2 === 0 ? most - 1 : most;
   const each = heightOf(Math.ceil(rows / experts));
   const least = Math.ceil((each + 1) / 2);
   const ends = [0];

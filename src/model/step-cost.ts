@@ -266,7 +266,7 @@ function launchCost({ event, chip, parts, stage, known, isFused }: Priced, cut: 
     return cost;
   };
   if (stage === "dense" || parts === 1) return keep(costOf(program, chip, launch, sizes, isFused));
-  if (!("tiles" in args)) return keep(costOf(program, chip, { ...launch, share: { axis: 0, from: 0, to: Math.ceil(grid[0] / parts) } }, sizes, isFused)); // prettier-ignore
+  if (!("tiles" in args)) return keep(costOf(program, chip, { ...launch, grid: [Math.ceil(grid[0] / parts), grid[1], grid[2]] }, sizes, isFused)); // prettier-ignore
   // Experts are not equally busy: the step waits for the card with the most to do.
   const costs = expertShares(launch, parts).map((own) => costOf(program, chip, own, sizes, isFused));
   const slowest = costs.reduce((a, b) => (b.seconds.high > a.seconds.high ? b : a));

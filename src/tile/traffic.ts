@@ -22,8 +22,6 @@ export interface Launch {
   readonly grid: readonly [number, number, number];
   /** Index and scalar arguments by name. */
   readonly numbers: Readonly<Record<string, number>>;
-  /** Only these programs of one axis, as a card that has a share of them. */
-  readonly share?: { readonly axis: 0 | 2; readonly from: number; readonly to: number };
   /** Element of an i32 buffer, where its contents are known. */
   readonly read?: (buffer: string, element: number) => number | undefined;
 }
@@ -72,7 +70,7 @@ export interface Overlap {
 export const sumOf = (bytes: Readonly<Record<string, number>>): number => Object.values(bytes).reduce((s, n) => s + n, 0); // prettier-ignore
 
 interface At {
-  /** Of the whole grid, and how many programs of this launch come before. */
+  /** Of the grid, and how many programs come before. */
   readonly p: number[];
   before: () => number;
   readonly loops: number[];
@@ -426,16 +424,13 @@ function addTo(t: Tally, counts: Tally, times: number): void {
 export function trafficOf(low: Lowering, launch: Launch): Traffic {
   const walker = new Walker(low, launch);
   const act = walker.list(low.program.body);
-  const { grid, share, numbers } = launch;
-  const first = [0, 0, 0];
-  if (share) first[share.axis] = share.from;
-  const [x, y, z] = grid.map((n, axis) => (share?.axis === axis ? Math.max(0, Math.min(n, share.to) - share.from) : n)) as [number, number, number]; // prettier-ignore
-  const sizes = [x, y, z];
+  const { grid: sizes, numbers } = launch;
+  const [x, y, z] = sizes;
   const weights = new Float64Array(x * y * z);
   const at: At = {
     p: [0, 0, 0],
     loops: [],
-    before: () => at.p[0]! - first[0]! + x * (at.p[1]! + y * (at.p[2]! - first[2]!)),
+    before: () => at.p[0]! + x * (at.p[1]! + y * at.p[2]!),
   };
   const falls = [0, 1, 2].map((axis) => sizes[axis]! > 2 && isFalling(low.program.body, { axis }, walker.live, numbers)); // prettier-ignore
   /** All programs whose places along the axes above `axis` are those of `at`; their weights begin at `from`. */
@@ -448,7 +443,7 @@ export function trafficOf(low: Lowering, launch: Launch): Traffic {
     }
     const each = sizes.slice(0, axis).reduce((p, n) => p * n, 1);
     const visit = (i: number): Tally => {
-      at.p[axis] = first[axis]! + i;
+      at.p[axis] = i;
       return walk(axis - 1, from + i * each);
     };
     forEachRun(sizes[axis]!, falls[axis]!, visit, (i, times, counts, isVisited) => {

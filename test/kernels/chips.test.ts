@@ -77,6 +77,7 @@ const launches: Readonly<Record<string, () => unknown>> = {
     gatherRows(device, make([T, DIM]), make([6 * T], "i32")),
     combineRows(device, make([6 * T, DIM]), { k: 6, inverse: make([6 * T], "i32") }), // prettier-ignore
   ],
+  "work lists": () => [1, 8, 128].map((m) => sortedRows(device, make([257], "i32"), 6 * T).tilesOf(m)),
   experts: () =>
     groupedMatmul(device, make([6 * T, 512]), make([4, 256, 512]), sortedRows(device, make([5], "i32"), 6 * T)),
   swiglu: () => swiglu(device, make([T, 2048]), make([T, 2048]), { limit: 10, rowScale: f32(T) }),

@@ -56,6 +56,21 @@ test("a decode step asks the host for its ids and gives it logits; layers have t
   }
 });
 
+test("a grouped product has at most as many programs as rows could make tiles, and cards share them", () => {
+  const config = makeConfig("nano", { vocab_size: 300, n_routed_experts: 16 });
+  const shape = { batch: 8, tokens: 1, context: 100 };
+  const chip = products["mlu-370"];
+  const slots = shape.batch * config.num_experts_per_tok;
+  for (const { variants } of planStep(config, chip, shape, plain).parts)
+    for (const event of variants.flatMap(({ events }) => events))
+      if (event.kind === "launch" && event.program.name === "grouped_matmul") assert.ok(event.grid[1] <= slots && event.grid[2] === 1, `expected at most ${slots} tiles, got ${event.grid}`); // prettier-ignore
+  const rowOf = (cards: number) => stepCost({ config, storage: plain, chip, cards, shape, weights: "bf16" }).kernels.find((k) => k.name === "grouped_matmul ffn.experts.w1")!; // prettier-ignore
+  const [one, two] = [rowOf(1), rowOf(2)];
+  // A tile is on the card of its expert.
+  assert.equal(2 * two.bytes, one.bytes);
+  assert.ok(two.seconds.high < one.seconds.high);
+});
+
 test("a decode step of the nano model: every launch is priced, MLU590 stays a rumour", () => {
   const config = makeConfig("nano", { vocab_size: 300 });
   const shape = { batch: 2, tokens: 1, context: 100 };

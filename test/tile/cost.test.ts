@@ -46,12 +46,6 @@ test("a product reads its operands once for each tile of the other side", () => 
   assert.deepEqual([t.workspaceRead, t.workspaceWritten], [0, 0]);
 });
 
-test("a share of the grid is a share of the bytes", () => {
-  const low = loweringOf(double, chips["mlu-370"]);
-  const part = (from: number, to: number): number => trafficOf(low, { grid: [3, 1, 1], numbers: { rows: 20 }, share: { axis: 0, from, to } }).read["x"] ?? 0; // prettier-ignore
-  assert.deepEqual([part(0, 2), part(2, 4), part(4, 6)], [16 * 256, 4 * 256, 0]);
-});
-
 test("what is read again comes from the cache where it fits", () => {
   const launch = { grid: [2, 3, 1] as const, numbers: { m: 40, n: 64, k: 64 } };
   const sizes = { a: 40 * 64 * 2, b: 64 * 64 * 2, y: 40 * 64 * 4 };
