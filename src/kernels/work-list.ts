@@ -36,10 +36,17 @@ export const mostTiles = (rows: number, experts: number, m: number): number => M
 
 /** The list in plain numbers, without an end that is empty. */
 export function tilesRef(offsets: ArrayLike<number>, m: number): Int32Array {
-  const list: number[] = [];
+  let numTiles = 0;
+  for (let e = 0; e + 1 < offsets.length; e++) numTiles += ceilDiv(offsets[e + 1]! - offsets[e]!, m);
+  const list = new Int32Array(3 * numTiles);
+  let at = 0;
   for (let e = 0; e + 1 < offsets.length; e++)
-    for (let first = offsets[e]!; first < offsets[e + 1]!; first += m) list.push(first, offsets[e + 1]!, e);
-  return Int32Array.from(list);
+    for (let first = offsets[e]!; first < offsets[e + 1]!; first += m) {
+      list[at++] = first;
+      list[at++] = offsets[e + 1]!;
+      list[at++] = e;
+    }
+  return list;
 }
 
 interface TilesStatic {

@@ -12,7 +12,7 @@ import type { NdArray } from "../kernels/nd-array.ts";
 import { quantize } from "../kernels/quantize.ts";
 import { add, cast } from "./ops-elementwise.ts";
 import { compute, type WeightFormat } from "./ops-nn.ts";
-import { track } from "./scope.ts";
+import { innermost, track } from "./scope.ts";
 import { needsGrad, record } from "./tape.ts";
 import { Tensor, wrap } from "./tensor.ts";
 
@@ -49,7 +49,9 @@ const own = (a: NdArray): NdArray => wrap(a).data;
 /** Rows of x [R,D] once for each of their experts, sorted by expert: xs [R*k,D]. */
 export function sortedByExpert(x: Tensor, { weights, indices }: Routing, experts: number): MoePlan & { xs: NdArray } {
   const { device } = x;
-  const plan = moePlan(device, indices.data, weights.data, experts, track);
+  // Lists that products ask for later, as in backward, live as long as the plan.
+  const scope = innermost();
+  const plan = moePlan(device, indices.data, weights.data, experts, (list) => scope?.add(list.buffer));
   for (const a of [plan.order, plan.inverse, plan.offsets, plan.rowScale]) track(a);
   return { ...plan, xs: own(gatherRows(device, x.data, plan.order)) };
 }

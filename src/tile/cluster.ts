@@ -35,7 +35,7 @@ type LoopStmt = Extract<Stmt, { kind: "loop" }>;
 type Load = TileValue & { readonly op: Extract<TileOp, { kind: "load" }> };
 
 /**
- * Best first: kernels have their rows along y, batches and experts along z. Lines of device memory run along x, so
+ * Best first: kernels have their rows along y, batches along z. Lines of device memory run along x, so
  * neighbours along x may have to stay on one core (emit/mlu/lines.ts).
  */
 const axes = [
