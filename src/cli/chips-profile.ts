@@ -110,10 +110,7 @@ function planLines(c: StepCost): string[] {
 }
 
 /** Of what the host starts; collectives count as launches. */
-function perLayer({ launches, launchesPerLayer, collectives }: StepCost): string {
-  const collected = collectives.reduce((n, x) => n + x.count, 0) * (launchesPerLayer / launches);
-  return `${(launchesPerLayer - collected).toFixed(1)} of kernels and ${collected.toFixed(1)} collectives`;
-}
+const perLayer = ({ launchesPerLayer, collectivesPerLayer: collected }: StepCost): string => `${(launchesPerLayer - collected).toFixed(1)} of kernels and ${collected.toFixed(1)} collectives`; // prettier-ignore
 
 function text(model: string, chip: string, phase: string, weights: string, c: StepCost): string {
   const per = c.kernels.map((k) => [k.name, figure(k.runs), ms(k.seconds) + mark(k.seconds), gb(k.bytes), k.limit]);

@@ -41,7 +41,9 @@ export interface StepCost {
   readonly programs: number;
   /** What the host starts: lists of programs, or each alone, and collectives. */
   readonly launches: number;
+  /** Mean of those that a layer has, without what comes before the first and after the last. */
   readonly launchesPerLayer: number;
+  readonly collectivesPerLayer: number;
   readonly copies: number;
   readonly hostWaits: number;
   readonly seconds: Range;
@@ -49,7 +51,7 @@ export interface StepCost {
   readonly cuts: readonly Cut[];
   /** The plan's options that were taken, and what each choice of them would be. */
   readonly options: Choice;
-  readonly alternatives: readonly { readonly options: Choice; readonly bytes: number; readonly launches: number; readonly seconds: Range }[]; // prettier-ignore
+  readonly alternatives: readonly { readonly options: Choice; readonly bytes: number; readonly launchesPerLayer: number; readonly seconds: Range }[]; // prettier-ignore
   readonly collectives: readonly Collective[];
   /** All collectives together. */
   readonly communication: Range;
@@ -103,14 +105,17 @@ export function stepCost({ config, storage, chip, cards, shape, weights, isFused
     const lists = 1 + counts.breaks + numCollectives;
     if (isFused) add(sums, "(start of a list)", lists, { seconds: exactly(assumptions.launchSeconds.value), bytes: 0, ops: 0, limit: "launch" }); // prettier-ignore
     const launches = (isFused ? lists : counts.launch) + numCollectives;
+    const layers = config.num_hidden_layers;
+    const collectivesPerLayer = collectives.reduce((n, x) => n + x.count - x.atEnds, 0) / layers;
+    const launchesPerLayer = collectivesPerLayer + (isFused ? collectivesPerLayer + counts.breaksInLayers / layers : counts.launchesInLayers / layers); // prettier-ignore
     const rows = [...sums].map(([name, s]): KernelRow => ({ name, runs: s.runs, seconds: s.seconds, bytes: s.bytes, ops: s.ops, limit: [...s.limits].reduce((x, y) => (y[1] > x[1] ? y : x))[0] })); // prettier-ignore
     const kernels = rows.toSorted((x, y) => y.seconds.high - x.seconds.high);
     const communication = plus(exactly(0), ...collectives.map((x) => x.seconds));
     const bytes = kernels.reduce((s, k) => s + k.bytes, 0) * cards;
-    return { choice, kernels, counts, launches, collectives, communication, bytes, seconds: plus(communication, ...kernels.map((k) => k.seconds)) }; // prettier-ignore
+    return { choice, kernels, counts, launches, launchesPerLayer, collectivesPerLayer, collectives, communication, bytes, seconds: plus(communication, ...kernels.map((k) => k.seconds)) }; // prettier-ignore
   });
   const few = steps.filter((step) => step.bytes <= MOST_BYTES * floor.total);
-  const quiet = few.filter((step) => step.launches <= MOST_LAUNCHES * config.num_hidden_layers);
+  const quiet = few.filter((step) => step.launchesPerLayer <= MOST_LAUNCHES);
   // Where none keeps to the bytes, slower ones gain nothing.
   const best = least(quiet.length > 0 ? quiet : few.length > 0 ? few : steps, (x) => x.seconds.high);
   const { counts } = best;
@@ -122,12 +127,18 @@ export function stepCost({ config, storage, chip, cards, shape, weights, isFused
     kernels: best.kernels,
     programs: counts.launch,
     launches: best.launches,
-    launchesPerLayer: best.launches / config.num_hidden_layers,
+    launchesPerLayer: best.launchesPerLayer,
+    collectivesPerLayer: best.collectivesPerLayer,
     copies: counts.copy + counts.upload,
     hostWaits: counts.download,
     cuts: tensor > 1 ? cutsOf(best.choice) : [],
     options: best.choice,
-    alternatives: steps.map(({ choice, bytes, launches, seconds }) => ({ options: choice, bytes, launches, seconds })),
+    alternatives: steps.map(({ choice, bytes, launchesPerLayer, seconds }) => ({
+      options: choice,
+      bytes,
+      launchesPerLayer,
+      seconds,
+    })),
     collectives: best.collectives,
     seconds: best.seconds,
     communication: best.communication,
@@ -153,23 +164,27 @@ interface Pricing {
   readonly known: Known;
 }
 /** `breaks`: places where launches follow something that a list does not hold. */
-type Counts = Record<DeviceEvent["kind"] | "breaks", number>;
+type Counts = Record<DeviceEvent["kind"] | "breaks" | "breaksInLayers" | "launchesInLayers", number>;
 
 function summed(plans: Plans, pricing: Pricing, choice: Choice): { sums: Map<string, Sum>; counts: Counts } {
   const { chip, parts } = pricing;
   const sums = new Map<string, Sum>();
-  const counts: Counts = { launch: 0, copy: 0, upload: 0, download: 0, breaks: 0 };
+  const counts: Counts = { launch: 0, copy: 0, upload: 0, download: 0, breaks: 0, breaksInLayers: 0, launchesInLayers: 0 };
   const cutBy = cutter(choice);
   const addPlan = (plan: StepPlan, isTokens: boolean): void => {
-    for (const { count, variants } of plan.parts)
+    for (const { name: part, count, variants } of plan.parts)
       for (const { share, events } of variants) {
+        const inLayers = part === "ends" ? 0 : count * share;
         const times = count * share;
         let stage: Stage = "dense";
         let wasLaunch = true;
         for (const event of events) {
           const isBreak = !wasLaunch && event.kind === "launch";
           wasLaunch = event.kind === "launch";
-          if (isBreak && !isTokens) counts.breaks += times;
+          if (isBreak && !isTokens) {
+            counts.breaks += times;
+            counts.breaksInLayers += inLayers;
+          }
           if (event.kind !== "launch") {
             if (isTokens) continue;
             counts[event.kind] += times;
@@ -181,6 +196,7 @@ function summed(plans: Plans, pricing: Pricing, choice: Choice): { sums: Map<str
           const by = parts > 1 ? cutBy(event.program.name, label) : undefined;
           if ((by === "tokens") === isTokens) {
             counts.launch += times;
+            counts.launchesInLayers += inLayers;
             const name = label && /matmul|cast/.test(event.program.name) ? `${event.program.name} ${label}` : event.program.name;
             const cost = launchCost({ event, stage, ...pricing }, (launch) => cutProduct(launch, by, label, parts));
             add(sums, name, times, { seconds: cost.seconds, bytes: cost.deviceBytes, ops: cost.ops, limit: cost.limit });

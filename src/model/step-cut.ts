@@ -125,8 +125,9 @@ const sent = {
 export interface Collective {
   readonly name: CollectiveName;
   readonly kind: keyof typeof sent;
-  /** In one step. */
+  /** In one step, and of these before the first layer or after the last. */
   readonly count: number;
+  readonly atEnds: number;
   /** Of the results, all of them together. */
   readonly bytes: number;
   readonly seconds: Range;
@@ -166,5 +167,6 @@ export function collectivesOf(c: V4Config, chip: Chip, parts: number, shape: Ste
     ["logits", "all-gather", 1, shape.batch * c.vocab_size * wide],
   ];
   const needed = list.filter(([, , count]) => count > 0);
-  return needed.map(([name, kind, count, bytes]) => ({ name, kind, count, bytes, seconds: plus(exactly(count * assumptions.collectiveSeconds.value), over(sent[kind](parts) * bytes, linkRate(chip))) })); // prettier-ignore
+  const ends: Readonly<Partial<Record<CollectiveName, number>>> = { streams: 1, logits: 1 };
+  return needed.map(([name, kind, count, bytes]) => ({ name, kind, count, atEnds: ends[name] ?? 0, bytes, seconds: plus(exactly(count * assumptions.collectiveSeconds.value), over(sent[kind](parts) * bytes, linkRate(chip))) })); // prettier-ignore
 }

@@ -94,13 +94,9 @@ test("V4-Flash's decode in W8A8 on 8 cards keeps to its bytes and launches", () 
       const ratio = step.bytes / step.floor.total;
       assert.ok(ratio >= 1 && ratio <= MOST_BYTES, `${name}, batch ${batch}: expected 1 to ${MOST_BYTES} of the floor, got ${ratio}`); // prettier-ignore
       // Collectives count as launches. Where some plan keeps to both it is such a one, and the fastest.
-      const quiet = step.alternatives.filter((x) => x.bytes <= MOST_BYTES * step.floor.total && x.launches <= MOST_LAUNCHES * 43); // prettier-ignore
-      const isMissed = name.startsWith("mlu") && batch === 64;
-      assert.equal(step.launchesPerLayer <= MOST_LAUNCHES, !isMissed, `${name}, batch ${batch}: got ${step.launchesPerLayer} launches a layer`); // prettier-ignore
+      const quiet = step.alternatives.filter((x) => x.bytes <= MOST_BYTES * step.floor.total && x.launchesPerLayer <= MOST_LAUNCHES); // prettier-ignore
+      assert.ok(step.launchesPerLayer <= MOST_LAUNCHES, `${name}, batch ${batch}: expected at most ${MOST_LAUNCHES} launches a layer, got ${step.launchesPerLayer}`); // prettier-ignore
       for (const other of quiet) assert.ok(other.seconds.high >= step.seconds.high, `${name}, batch ${batch}: ${other.options}`); // prettier-ignore
-      assert.equal(quiet.length > 0, !isMissed);
-      const collected = step.collectives.reduce((n, x) => n + x.count, 0);
-      assert.ok(step.launches - collected <= MOST_LAUNCHES * 43, `${name}, batch ${batch}: ${step.launches} launches, ${collected} of them collectives`); // prettier-ignore
       // What every core shares, and what one launch does for all sequences.
       const row = (kernel: string): number => step.kernels.find((k) => k.name === kernel)!.runs;
       assert.equal(row("hc_project"), 2 * 43 + 1);
