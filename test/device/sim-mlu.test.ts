@@ -24,6 +24,7 @@ function wrongAfter(
   c: BangCase,
   numBlocks: number,
   seed: number,
+  dims?: readonly [number, number, number],
 ): string | undefined {
   // prettier-ignore
   const buffers: DeviceBuffer[] = [];
@@ -35,7 +36,7 @@ function wrongAfter(
     return { buffer, byteOffset: 0 };
   });
   try {
-    device.run(kernel, args, { numBlocks, seed });
+    device.run(kernel, args, { numBlocks, seed, ...(dims && { dims }) });
     const like = c.values[0] as Float32Array | Uint16Array;
     const out = like.slice();
     device.copyOut(buffers[0]!, 0, out);
@@ -71,6 +72,29 @@ for (const name of ["sim:mlu-370", "sim:mlu-590"])
     });
     assert.throws(() => wrongAfter(device, kernels[2]!, bangCases[2]!, 6, 0), (e: unknown) => e instanceof SimulationError && e.rule === "task-type"); // prettier-ignore
   });
+
+test("tasks have places along three axes: a cluster along x, clusters along y", { skip }, () => {
+  const device = openSim("sim:mlu-370");
+  const c = bangCases.find(({ name }) => name === "clusterSum")!;
+  const byRows = sourceOf(c.file).replace("const int jobs = taskDim / 4;", "const int jobs = taskDimY;").replace("int b = taskId / 4;", "int b = taskIdY;"); // prettier-ignore
+  const [kernel, byColumns] = device.compileKernels([byRows, byRows.replace("int b = taskIdY;", "int b = taskIdX;")].map((text) => sourceFor(c, text))); // prettier-ignore
+  for (const clusters of [1, 2, 3]) {
+    const run = (k: SimKernel, dims: readonly [number, number, number]) => wrongAfter(device, k, c, 4 * clusters, 1, dims); // prettier-ignore
+    assert.equal(run(kernel!, [4, clusters, 1]), undefined);
+    assert.ok(caughtBy(() => run(byColumns!, [4, clusters, 1])));
+  }
+  const refused = (dims: readonly [number, number, number]) => assert.throws(() => wrongAfter(device, kernel!, c, 8, 0, dims), (e: unknown) => e instanceof SimulationError && e.rule === "task-type"); // prettier-ignore
+  refused([2, 4, 1]);
+  refused([4, 3, 1]);
+});
+const caughtBy = (run: () => string | undefined): boolean => {
+  try {
+    return run() !== undefined;
+  } catch (error) {
+    if (error instanceof SimulationError) return true;
+    throw error;
+  }
+};
 
 test("sim:mlu-370 rejects every mutation", { skip }, (t) => {
   const device = openSim("sim:mlu-370");

@@ -47,6 +47,8 @@ export interface SimOptions {
 }
 export interface RunOptions extends Partial<SimOptions> {
   readonly numBlocks: number;
+  /** The same along x, y and z, where a kernel asks for its place on each (MLU); all along x by default. */
+  readonly dims?: readonly [number, number, number];
   /** Position of an argument whose bytes may not be read before the kernel has written them. */
   readonly workspaceArg?: number;
   /** Device memory that the kernel reaches by addresses which it reads, beside that of its arguments. */
@@ -233,6 +235,7 @@ export class SimDevice extends HostDevice {
       audit,
       workspaceArg = -1,
       memory = [],
+      dims = [numBlocks, 1, 1],
     } = { ...this.options, ...options };
     const all = [...args, ...memory];
     const words = Float64Array.from(all, (arg) => (typeof arg === "number" ? arg : arg.buffer.handle + arg.byteOffset)); // prettier-ignore
@@ -250,6 +253,7 @@ export class SimDevice extends HostDevice {
       poison,
       audit ? 1 : 0,
       all.length,
+      ...dims,
     );
     const code = kernel.enter(words, sizes, args.length, launch, this.report, REPORT_BYTES);
     const text = Buffer.from(this.report.subarray(0, this.report.indexOf(0))).toString("utf8");

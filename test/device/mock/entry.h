@@ -57,7 +57,7 @@ int enterAll(void (*)(A...), int (*run)(const double*, const double*, int, const
   std::uint64_t size = 0;
   void* host = nullptr;
   for (int i = 0; blockAt(i, &size, &host) == 0; i++) values.push_back(double(std::uintptr_t(host))), sizes.push_back(double(size));
-  const double launch[] = {double(numBlocks), double(kind), 0, 1, 0, -1, 0xff, 0, double(values.size())};
+  const double launch[] = {double(numBlocks), double(kind), 0, 1, 0, -1, 0xff, 0, double(values.size()), double(numBlocks), 1, 1};
   return run(values.data(), sizes.data(), int(sizeof...(A)), launch, report, bytes);
 }
 template <class... A>

@@ -193,8 +193,11 @@ bool fits_chip() {
   const Capacity cap = capacity_of(m.config.arch);
   if (!fits("NRAM", m.nram.size, cap.nram) || !fits("WRAM", m.wram.size, cap.wram) || !fits("SRAM", m.sram.size, cap.sram)) return false;
   const int clusters = m.config.clusters, step = cores_per_cluster * clusters;
-  if (clusters > 0 && m.config.num_tasks % step != 0)
-    report("task-type", "launch", 0, "expected dim.x to be a multiple of " + std::to_string(step) + " for Union" + std::to_string(clusters) + ", got " + std::to_string(m.config.num_tasks));
+  const int* dims = m.config.dims;
+  if (clusters > 0 && dims[0] % step != 0)
+    report("task-type", "launch", 0, "expected dim.x to be a multiple of " + std::to_string(step) + " for Union" + std::to_string(clusters) + ", got " + std::to_string(dims[0]));
+  else if (dims[0] * dims[1] * dims[2] != m.config.num_tasks)
+    report("task-type", "launch", 0, "expected dims of " + std::to_string(m.config.num_tasks) + " tasks, got " + std::to_string(dims[0]) + " x " + std::to_string(dims[1]) + " x " + std::to_string(dims[2]));
   else if (clusters == 0 && m.sram.size > 0)
     report("task-type", "launch", 0, "expected no cluster memory in a Block kernel, got " + std::to_string(m.sram.size) + " bytes of SRAM");
   return m.num_reports == 0;
@@ -226,8 +229,8 @@ void guarded(F run) {
 /// Jobs in any order.
 void run_all() {
   auto& m = machine;
-  taskDim = taskDimX = m.config.num_tasks;
-  taskDimY = taskDimZ = 1;
+  taskDim = m.config.num_tasks;
+  taskDimX = m.config.dims[0], taskDimY = m.config.dims[1], taskDimZ = m.config.dims[2];
   clusterDim = m.config.clusters;
   const int step = clusterDim == 0 ? 1 : cores_per_cluster * clusterDim;
   std::vector<int> order(m.config.num_tasks / step);
@@ -314,11 +317,12 @@ using namespace bang;
 
 /// sizes: bytes behind a pointer argument, -1 for a number. launch: tasks, clusters of a job (0: Block), seed, report races
 /// (unused), relaxed, (unused), poison, (unused), how many words there are (those after the arguments are memory that the
-/// kernel reaches by addresses it reads). Returns 1 and a report when a rule was broken, else 0 (or 2) and what was counted.
+/// kernel reaches by addresses it reads), tasks along x, y and z. Returns 1 and a report when a rule was broken, else 0 (or 2) and what was counted.
 extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), const double* args, const double* sizes,
                         int num_args, const double* launch, int arch, int is_checked, char* out, int out_bytes) {
   auto& m = machine;
-  m.config = {arch, (int)launch[0], (int)launch[1], (uint32_t)launch[2], is_checked != 0, launch[4] != 0};
+  const auto dim = [&](int axis) { return (int)launch[9 + axis]; };
+  m.config = {arch, (int)launch[0], {dim(0), dim(1), dim(2)}, (int)launch[1], (uint32_t)launch[2], is_checked != 0, launch[4] != 0};
   m.random = (uint64_t)launch[2] * 2654435761u + 12345;
   // Bytes of the poison in turn with others, so that a written zero is told from memory that nothing wrote.
   unknown_word = 0x00c100c1u | (uint32_t)launch[6] * 0x01000100u;

@@ -102,6 +102,8 @@ struct Writer {
 struct Config {
   int arch;
   int num_tasks;
+  /// Tasks along x, y and z.
+  int dims[3];
   /// Clusters of a job; 0 is Block.
   int clusters;
   uint32_t seed;
