@@ -19,7 +19,7 @@ const scratch = new DataView(new ArrayBuffer(8));
 /** An integer or an address as a word. */
 export const wordOf = (value: number): bigint => BigInt.asUintN(64, BigInt(value));
 /** A float, in the low half of its word. */
-export function floatWord(value: number): bigint {
+function floatWord(value: number): bigint {
   scratch.setBigUint64(0, 0n, true);
   scratch.setFloat32(0, value, true);
   return scratch.getBigUint64(0, true);

@@ -56,6 +56,8 @@ export abstract class ChipDevice implements Device {
   private readonly owned = new Set<number>();
   private readonly args = new ArgBlock();
   private list: LaunchList | undefined;
+  /** What the list lies in, and its workspace. */
+  private listMemory: readonly { readonly sizeBytes: number; readonly address: number }[] = [];
   private readonly alone = new Map<TileProgram, ChipExecutable>();
   private recording: (() => void)[] | undefined;
 
@@ -155,12 +157,14 @@ export abstract class ChipDevice implements Device {
     const { source, kind, numBlocks, workspaceBytesPerBlock } = this.target.emitList(programs, SYMBOL, this.cores);
     const [kernel] = this.buildSources([{ name: "launch_list", source, kind }]);
     const workspaceBytes = workspaceBytesPerBlock * numBlocks;
-    const [list, workspace] = [this.take(LIST_BYTES), workspaceBytes > 0 ? [this.take(workspaceBytes)] : []];
+    for (const { sizeBytes, address } of this.listMemory) this.give(sizeBytes, address);
+    this.listMemory = [LIST_BYTES, workspaceBytes].filter((n) => n > 0).map((sizeBytes) => ({ sizeBytes, address: this.take(sizeBytes) })); // prettier-ignore
+    const [list, ...workspace] = this.listMemory.map(({ address }) => address);
     this.list = new LaunchList(programs, this.properties.name, ({ words, numLaunches }) => {
       // The list before may still be read.
       this.waitForStream();
-      this.copyFromHost(list, bytesOf(words));
-      this.start(kernel!, numBlocks, [list, numLaunches, ...workspace].map(wordOf));
+      this.copyFromHost(list!, bytesOf(words));
+      this.start(kernel!, numBlocks, [list!, numLaunches, ...workspace].map(wordOf));
     });
   }
 

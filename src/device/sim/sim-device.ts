@@ -75,6 +75,8 @@ export class SimDevice extends HostDevice {
   private readonly report = new Uint8Array(REPORT_BYTES);
   /** What waits to run as one kernel, after `fuse`. */
   list: LaunchList | undefined;
+  /** What the list lies in, and its workspace. */
+  private listMemory: readonly BufferArg[] = [];
 
   constructor(
     name: string,
@@ -142,13 +144,14 @@ export class SimDevice extends HostDevice {
     const { source, kind, numBlocks, workspaceBytesPerBlock } = target.emitList(programs, SYMBOL);
     const args = ["list", "launches", "workspace"];
     const [kernel] = this.compileKernels([{ name: "launch_list", source, kind, args }]);
-    const list = { buffer: this.alloc(LIST_BYTES), byteOffset: 0 };
+    for (const { buffer } of this.listMemory) this.free(buffer);
     const workspaceBytes = workspaceBytesPerBlock * numBlocks;
-    const workspace = workspaceBytes > 0 ? [{ buffer: this.alloc(workspaceBytes), byteOffset: 0 }] : [];
+    this.listMemory = [LIST_BYTES, workspaceBytes].filter((n) => n > 0).map((n) => ({ buffer: this.alloc(n), byteOffset: 0 })); // prettier-ignore
+    const [list, ...workspace] = this.listMemory;
     this.list = new LaunchList(programs, this.properties.name, ({ words, numLaunches, memory }) => {
-      super.copyIn(list.buffer, 0, words);
+      super.copyIn(list!.buffer, 0, words);
       const options = { numBlocks, memory: [...memory.values()], ...(workspaceBytes > 0 && { workspaceArg: 2 }) };
-      this.run(kernel!, [list, numLaunches, ...workspace], options);
+      this.run(kernel!, [list!, numLaunches, ...workspace], options);
     });
   }
 

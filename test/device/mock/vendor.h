@@ -138,15 +138,21 @@ struct Module {
 inline std::set<Module*> modules;
 inline std::set<const Kernel*> kernels;
 
+/// For mkstemp and mkdtemp, where temporary files go.
+inline std::string temporary() {
+  const char* folder = std::getenv("TMPDIR");
+  return std::string(folder && *folder ? folder : P_tmpdir) + "/tessera-mock-XXXXXX";
+}
+
 inline Module* loadModule(const void* data, std::size_t size) {
   if (size < 4 || std::memcmp(data, "\177ELF", 4) != 0) return nullptr;
-  char path[] = "/tmp/tessera-mock-XXXXXX";
-  const int fd = mkstemp(path);
+  std::string path = temporary();
+  const int fd = mkstemp(path.data());
   if (fd < 0 || write(fd, data, size) != ssize_t(size)) return nullptr;
   close(fd);
-  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) say("%s", dlerror());
-  unlink(path);
+  unlink(path.c_str());
   if (!library) return nullptr;
   auto* m = new Module{library, {}};
   modules.insert(m);
@@ -194,9 +200,8 @@ inline bool compile(Program* p) {
     p->log = "no TESSERA_MOCK_COMPILER";
     return false;
   }
-  char folder[] = "/tmp/tessera-mock-XXXXXX";
-  if (!mkdtemp(folder)) return false;
-  const std::string base(folder);
+  std::string base = temporary();
+  if (!mkdtemp(base.data())) return false;
   if (FILE* f = std::fopen((base + "/in.cpp").c_str(), "wb")) {
     std::fwrite(p->source.data(), 1, p->source.size(), f);
     std::fclose(f);
@@ -206,7 +211,7 @@ inline bool compile(Program* p) {
   const std::string out = code == 0 ? readAll(base + "/out") : "";
   p->binary.assign(out.begin(), out.end());
   for (const char* name : {"/in.cpp", "/out", "/log"}) unlink((base + name).c_str());
-  rmdir(folder);
+  rmdir(base.c_str());
   return code == 0;
 }
 }  // namespace mock
