@@ -55,11 +55,12 @@ std::vector<Object> read_objects(const char* path, const char* base) {
 }  // namespace
 
 const std::vector<Object>& objects_of(const void* code) {
-  static std::map<std::string, std::vector<Object>> known;
+  // A library that was closed and is opened again lies elsewhere.
+  static std::map<std::pair<std::string, const void*>, std::vector<Object>> known;
   static const std::vector<Object> none;
   Dl_info info;
   if (!dladdr(code, &info) || !info.dli_fname) return none;
-  auto [it, is_new] = known.try_emplace(info.dli_fname);
+  auto [it, is_new] = known.try_emplace({info.dli_fname, info.dli_fbase});
   if (is_new) it->second = read_objects(info.dli_fname, (const char*)info.dli_fbase);
   return it->second;
 }
