@@ -130,7 +130,7 @@ function text(model: string, chip: string, phase: string, weights: string, c: St
     `time           ${ms(c.seconds)}${mark(c.seconds)}, of which between cards ${ms(c.communication)}${mark(c.communication)}`,
     ...planLines(c),
     `queue          ${figure(c.programs)} programs in ${figure(c.launches)} launches, ${figure(c.copies)} copies, ${figure(c.hostWaits)} waits for the host`,
-    `bytes          ${gb(c.bytes)} of device memory over all cards`,
+    `bytes          ${gb(c.bytes)} of device memory over all cards${c.cachedBytes > 0 ? `; ${gb(c.cachedBytes)} of results are read from the shared cache` : ""}`,
     `floor          ${gb(floor.total)} in ${floor.format}: dense ${gb(floor.dense)}, ${figure(floor.distinctExperts)} experts a layer ${gb(floor.experts)}, keys ${gb(floor.keys)}; ${ms(c.floorSeconds)}${mark(c.floorSeconds)}`,
     `floor in bf16  ${gb(ownFloor.total)}; bytes over it ${(c.bytes / ownFloor.total).toFixed(2)}`,
     `target         bytes at most ${TARGET.bytes} of the floor: ${verdict(ratio <= TARGET.bytes)}, ${ratio.toFixed(2)}`,

@@ -7,7 +7,7 @@
  */
 import { CompileError } from "../base/errors.ts";
 import type { Chip } from "../tile/chips/types.ts";
-import { costOf, type Sizes } from "../tile/cost.ts";
+import { costOf, type Bytes } from "../tile/cost.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import type { Launch } from "../tile/traffic.ts";
 import { refusalOf, type Fitted, type SizeOf } from "./fit.ts";
@@ -19,7 +19,7 @@ export type Lattice<P> = Readonly<Partial<Record<SizeOf<P>, readonly number[]>>>
 
 /** The launch with some sizes, and the bytes of its buffers: what fits a cache is read from memory once. */
 export interface Planned extends Launch {
-  readonly bytes: Sizes;
+  readonly bytes: Bytes;
 }
 
 /** Beside the kernel and its static parameters. */
@@ -30,9 +30,9 @@ export interface TileChoice<P> {
   readonly most?: number;
   /** What else the launch depends on. */
   readonly problem: Readonly<Record<string, number>>;
-  /** Sizes for a height of rows. */
+  /** Bytes for a height of rows. */
   readonly lattice: (rows: number) => Lattice<P>;
-  /** Sizes that the order of a sum depends on, the same for any number of rows. */
+  /** Bytes that the order of a sum depends on, the same for any number of rows. */
   readonly order?: readonly SizeOf<P>[];
   readonly launch: (p: P, rows: number) => Planned;
 }
@@ -113,7 +113,7 @@ export function candidatesOf<P extends object>(chip: Chip, { factory, start }: T
       continue;
     }
     const { bytes, ...launch } = c.launch(p, rows);
-    out.push({ program, p, seconds: costOf(program, chip, launch, bytes).seconds.high });
+    out.push({ program, p, seconds: costOf(program, chip, launch, { sizes: bytes }).seconds.high });
   }
   if (out.length === 0) throw refusal!;
   return out;

@@ -4,17 +4,15 @@
  * Cards: the weights are cut into `tensor` parts by the plan of step-cut.ts, with those of its options with which the step is
  * fastest among those that move few bytes; what does not divide is copied into `replicas` that share the batch. Main function: `stepCost`.
  */
-import type { BufferArg } from "../device/device.ts";
-import type { DeviceEvent, RecordedBuffer } from "../device/recording.ts";
+import type { DeviceEvent } from "../device/recording.ts";
 import type { Chip } from "../tile/chips/types.ts";
-import { costOf, type Cost, type Limit } from "../tile/cost.ts";
+import type { Limit } from "../tile/cost.ts";
 import { assumptions } from "../tile/cost-table.ts";
-import type { TileProgram } from "../tile/ir.ts";
 import { exactly, over, plus, rangeOf, scaled, type Range } from "../tile/range.ts";
-import type { Launch } from "../tile/traffic.ts";
 import type { V4Config } from "./config.ts";
-import { cardConfig, choicesOf, collectivesOf, cutProduct, cutsOf, cutter, MOST_BYTES, MOST_LAUNCHES, tensorParts, type Choice, type Collective, type Cut } from "./step-cut.ts"; // prettier-ignore
+import { cardConfig, choicesOf, collectivesOf, cutsOf, cutter, MOST_BYTES, MOST_LAUNCHES, tensorParts, type Choice, type Collective, type Cut } from "./step-cut.ts"; // prettier-ignore
 import { floorOf, weightFormatOf, type Floor } from "./step-floor.ts";
+import { LaunchPricer, type KnownCosts, type LaunchEvent } from "./step-launch.ts";
 import { planStep, type StepPlan, type StepShape } from "./step-plan.ts";
 import type { Storage } from "./storage.ts";
 import { packedIn, type WeightForm } from "./weight-form.ts";
@@ -57,13 +55,13 @@ export interface StepCost {
   readonly communication: Range;
   /** Of device memory, over all cards. */
   readonly bytes: number;
+  /** Results of launches that others found in the cache, which are not among those (step-cache.ts). */
+  readonly cachedBytes: number;
   readonly floor: Floor;
   /** The same step with every weight in bf16. */
   readonly ownFloor: Floor;
   readonly floorSeconds: Range;
 }
-
-type LaunchEvent = Extract<DeviceEvent, { kind: "launch" }>;
 
 interface Sum {
   runs: number;
@@ -97,7 +95,7 @@ export function stepCost({ config, storage, chip, cards, shape, weights, isFused
   };
   // Every replica reads its own weights.
   const floor = floorOf(config, storage, shape, weightFormatOf[chip.name]);
-  const known: Known = new Map();
+  const known: KnownCosts = new Map();
   const steps = choicesOf(tensor, own).map((choice) => {
     const collectives = collectivesOf(config, chip, tensor, own, choice);
     const { sums, counts } = summed(plans, { chip, parts: tensor, isFused, known }, choice);
@@ -143,6 +141,7 @@ export function stepCost({ config, storage, chip, cards, shape, weights, isFused
     seconds: best.seconds,
     communication: best.communication,
     bytes: best.bytes,
+    cachedBytes: counts.cachedBytes * cards,
     floor,
     ownFloor: floorOf(config, storage, shape, "bf16"),
     floorSeconds: over(floor.total, scaled(rangeOf(chip.rates.memoryBytesPerSecond)!, cards)),
@@ -161,24 +160,25 @@ interface Pricing {
   readonly chip: Chip;
   readonly parts: number;
   readonly isFused: boolean;
-  readonly known: Known;
+  readonly known: KnownCosts;
 }
 /** `breaks`: places where launches follow something that a list does not hold. */
-type Counts = Record<DeviceEvent["kind"] | "breaks" | "breaksInLayers" | "launchesInLayers", number>;
+type Counts = Record<DeviceEvent["kind"] | "breaks" | "breaksInLayers" | "launchesInLayers" | "cachedBytes", number>;
 
 function summed(plans: Plans, pricing: Pricing, choice: Choice): { sums: Map<string, Sum>; counts: Counts } {
-  const { chip, parts } = pricing;
+  const { chip } = pricing;
   const sums = new Map<string, Sum>();
-  const counts: Counts = { launch: 0, copy: 0, upload: 0, download: 0, breaks: 0, breaksInLayers: 0, launchesInLayers: 0 };
+  const counts: Counts = { launch: 0, copy: 0, upload: 0, download: 0, breaks: 0, breaksInLayers: 0, launchesInLayers: 0, cachedBytes: 0 };
   const cutBy = cutter(choice);
   const addPlan = (plan: StepPlan, isTokens: boolean): void => {
+    const pricer = new LaunchPricer({ plan, cutBy, isTokens, ...pricing });
     for (const { name: part, count, variants } of plan.parts)
-      for (const { share, events } of variants) {
-        const inLayers = part === "ends" ? 0 : count * share;
-        const times = count * share;
-        let stage: Stage = "dense";
+      for (const variant of variants) {
+        const times = count * variant.share;
+        const inLayers = part === "ends" ? 0 : times;
         let wasLaunch = true;
-        for (const event of events) {
+        pricer.begin(variant);
+        for (const event of variant.events) {
           const isBreak = !wasLaunch && event.kind === "launch";
           wasLaunch = event.kind === "launch";
           if (isBreak && !isTokens) {
@@ -191,17 +191,14 @@ function summed(plans: Plans, pricing: Pricing, choice: Choice): { sums: Map<str
             add(sums, `(${event.kind})`, times, queued(event, chip));
             continue;
           }
-          stage = nextStage(stage, event);
-          const label = labelOf(plan, event);
-          const by = parts > 1 ? cutBy(event.program.name, label) : undefined;
-          if ((by === "tokens") === isTokens) {
-            counts.launch += times;
-            counts.launchesInLayers += inLayers;
-            const name = label && /matmul|cast/.test(event.program.name) ? `${event.program.name} ${label}` : event.program.name;
-            const cost = launchCost({ event, stage, ...pricing }, (launch) => cutProduct(launch, by, label, parts));
-            add(sums, name, times, { seconds: cost.seconds, bytes: cost.deviceBytes, ops: cost.ops, limit: cost.limit });
-          }
-          if (event.program.name === "combine_rows") stage = "dense";
+          const priced = pricer.price(event);
+          if (!priced) continue;
+          const { cost, label } = priced;
+          counts.launch += times;
+          counts.launchesInLayers += inLayers;
+          counts.cachedBytes += times * cost.cachedBytes;
+          const name = label && /matmul|cast/.test(event.program.name) ? `${event.program.name} ${label}` : event.program.name;
+          add(sums, name, times, { seconds: cost.seconds, bytes: cost.deviceBytes, ops: cost.ops, limit: cost.limit });
         }
       }
   };
@@ -209,20 +206,6 @@ function summed(plans: Plans, pricing: Pricing, choice: Choice): { sums: Map<str
   if (plans.tokens) addPlan(plans.tokens, true);
   return { sums, counts };
 } // prettier-ignore
-
-/** Of the weight that a launch reads, within its layer. */
-function labelOf(plan: StepPlan, { program, args }: LaunchEvent): string | undefined {
-  const names = program.params.map((p) => (p.kind === "buffer" ? plan.weightNames.get((args[p.name] as BufferArg).buffer) : undefined)); // prettier-ignore
-  return names
-    .find((n) => n !== undefined)
-    ?.replace(/^layers\.\d+\./, "")
-    .replace(/\.weight$/, "");
-}
-
-/** Where in a layer a launch is: rows of routed experts lie on the experts' cards. */
-type Stage = "dense" | "routed";
-const nextStage = (stage: Stage, { program }: LaunchEvent): Stage =>
-  program.name === "gather_rows" ? "routed" : stage;
 
 function queued(event: Exclude<DeviceEvent, LaunchEvent>, chip: Chip): Piece {
   const wait = event.kind === "download" ? assumptions.hostWaitSeconds.value : assumptions.copySeconds.value;
@@ -245,58 +228,3 @@ function add(sums: Map<string, Sum>, name: string, times: number, p: Piece): voi
   s.ops += p.ops * times;
   s.limits.set(p.limit, (s.limits.get(p.limit) ?? 0) + p.seconds.high * times);
 }
-
-/** Costs of one plan: the same program, grid, numbers and place cost the same in every layer. */
-type Known = Map<TileProgram, Map<string, Cost>>;
-
-/** What the host wrote there, as integers. */
-function wordsOf({ buffer, byteOffset }: BufferArg): Int32Array | undefined {
-  const { contents } = buffer as RecordedBuffer;
-  return contents && new Int32Array(contents.slice(byteOffset).buffer);
-}
-
-interface Priced extends Pricing {
-  readonly event: LaunchEvent;
-  readonly stage: Stage;
-}
-
-function launchCost({ event, chip, parts, stage, known, isFused }: Priced, cut: (launch: Launch) => Launch): Cost {
-  const { program, grid, args } = event;
-  const buffers = program.params.filter((p) => p.kind === "buffer");
-  const sizes = Object.fromEntries(buffers.map((p) => { const { buffer, byteOffset } = args[p.name] as BufferArg; return [p.name, buffer.sizeBytes - byteOffset]; })); // prettier-ignore
-  const numbers: Record<string, number> = {};
-  for (const [key, value] of Object.entries(args)) if (typeof value === "number") numbers[key] = value;
-  const words = new Map<string, Int32Array | undefined>();
-  const read = (buffer: string, element: number): number | undefined => {
-    if (!words.has(buffer)) words.set(buffer, wordsOf(args[buffer] as BufferArg));
-    return words.get(buffer)?.[element];
-  };
-  const launch = cut({ grid, numbers, read });
-  const key = JSON.stringify([launch.grid, launch.numbers, sizes, stage]);
-  const table = known.get(program) ?? new Map<string, Cost>();
-  known.set(program, table);
-  const found = table.get(key);
-  if (found) return found;
-  const keep = (cost: Cost): Cost => {
-    table.set(key, cost);
-    return cost;
-  };
-  if (stage === "dense" || parts === 1) return keep(costOf(program, chip, launch, sizes, isFused));
-  if (!("tiles" in args)) return keep(costOf(program, chip, { ...launch, grid: [Math.ceil(grid[0] / parts), grid[1], grid[2]] }, sizes, isFused)); // prettier-ignore
-  // Experts are not equally busy: the step waits for the card with the most to do.
-  const costs = expertShares(launch, parts).map((own) => costOf(program, chip, own, sizes, isFused));
-  const slowest = costs.reduce((a, b) => (b.seconds.high > a.seconds.high ? b : a));
-  return keep({ ...slowest, deviceBytes: costs.reduce((s, c) => s + c.deviceBytes, 0) / parts });
-}
-
-/** A grouped product on each card: of the work list (kernels/work-list.ts) the run of the card's own experts, then nothing to do. */
-function expertShares(launch: Launch, parts: number): Launch[] {
-  const { grid, numbers, read } = launch;
-  const experts = numbers.experts!;
-  const list = Array.from({ length: grid[1] }, (_, t) => [0, 1, 2].map((column) => read!("tiles", 3 * t + column) ?? 0));
-  const each = Math.ceil(experts / parts);
-  return Array.from({ length: parts }, (_, i) => {
-    const own = list.filter(([, , e]) => e! >= i * each && e! < Math.min(experts, (i + 1) * each)).flat();
-    return { ...launch, read: (buffer, element) => (buffer === "tiles" ? (own[element] ?? experts) : read!(buffer, element)) };
-  });
-} // prettier-ignore

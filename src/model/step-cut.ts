@@ -32,13 +32,14 @@ export interface Cut {
   readonly weights?: readonly string[];
   readonly kernels?: readonly string[];
   readonly by: CutBy;
-  /** The collective that makes the cards' parts one again. */
+  /** The collective that makes the cards' results one again. */
   readonly joined?: CollectiveName;
   /** Only with, or only without an option. */
   readonly where?: { readonly option: CutOption; readonly is: boolean };
 }
 
-const core = ["sparse_attention", "index_scores", "topk", "append_rows", "compress_pool", "map_copy"] as const;
+const attention = ["sparse_attention"] as const;
+const core = ["index_scores", "topk", "append_rows", "compress_pool", "map_copy"] as const;
 const streamKernels = ["hc_project", "hc_split", "hc_finish", "hc_pre", "hc_post"] as const;
 const streamNorms = ["attn_norm", "ffn_norm", "norm"] as const;
 const indexHeads = ["attn.indexer.wq_b", "attn.indexer.weights_proj"] as const;
@@ -51,13 +52,16 @@ const table: readonly Cut[] = [
   { weights: ["attn.wq_a", "attn.wkv", "attn.compressor.wkv", "attn.compressor.wgate", "attn.indexer.compressor.wkv", "attn.indexer.compressor.wgate"], by: "outputs", joined: "projections" }, // prettier-ignore
   { weights: indexHeads, by: "heads", joined: "index scores", where: without("sequences") },
   { weights: indexHeads, by: "heads", joined: "queries", where: withOption("sequences") },
-  { kernels: core, by: "heads", where: without("sequences") },
-  { kernels: core, by: "tokens", joined: "values", where: withOption("sequences") },
+  { kernels: [...core, ...attention], by: "heads", where: without("sequences") },
+  { kernels: core, by: "tokens", where: withOption("sequences") },
+  { kernels: attention, by: "tokens", joined: "values", where: withOption("sequences") },
   { kernels: streamKernels, weights: streamNorms, by: "whole", where: without("streams") },
-  { kernels: streamKernels, weights: streamNorms, by: "tokens", joined: "streams", where: withOption("streams") },
+  { kernels: streamKernels, by: "tokens", where: withOption("streams") },
+  { weights: streamNorms, by: "tokens", joined: "streams", where: withOption("streams") },
   { weights: ["ffn.gate"], by: "whole", where: without("router") },
   { weights: ["ffn.gate"], by: "outputs", joined: "router", where: withOption("router") },
-  { weights: ["ffn.experts.w1", "ffn.experts.w2", "ffn.experts.w3"], by: "experts", joined: "feed-forward" },
+  { weights: ["ffn.experts.w1", "ffn.experts.w2", "ffn.experts.w3"], by: "experts" },
+  { kernels: ["combine_rows"], by: "experts", joined: "feed-forward" },
   { weights: ["ffn.shared_experts.w1", "ffn.shared_experts.w3"], by: "outputs" },
   { weights: ["ffn.shared_experts.w2"], by: "inputs", joined: "feed-forward" },
   { weights: ["embed"], by: "whole" },
@@ -66,12 +70,9 @@ const table: readonly Cut[] = [
 export const cutsOf = (choice: Choice): readonly Cut[] => table.filter(({ where }) => !where || choice.includes(where.option) === where.is); // prettier-ignore
 
 /** Who does what under a choice; a weight's row stands before a kernel's. */
-export function cutter(choice: Choice): (kernel: string, label: string | undefined) => CutBy | undefined {
+export function cutter(choice: Choice): (kernel: string, label: string | undefined) => Cut | undefined {
   const rows = cutsOf(choice);
-  return (kernel, label) => {
-    const row = rows.find((r) => label !== undefined && r.weights?.includes(label)) ?? rows.find((r) => r.kernels?.some((name) => kernel.startsWith(name))); // prettier-ignore
-    return row?.by;
-  };
+  return (kernel, label) => rows.find((r) => label !== undefined && r.weights?.includes(label)) ?? rows.find((r) => r.kernels?.some((name) => kernel.startsWith(name))); // prettier-ignore
 }
 
 /** All choices that a step has. */

@@ -32,8 +32,14 @@ export interface StepPart {
   readonly name: PartName;
   /** Layers of this kind. */
   readonly count: number;
-  /** What happens in one step, and in what share of all steps it is this. */
-  readonly variants: readonly { readonly share: number; readonly events: readonly DeviceEvent[] }[];
+  readonly variants: readonly StepVariant[];
+}
+
+/** What happens in one step, in what share of all steps it is this, and what happened right before. */
+export interface StepVariant {
+  readonly share: number;
+  readonly events: readonly DeviceEvent[];
+  readonly before: readonly DeviceEvent[];
 }
 
 export interface StepPlan {
@@ -90,21 +96,18 @@ export function planStep(config: V4Config, chip: Chip, shape: StepShape, storage
     const context = shape.tokens > 1 ? shape.context : shape.context - (shape.context % largest) + offset;
     return run(model, stateOf(device, model, { ...shape, context }), { ...shape, context });
   });
+  const variant = (i: number, share: number, step: number): StepVariant => ({ share, events: steps[step]![i]!, before: steps[step]![i - 1] ?? [] }); // prettier-ignore
   const parts = kinds.map((kind, i): StepPart => {
-    const [open, closed, last] = steps.map((s) => s[i]!);
     const { ratio, count } = kind;
-    const closes = ratio === CSA_RATIO ? closed : last;
+    const closed = ratio === CSA_RATIO ? 1 : 2;
     const variants =
       shape.tokens > 1 || ratio === 0
-        ? [{ share: 1, events: open! }]
-        : [
-            { share: 1 - 1 / ratio, events: open! },
-            { share: 1 / ratio, events: closes! },
-          ];
+        ? [variant(i, 1, 0)]
+        : [variant(i, 1 - 1 / ratio, 0), variant(i, 1 / ratio, closed)];
     return { name: kind.name, count, variants };
   });
-  const ends = steps[0]![kinds.length]!;
-  return { config, shape, device, weightNames, parts: [...parts, { name: "ends", count: 1, variants: [{ share: 1, events: ends }] }] }; // prettier-ignore
+  const ends: StepPart = { name: "ends", count: 1, variants: [variant(kinds.length, 1, 0)] };
+  return { config, shape, device, weightNames, parts: [...parts, ends] };
 }
 
 /** As if loaded from a file of that form (weights.ts). */

@@ -29,6 +29,10 @@ export const assumptions = {
     source:
       "assumed where no rate of a core from memory is published: so many times its even share; 1.44 on a vector core of 910B",
   },
+  cacheShare: {
+    value: 0.5,
+    source: "assumed: of the shared cache, what still has the results of earlier launches when the next read them",
+  },
   issueCycles: { value: 30, source: "assumed: scalar unit, one instruction of a copy, vector or matrix unit" },
   scalarReadCycles: { value: 10, source: "assumed: one element through the scalar unit, its line in the data cache" },
   syncCycles: { value: 20, source: "assumed: one flag or barrier between two pipes" },

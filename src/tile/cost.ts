@@ -26,6 +26,8 @@ export interface Cost {
   readonly traffic: Traffic;
   /** That device memory must deliver and take, after the shared cache. */
   readonly deviceBytes: number;
+  /** That earlier launches left in the cache, and are not among those. */
+  readonly cachedBytes: number;
   /** Matrix operations, padding included. */
   readonly ops: number;
   readonly seconds: Range;
@@ -43,21 +45,34 @@ export function loweringOf(program: TileProgram, chip: Chip): Lowering {
   return found;
 }
 
-/** Bytes of each buffer that the launch may touch; reading them again costs nothing where all fit the cache. */
-export type Sizes = Readonly<Record<string, number>>;
+/** By buffer. */
+export type Bytes = Readonly<Record<string, number>>;
 
-function deviceBytesOf(chip: Chip, t: Traffic, sizes: Sizes | undefined): number {
+/** What is known of a launch's surroundings. */
+export interface Surroundings {
+  /** Bytes of each buffer that the launch may touch; reading them again costs nothing where all fit the cache. */
+  readonly sizes?: Bytes;
+  /** Of those that it reads, what the cache still has from launches before. */
+  readonly cached?: Bytes;
+  /** Run by a list (emit/ascend/list.ts), after a barrier instead of a start, with one vector core to a cube core. */
+  readonly isListed?: boolean;
+}
+
+/** Of what is moved, each byte once. */
+export const once = (moved: Bytes, sizes: Bytes): Bytes => Object.fromEntries(Object.entries(moved).map(([name, n]) => [name, Math.min(n, sizes[name] ?? n)])); // prettier-ignore
+
+function deviceBytesOf(chip: Chip, t: Traffic, { sizes, cached = {} }: Surroundings): number {
   const moved = sumOf(t.read) + sumOf(t.written);
   const cache = rangeOf(chip.rates.cacheBytes)?.low ?? 0;
   if (!sizes) return moved;
-  const once = (bytes: Readonly<Record<string, number>>): number => Object.entries(bytes).reduce((s, [name, n]) => s + Math.min(n, sizes[name] ?? n), 0); // prettier-ignore
-  const least = once(t.read) + once(t.written);
-  return least <= cache ? least : moved;
+  const least = sumOf(once(t.read, sizes)) + sumOf(once(t.written, sizes));
+  return (least <= cache ? least : moved) - sumOf(cached);
 }
 
-/** `isListed`: run by a list (emit/ascend/list.ts), after a barrier instead of a start, with one vector core to a cube core. */
-export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?: Sizes, isListed = false): Cost {
-  const t = trafficOf(loweringOf(program, chip), launch);
+export const costOf = (program: TileProgram, chip: Chip, launch: Launch, around: Surroundings = {}): Cost => priceOf(trafficOf(loweringOf(program, chip), launch), chip, around); // prettier-ignore
+
+export function priceOf(t: Traffic, chip: Chip, around: Surroundings): Cost {
+  const { isListed = false } = around;
   const rates = coreRates[chip.name];
   const isMixed = Object.keys(t.matrixOps).length > 0;
   const cores = rangeOf(isMixed || isListed ? chip.rates.matrixCores : chip.rates.vectorCores)!;
@@ -66,7 +81,7 @@ export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?:
   const deviceRate = coreDeviceBytes(chip);
   const share = t.busiest(cores.low);
   const moved = sumOf(t.read) + sumOf(t.written) + t.workspaceRead + t.workspaceWritten;
-  const deviceBytes = deviceBytesOf(chip, t, sizes);
+  const deviceBytes = deviceBytesOf(chip, t, around);
   const perCycle = (amount: number): Range => over(amount * share, clock);
   const memory = rangeOf(chip.rates.memoryBytesPerSecond)!;
   // Where a core's own rate is not published, some multiple of its even share.
@@ -106,5 +121,13 @@ export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?:
     ...t.overlaps.filter((o) => o.copied > 0).map(saved),
   );
   const limit = limits.reduce((a, b) => (parts[b].high > parts[a].high ? b : a));
-  return { traffic: t, deviceBytes, ops: sumOf(t.matrixOps as Record<string, number>), seconds, parts, limit };
+  return {
+    traffic: t,
+    deviceBytes,
+    cachedBytes: sumOf(around.cached ?? {}),
+    ops: sumOf(t.matrixOps as Record<string, number>),
+    seconds,
+    parts,
+    limit,
+  };
 }

@@ -31,7 +31,7 @@ test("no candidate is cheaper than what is chosen, but for a fiftieth", () => {
       const height = heightOf(rows);
       const all = candidatesOf(chip, { factory: matmulKernel, start: linear }, matmulChoice(linear, q), height, { k: p.k });
       // Priced here once more: the launch that the wrapper would make for so many rows.
-      const { seconds } = costOf(program, chip, { grid: [ceilDiv(n, p.n), ceilDiv(height, p.m), 1], numbers: { m: height, n, k: depth, aBatch: 0, bBatch: 0 } }, { a: 2 * height * depth, b: 2 * n * depth, y: 2 * height * n });
+      const { seconds } = costOf(program, chip, { grid: [ceilDiv(n, p.n), ceilDiv(height, p.m), 1], numbers: { m: height, n, k: depth, aBatch: 0, bBatch: 0 } }, { sizes: { a: 2 * height * depth, b: 2 * n * depth, y: 2 * height * n } });
       const least = Math.min(...all.map((c) => c.seconds));
       assert.ok(all.length > 1 && seconds.high <= 1.02 * least, `${where}: ${p.m}x${p.n}x${p.k} takes ${seconds.high}, the cheapest ${least}`);
       const i = { rows, n, depth, experts: 1 };
