@@ -5,7 +5,7 @@
 import { chips } from "../tile/chips/chips.ts";
 import type { Chip, ChipName, Figure } from "../tile/chips/types.ts";
 import { emitAscend } from "../tile/emit/ascend/ascend.ts";
-import { CORES } from "../tile/cluster.ts";
+import { CORES, teamTasks } from "../tile/cluster.ts";
 import { emitAscendList } from "../tile/emit/ascend/list.ts";
 import { emitMlu, emitMluCluster } from "../tile/emit/mlu.ts";
 import { emitMluList } from "../tile/emit/mlu/list.ts";
@@ -28,6 +28,8 @@ export interface EmittedList {
   readonly kind: string;
   readonly numBlocks: number;
   readonly workspaceBytesPerBlock: number;
+  /** By the program's place in the list that was emitted: which of the kernel's cases runs a grid of it. */
+  readonly caseOf: (program: number, grid: Grid) => number;
 }
 /** Programs along x, y and z. */
 export type Grid = readonly [number, number, number];
@@ -65,22 +67,11 @@ function ascend(name: ChipName): ChipTarget {
     emit: (program, symbol) => emitAscend(program, chip, symbol),
     emitList: (programs, symbol, cores = own) => {
       const { source, kind, workspaceBytesPerBlock } = emitAscendList(programs, chip, symbol);
-      return { source, kind, workspaceBytesPerBlock, numBlocks: kind === "vector" ? cores.vector : cores.matrix };
+      const numBlocks = kind === "vector" ? cores.vector : cores.matrix;
+      return { source, kind, workspaceBytesPerBlock, numBlocks, caseOf: (program) => program };
     },
     numBlocks: (kind, numPrograms, cores = own) => Math.min(numPrograms, kind === "vector" ? cores.vector : cores.matrix), // prettier-ignore
   };
-}
-
-/**
- * Tasks of a Union1 launch: four for each cluster that gets a team; 0 where Block is better, because no programs share a
- * team or the busiest core would have more to do.
- */
-function unionBlocks(grid: Grid, axis: number, cores: number): number {
-  const clusters = Math.floor(cores / CORES);
-  const teams = grid.reduce((p, n, d) => p * (d === axis ? Math.ceil(n / CORES) : n), 1);
-  const alone = Math.ceil(grid.reduce((p, n) => p * n, 1) / cores);
-  if (grid[axis]! < 2 || Math.ceil(teams / clusters) > alone) return 0;
-  return CORES * Math.min(teams, clusters);
 }
 
 function mlu(name: ChipName): ChipTarget {
@@ -93,13 +84,18 @@ function mlu(name: ChipName): ChipTarget {
       const block = { source: emitMlu(program, chip, symbol).source, kind: "block", workspaceBytesPerBlock: 0 };
       const union = emitMluCluster(program, chip, symbol);
       if (!union) return block;
-      return { ...block, together: { source: union.source, kind: "union1", blocksFor: (grid, cores = own) => unionBlocks(grid, union.axis, cores.vector) } }; // prettier-ignore
+      return { ...block, together: { source: union.source, kind: "union1", blocksFor: (grid, cores = own) => teamTasks(grid, union.axis, cores.vector) } }; // prettier-ignore
     },
     emitList: (programs, symbol, cores = own) => {
       // The largest job there is; what a chip has beyond it stays idle.
       const clusters = unionSizes.findLast((n) => CORES * n <= cores.vector) ?? 1;
-      const { source } = emitMluList(programs, chip, symbol);
-      return { source, kind: `union${clusters}`, numBlocks: CORES * clusters, workspaceBytesPerBlock: 0 };
+      const numBlocks = CORES * clusters;
+      const { source, teams } = emitMluList(programs, chip, symbol);
+      const caseOf = (program: number, grid: Grid): number => {
+        const team = teams.get(program);
+        return team && teamTasks(grid, team.axis, numBlocks) > 0 ? team.number : program;
+      };
+      return { source, kind: `union${clusters}`, numBlocks, workspaceBytesPerBlock: 0, caseOf };
     },
     numBlocks: (_kind, numPrograms, cores = own) => Math.min(numPrograms, cores.vector),
   };

@@ -2,10 +2,11 @@
  * Launches that wait, so that many become one: their programs are parts of one kernel (tile/emit/ascend/list.ts,
  * tile/emit/mlu/list.ts), which reads from device memory what to run. A device that has a list runs it before anything
  * that does not go through it: a copy, a launch of another program, a wait.
- * A record is 8-byte words: the program's number, its arguments in order, the grid. Main class: `LaunchList`.
+ * A record is 8-byte words: which case of the kernel, the program's arguments in order, the grid. Main class: `LaunchList`.
  */
 import { DeviceError } from "../base/errors.ts";
 import type { Param, TileProgram } from "../tile/ir.ts";
+import type { EmittedList } from "./chip-targets.ts";
 import type { BufferArg, LaunchArg } from "./device.ts";
 
 /**
@@ -48,11 +49,18 @@ export class LaunchList {
   private readonly numbers: ReadonlyMap<TileProgram, number>;
   private readonly start: (waiting: Waiting) => void;
   private readonly backend: string;
+  private readonly caseOf: EmittedList["caseOf"];
   private words: bigint[] = [];
   private waiting = 0;
   private memory = new Map<number, BufferArg>();
 
-  constructor(programs: readonly TileProgram[], backend: string, start: (waiting: Waiting) => void) {
+  constructor(
+    programs: readonly TileProgram[],
+    { caseOf }: EmittedList,
+    backend: string,
+    start: (waiting: Waiting) => void,
+  ) {
+    this.caseOf = caseOf;
     this.numbers = new Map(programs.map((program, i) => [program, i]));
     this.backend = backend;
     this.start = start;
@@ -64,7 +72,7 @@ export class LaunchList {
 
   push(program: TileProgram, [x = 1, y = 1, z = 1]: readonly number[], args: Readonly<Record<string, LaunchArg>>): void {
     if (this.words.length + program.params.length + 4 > MAX_WORDS) this.run();
-    this.words.push(wordOf(this.numbers.get(program)!));
+    this.words.push(wordOf(this.caseOf(this.numbers.get(program)!, [x, y, z])));
     for (const param of program.params) {
       const arg = args[param.name];
       this.words.push(argumentWord(program, param, arg, this.backend));

@@ -5,11 +5,11 @@
 import type { BufferArg } from "../device/device.ts";
 import type { DeviceEvent, RecordedBuffer } from "../device/recording.ts";
 import type { Chip } from "../tile/chips/types.ts";
-import { loweringOf, once, priceOf, type Bytes, type Cost } from "../tile/cost.ts";
+import { once, priceOf, trafficFor, type Bytes, type Cost } from "../tile/cost.ts";
 import { assumptions } from "../tile/cost-table.ts";
 import type { TileProgram } from "../tile/ir.ts";
 import { rangeOf } from "../tile/range.ts";
-import { trafficOf, type Launch, type Traffic } from "../tile/traffic.ts";
+import type { Launch, Traffic } from "../tile/traffic.ts";
 import { SharedCache } from "./step-cache.ts";
 import { cutProduct, type Cut } from "./step-cut.ts";
 import type { StepPlan, StepVariant } from "./step-plan.ts";
@@ -96,7 +96,7 @@ export class LaunchPricer {
     const place = JSON.stringify([launch.grid, launch.numbers, sizes, this.isRouted]);
     const table: KnownOfOne = known.get(program) ?? { traffic: new Map(), cost: new Map() };
     known.set(program, table);
-    const traffics = found(table.traffic, place, () => this.shares(launch, "tiles" in args).map((own) => trafficOf(loweringOf(program, chip), own))); // prettier-ignore
+    const traffics = found(table.traffic, place, () => this.shares(launch, "tiles" in args).map((own) => trafficFor(program, chip, own))); // prettier-ignore
     const cached = this.cachedOf(traffics[0]!, sizes, args);
     const cost = found(table.cost, place + JSON.stringify(cached), () => {
       // Experts are not equally busy: the step waits for the card with the most to do.

@@ -31,12 +31,24 @@ export interface ClusterDecision {
 }
 export const noCluster: ClusterDecision = { plan: undefined, notes: [] };
 
+/**
+ * Tasks of a Union1 launch: four for each cluster that gets a team; 0 where Block is better, because no programs share a
+ * team or the busiest core would have more to do.
+ */
+export function teamTasks(grid: readonly [number, number, number], axis: number, cores: number): number {
+  const clusters = Math.floor(cores / CORES);
+  const teams = grid.reduce((p, n, d) => p * (d === axis ? Math.ceil(n / CORES) : n), 1);
+  const alone = Math.ceil(grid.reduce((p, n) => p * n, 1) / cores);
+  if (grid[axis]! < 2 || Math.ceil(teams / clusters) > alone) return 0;
+  return CORES * Math.min(teams, clusters);
+}
+
 type LoopStmt = Extract<Stmt, { kind: "loop" }>;
 type Load = TileValue & { readonly op: Extract<TileOp, { kind: "load" }> };
 
 /**
  * Best first: kernels have their rows along y, batches along z. Lines of device memory run along x, so
- * neighbours along x may have to stay on one core (emit/mlu/lines.ts).
+ * neighbours along x may have to stay on one core (lines.ts).
  */
 const axes = [
   { axis: 1, name: "y" },

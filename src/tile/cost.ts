@@ -8,7 +8,8 @@ import type { DType } from "../base/dtype.ts";
 import type { Chip } from "./chips/types.ts";
 import { assumptions, clockOf, coreDeviceBytes, coreRates, matrixRate } from "./cost-table.ts";
 import type { TileProgram } from "./ir.ts";
-import { lower, type Lowering } from "./passes.ts";
+import { teamTasks } from "./cluster.ts";
+import { lower, ofTeams, type Lowering } from "./passes.ts";
 import { atLeast, atMost, exactly, less, over, plus, rangeOf, scaled, type Range } from "./range.ts";
 import { sumOf, trafficOf, type Launch, type Overlap, type Traffic } from "./traffic.ts";
 
@@ -69,7 +70,18 @@ function deviceBytesOf(chip: Chip, t: Traffic, { sizes, cached = {} }: Surroundi
   return (least <= cache ? least : moved) - sumOf(cached);
 }
 
-export const costOf = (program: TileProgram, chip: Chip, launch: Launch, around: Surroundings = {}): Cost => priceOf(trafficOf(loweringOf(program, chip), launch), chip, around); // prettier-ignore
+const ofTeam = new WeakMap<Lowering, Lowering>();
+/** What a launch moves and computes in the form that a device takes for its grid: cores alone, or the teams of a cluster. */
+export function trafficFor(program: TileProgram, chip: Chip, launch: Launch): Traffic {
+  const low = loweringOf(program, chip);
+  const { plan } = low.cluster;
+  if (!plan || teamTasks(launch.grid, plan.axis, rangeOf(chip.rates.vectorCores)!.low) === 0) return trafficOf(low, launch); // prettier-ignore
+  let form = ofTeam.get(low);
+  if (!form) ofTeam.set(low, (form = ofTeams(low)));
+  return trafficOf(form, launch, plan);
+}
+
+export const costOf = (program: TileProgram, chip: Chip, launch: Launch, around: Surroundings = {}): Cost => priceOf(trafficFor(program, chip, launch), chip, around); // prettier-ignore
 
 export function priceOf(t: Traffic, chip: Chip, around: Surroundings): Cost {
   const { isListed = false } = around;

@@ -147,6 +147,13 @@ export function lower(program: TileProgram, chip: Chip, onStage: (pass: Pass, st
   return state;
 } // prettier-ignore
 
+/** Of a lowering with a cluster plan, the form whose programs begin together: nothing is loaded from one to the next. */
+export function ofTeams(planned: Lowering): Lowering {
+  const pipelines = planned.overlap.pipelines.filter((p) => p.loop !== undefined);
+  const memory = assignMemorySpaces(planned, planned.chip, pipelines);
+  return { ...planned, overlap: { ...planned.overlap, pipelines }, memory };
+}
+
 /** Every stage of a lowering, for readers. */
 export function explain(program: TileProgram, chip: Chip): string {
   const out: string[] = [];

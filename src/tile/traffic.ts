@@ -7,12 +7,14 @@
 import { dtypes, type DType } from "../base/dtype.ts";
 import { foldIndex } from "./builder.ts";
 import type { Space } from "./chips/types.ts";
+import { CORES, type ClusterPlan } from "./cluster.ts";
 import { instructionsOf } from "./cost-table.ts";
 import { copiesBeside, homesOf, type Ahead } from "./ahead.ts";
 import { forEachRun, isFalling } from "./falling.ts";
 import type { Homes } from "./homes.ts";
 import type { IndexExpr, Stmt, TileValue, View } from "./ir.ts";
 import { dotBytes, roundUp, tileBytes } from "./padding.ts";
+import { groupOf, lineRule } from "./lines.ts";
 import type { Liveness } from "./liveness.ts";
 import type { Lowering } from "./passes.ts";
 import { rangeOf } from "./range.ts";
@@ -95,10 +97,12 @@ class Walker {
   private readonly ahead: Ahead;
   /** The loop whose turns what is walked now would run beside. */
   private beside: string;
+  private readonly team: Team | undefined;
 
-  constructor(low: Lowering, launch: Launch) {
+  constructor(low: Lowering, launch: Launch, team: Team | undefined) {
     this.low = low;
     this.launch = launch;
+    this.team = team;
     this.homes = homesOf(low);
     this.ahead = copiesBeside(low, this.homes);
     this.beside = GRID;
@@ -283,7 +287,8 @@ class Walker {
     const body = this.list(s.body);
     this.beside = outer;
     const falls = isFalling(s.body, { loop: s.id }, this.homes.live, this.launch.numbers);
-    const [entries, turns] = [this.at(`${name}|entries`), this.at(`${name}|turns`)];
+    const [entries, turns, syncs] = [this.at(`${name}|entries`), this.at(`${name}|turns`), this.at("syncs")];
+    const meetings = this.team?.plan.loops.has(s.id) ? 1 : 0;
     return [
       (at, t) => {
         reads(at, t);
@@ -292,6 +297,7 @@ class Walker {
         if (count === 0) return;
         t[entries]!++;
         t[turns]! += count;
+        t[syncs]! += meetings * (count + 1);
         const visit = (i: number): Tally => {
           at.loops[slot] = from + i * s.step;
           const counts = this.tally();
@@ -331,6 +337,19 @@ class Walker {
       once(at, t);
     };
   } // prettier-ignore
+  /** A load that the cores of a cluster have in common: of a team the first counts it, the others copy it from SRAM. */
+  private shares(load: Action, count: Eval, size: number, { plan: { axis }, lanes }: Team): Action {
+    const [sram, vector] = [this.at("local:SRAM"), this.at(`local:${this.homes.roles.vector}`)];
+    const once = this.steady([["instructions", 1], ["syncs", 2]], 0);
+    return (at, t) => {
+      const bytes = count(at) * size;
+      t[sram]! += bytes;
+      if (at.p[axis]! % lanes === 0) return load(at, t);
+      t[vector]! += bytes;
+      t[WEIGHT]! += bytes;
+      once(at, t);
+    };
+  } // prettier-ignore
   private store(s: Extract<Stmt, { kind: "store" }>): Action[] {
     const tile = this.homes.tile(s.value);
     const isProduct = this.homes.split && (this.homes.isProduct(s.value) || this.homes.leavesByStore(this.homes.root(s.value))); // prettier-ignore
@@ -348,6 +367,7 @@ class Walker {
     const out: Action[] = [];
     if (op.kind === "load") {
       const load = this.moves(op.view, this.inside(op.view, op.at, tile.shape), false, this.ahead.tiles.get(id), homes.isStaged(id) ? homes.roles.stage : undefined); // prettier-ignore
+      if (this.team?.plan.offsets.has(id)) return [this.shares(load, this.inside(op.view, op.at, tile.shape), dtypes[op.view.dtype].size, this.team)]; // prettier-ignore
       const cores = rangeOf(this.low.chip.rates.vectorCores)!.low;
       out.push(this.ahead.kept.has(id) ? (at, t) => at.before() < cores && load(at, t) : load);
     } else if (op.kind === "gather") {
@@ -421,18 +441,41 @@ function addTo(t: Tally, counts: Tally, times: number): void {
   for (let i = 0; i < t.length; i++) t[i]! += counts[i]! * times;
 }
 
-export function trafficOf(low: Lowering, launch: Launch): Traffic {
-  const walker = new Walker(low, launch);
+/** Programs of a launch that begin together on a cluster. */
+interface Team {
+  readonly plan: ClusterPlan;
+  /** How many: one core alone where programs must stay on one. */
+  readonly lanes: number;
+}
+
+/** Where a program runs if `group` neighbours stay together: cores, or teams and their clusters, take them in turns. */
+function coreOf(pid: number, [x, y, z]: Launch["grid"], group: number, cores: number, team: Team | undefined): number {
+  const turn = (i: number, n: number): number => Math.floor(i / group) % n;
+  if (!team) return turn(pid, cores);
+  const { lanes, plan: { axis } } = team; // prettier-ignore
+  const place = [pid % x, Math.floor(pid / x) % y, Math.floor(pid / (x * y))] as [number, number, number];
+  const lane = place[axis]! % lanes;
+  place[axis] = (place[axis]! - lane) / lanes;
+  const [w, h] = [x, y, z].map((n, d) => (d === axis ? Math.ceil(n / lanes) : n)) as [number, number, number];
+  return CORES * turn(place[0] + w * (place[1] + h * place[2]), Math.max(1, Math.floor(cores / CORES))) + lane;
+}
+
+/** `plan`: of a launch whose programs go to clusters, four neighbours at a time; `low` is then of that form (passes.ts, `ofTeams`). */
+export function trafficOf(low: Lowering, launch: Launch, plan?: ClusterPlan): Traffic {
+  const programs = launch.grid[0] * launch.grid[1] * launch.grid[2];
+  const group = homesOf(low).split ? 1 : groupOf(lineRule(low.program), launch.grid, launch.numbers);
+  const team = plan && { plan, lanes: group < programs ? CORES : 1 };
+  const walker = new Walker(low, launch, team);
   const act = walker.list(low.program.body);
   const { grid: sizes, numbers } = launch;
-  const [x, y, z] = sizes;
-  const weights = new Float64Array(x * y * z);
+  const [x, y] = sizes;
+  const weights = new Float64Array(programs);
   const at: At = {
     p: [0, 0, 0],
     loops: [],
     before: () => at.p[0]! + x * (at.p[1]! + y * at.p[2]!),
   };
-  const falls = [0, 1, 2].map((axis) => sizes[axis]! > 2 && isFalling(low.program.body, { axis }, walker.live, numbers)); // prettier-ignore
+  const falls = [0, 1, 2].map((axis) => sizes[axis]! > 2 && axis !== plan?.axis && isFalling(low.program.body, { axis }, walker.live, numbers)); // prettier-ignore
   /** All programs whose places along the axes above `axis` are those of `at`; their weights begin at `from`. */
   const walk = (axis: number, from: number): Tally => {
     const sum = walker.tally();
@@ -452,13 +495,13 @@ export function trafficOf(low: Lowering, launch: Launch): Traffic {
     });
     return sum;
   };
-  const t = x * y * z === 0 ? walker.tally() : walk(2, 0);
+  const t = programs === 0 ? walker.tally() : walk(2, 0);
   const total = weights.reduce((s, w) => s + w, 0);
   const busiest = (cores: number): number => {
-    const each = new Float64Array(Math.max(1, Math.min(cores, weights.length)));
+    const each = new Float64Array(Math.max(1, team ? cores : Math.min(cores, Math.ceil(programs / group))));
     // Programs that find nothing to do are idle alike.
     if (total === 0) return 1 / each.length;
-    weights.forEach((w, pid) => (each[pid % each.length]! += w));
+    weights.forEach((w, pid) => (each[coreOf(pid, sizes, group, each.length, team)]! += w));
     return Math.max(...each) / total;
   };
   const value = (name: string): number => walker.valueOf(t, name);
@@ -473,8 +516,8 @@ export function trafficOf(low: Lowering, launch: Launch): Traffic {
     matrixOps: walker.table(t, "matrixOps:"),
     instructions: value("instructions"),
     syncs: value("syncs"),
-    overlaps: walker.overlaps(t, weights.length),
-    programs: weights.length,
+    overlaps: walker.overlaps(t, programs),
+    programs,
     busiest,
   };
 }

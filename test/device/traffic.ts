@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import type { BufferArg, LaunchArg } from "../../src/device/device.ts";
 import type { SimDevice } from "../../src/device/sim/sim-device.ts";
-import { loweringOf } from "../../src/tile/cost.ts";
+import { trafficFor } from "../../src/tile/cost.ts";
 import type { TileProgram } from "../../src/tile/ir.ts";
 import { memoryOf } from "../../src/tile/memory.ts";
-import { sumOf, trafficOf } from "../../src/tile/traffic.ts";
+import { sumOf } from "../../src/tile/traffic.ts";
 
 /** From now on every launch of a checked device is held against the model; `wrong` names those that differ. */
 export function watchTraffic(device: SimDevice): { launches: number; readonly wrong: string[] } {
@@ -16,10 +16,12 @@ export function watchTraffic(device: SimDevice): { launches: number; readonly wr
     const [x = 1, y = 1, z = 1] = grid;
     const { program } = executable;
     // Before the launch, which may overwrite what it reads.
-    const model = trafficOf(loweringOf(program, chip), { grid: [x, y, z], numbers: numbersOf(args), read: readerOf(program, args) }); // prettier-ignore
+    const model = trafficFor(program, chip, {
+      grid: [x, y, z],
+      numbers: numbersOf(args),
+      read: readerOf(program, args),
+    });
     plain(executable, grid, args);
-    // The model is of blocks that work alone.
-    if (device.lastKind?.startsWith("union")) return;
     watched.launches++;
     const said = [sumOf(model.read) + model.workspaceRead, sumOf(model.written) + model.workspaceWritten];
     const { bytesIn, bytesOut } = device.lastRun!;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { kernel } from "../../src/tile/builder.ts";
 import { chips } from "../../src/tile/chips/chips.ts";
-import { costOf, loweringOf } from "../../src/tile/cost.ts";
+import { costOf, loweringOf, trafficFor } from "../../src/tile/cost.ts";
 import { exactly, over, plus } from "../../src/tile/range.ts";
 import { trafficOf } from "../../src/tile/traffic.ts";
 
@@ -51,8 +51,34 @@ test("what is read again comes from the cache where it fits", () => {
   const sizes = { a: 40 * 64 * 2, b: 64 * 64 * 2, y: 40 * 64 * 4 };
   const least = sizes.a + sizes.b + sizes.y;
   assert.equal(costOf(product, chips["ascend-910b"], launch, { sizes }).deviceBytes, least);
-  // MLU370 has no published cache.
-  assert.equal(costOf(product, chips["mlu-370"], launch, { sizes }).deviceBytes, 2 * sizes.a + 3 * sizes.b + sizes.y);
+  // MLU370 has no published cache; its three rows of programs are one team, which loads b once.
+  assert.equal(costOf(product, chips["mlu-370"], launch, { sizes }).deviceBytes, 2 * sizes.a + sizes.b + sizes.y);
+});
+
+test("the cores of a cluster have a load in common once, and copy it from SRAM each", () => {
+  const launch = { grid: [2, 3, 1] as const, numbers: { m: 48, n: 64, k: 64 } };
+  const [a, b] = [48 * 64 * 2, 64 * 64 * 2];
+  const alone = trafficOf(loweringOf(product, chips["mlu-370"]), launch);
+  const team = trafficFor(product, chips["mlu-370"], launch);
+  assert.deepEqual([alone.read, team.read], [{ a: 2 * a, b: 3 * b }, { a: 2 * a, b }]); // prettier-ignore
+  assert.deepEqual([alone.local.SRAM, team.local.SRAM], [undefined, 3 * b]);
+  assert.deepEqual(alone.written, team.written);
+  assert.deepEqual(alone.matrixOps, team.matrixOps);
+  // Three rows of programs are one team, and each column has a cluster of its own.
+  assert.equal(team.busiest(16), 1 / 6);
+});
+
+test("programs that share a line of device memory are one core's", () => {
+  const narrow = kernel("narrow", (k) => {
+    const rows = k.index("rows");
+    const [x, y] = [k.view(k.buffer("x", "f32"), [rows]), k.view(k.buffer("y", "f32", "out"), [rows])];
+    const r = k.programId(0).mul(8);
+    k.store(y, [r], k.load(x, [r], [8]).mul(2));
+  });
+  const launch = { grid: [64, 1, 1] as const, numbers: { rows: 512 } };
+  // Eight f32 are half a line.
+  const busiest = (name: "mlu-370" | "ascend-910b"): number => 64 * trafficFor(narrow, chips[name], launch).busiest(64); // prettier-ignore
+  assert.deepEqual([busiest("ascend-910b"), busiest("mlu-370")].map(Math.fround), [1, 2]);
 });
 
 test("a rumour stays marked in every sum, with both ends", () => {

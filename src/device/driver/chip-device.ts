@@ -154,13 +154,14 @@ export abstract class ChipDevice implements Device {
   fuse(programs: readonly TileProgram[]): void {
     this.list?.run();
     programs.forEach(verify);
-    const { source, kind, numBlocks, workspaceBytesPerBlock } = this.target.emitList(programs, SYMBOL, this.cores);
+    const emitted = this.target.emitList(programs, SYMBOL, this.cores);
+    const { source, kind, numBlocks, workspaceBytesPerBlock } = emitted;
     const [kernel] = this.buildSources([{ name: "launch_list", source, kind }]);
     const workspaceBytes = workspaceBytesPerBlock * numBlocks;
     for (const { sizeBytes, address } of this.listMemory) this.give(sizeBytes, address);
     this.listMemory = [LIST_BYTES, workspaceBytes].filter((n) => n > 0).map((sizeBytes) => ({ sizeBytes, address: this.take(sizeBytes) })); // prettier-ignore
     const [list, ...workspace] = this.listMemory.map(({ address }) => address);
-    this.list = new LaunchList(programs, this.properties.name, ({ words, numLaunches }) => {
+    this.list = new LaunchList(programs, emitted, this.properties.name, ({ words, numLaunches }) => {
       // The list before may still be read.
       this.waitForStream();
       this.copyFromHost(list!, bytesOf(words));

@@ -141,14 +141,15 @@ export class SimDevice extends HostDevice {
     this.list?.run();
     programs.forEach((program) => verify(program));
     const { target } = this;
-    const { source, kind, numBlocks, workspaceBytesPerBlock } = target.emitList(programs, SYMBOL);
+    const emitted = target.emitList(programs, SYMBOL);
+    const { source, kind, numBlocks, workspaceBytesPerBlock } = emitted;
     const args = ["list", "launches", "workspace"];
     const [kernel] = this.compileKernels([{ name: "launch_list", source, kind, args }]);
     for (const { buffer } of this.listMemory) this.free(buffer);
     const workspaceBytes = workspaceBytesPerBlock * numBlocks;
     this.listMemory = [LIST_BYTES, workspaceBytes].filter((n) => n > 0).map((n) => ({ buffer: this.alloc(n), byteOffset: 0 })); // prettier-ignore
     const [list, ...workspace] = this.listMemory;
-    this.list = new LaunchList(programs, this.properties.name, ({ words, numLaunches, memory }) => {
+    this.list = new LaunchList(programs, emitted, this.properties.name, ({ words, numLaunches, memory }) => {
       super.copyIn(list!.buffer, 0, words);
       const options = { numBlocks, memory: [...memory.values()], ...(workspaceBytes > 0 && { workspaceArg: 2 }) };
       this.run(kernel!, [list!, numLaunches, ...workspace], options);

@@ -1,6 +1,6 @@
 /**
  * Tile program -> BANG C for Cambricon MLU370 and MLU590: a kernel of task type Block. Tasks take programs of the grid
- * in turns, `group` neighbours at a time (mlu/lines.ts says how many must stay together, because cores must not share a
+ * in turns, `group` neighbours at a time (lines.ts says how many must stay together, because cores must not share a
  * 64-byte line of device memory). Tiles are where passes.ts put them: buffers in one NRAM arena, the right operands of
  * products in WRAM, what the cores of a cluster load alike in SRAM: such a program has a second form, of type Union1.
  * Main functions: `emitMlu`, `emitMluCluster`. Meaning: interpret.ts. A kernel that has no lowering is a CompileError with op and dtype.
@@ -8,11 +8,10 @@
 import type { Chip } from "../chips/types.ts";
 import type { ClusterPlan } from "../cluster.ts";
 import type { Param, TileProgram } from "../ir.ts";
-import { lower, type Lowering } from "../passes.ts";
-import { assignMemorySpaces } from "../spaces.ts";
+import { lower, ofTeams, type Lowering } from "../passes.ts";
 import { LineWriter } from "./c-like/line-writer.ts";
 import { MluEmission } from "./mlu/emission.ts";
-import { groupLines } from "./mlu/lines.ts";
+import { groupLines } from "./mlu/group.ts";
 import { Statements } from "./mlu/statements.ts";
 import { elementType } from "./mlu/types.ts";
 
@@ -44,11 +43,7 @@ export function emitMlu(program: TileProgram, chip: Chip, entry = program.name):
 export function emitMluCluster(program: TileProgram, chip: Chip, entry = program.name): (MluKernel & { readonly axis: number }) | undefined {
   const planned = lower(program, chip);
   const { plan } = planned.cluster;
-  if (!plan) return undefined;
-  // Programs of a team begin together: nothing is loaded from one to the next.
-  const pipelines = planned.overlap.pipelines.filter((p) => p.loop !== undefined);
-  const memory = assignMemorySpaces(planned, chip, pipelines);
-  return { ...emit({ ...planned, overlap: { ...planned.overlap, pipelines }, memory }, entry, plan), axis: plan.axis };
+  return plan && { ...emit(ofTeams(planned), entry, plan), axis: plan.axis };
 } // prettier-ignore
 
 /** A program as the text of a function: what a kernel is made of, alone or in a list (mlu/list.ts). */
@@ -69,7 +64,12 @@ export const arenas = ({ nramBytes, wramBytes, sramBytes }: Pick<MluBody, "nramB
 
 export const mluIncludes = ["#include <bang.h>", "#include <algorithm>", "#include <cmath>"] as const;
 
-export const mluBody = (program: TileProgram, chip: Chip): MluBody => bodyOf(lower(program, chip));
+/** A program for cores alone, and where the plan shares something for the teams of clusters. */
+export function mluBodies(program: TileProgram, chip: Chip): { readonly alone: MluBody; readonly team: (MluBody & { readonly axis: number }) | undefined } {
+  const planned = lower(program, chip);
+  const { plan } = planned.cluster;
+  return { alone: bodyOf(planned), team: plan && { ...bodyOf(ofTeams(planned), plan), axis: plan.axis } };
+} // prettier-ignore
 
 function bodyOf(state: Lowering, plan?: ClusterPlan): MluBody {
   const { program } = state;
@@ -79,7 +79,7 @@ function bodyOf(state: Lowering, plan?: ClusterPlan): MluBody {
   const text = new LineWriter();
   text.add(...e.declarations(), "", "const int64_t num_programs = grid_x * grid_y * grid_z;");
   text.add("// Cores must not share a 64-byte line of device memory: so many neighbouring programs go to one core.");
-  text.add(...groupLines(e, program));
+  text.add(...groupLines(program));
   text.add(...e.out.toString().split("\n").map((line) => line.slice(2))); // prettier-ignore
   const params = [...program.params.map(declare), ...["x", "y", "z"].map((axis) => `int64_t grid_${axis}`)];
   return { params, text: text.toString(), nramBytes, wramBytes, sramBytes: plan?.sramBytes ?? 0 };

@@ -1,12 +1,19 @@
 /**
  * Many tile programs as one BANG C kernel that runs a list of launches from device memory, one after the other, with a
- * barrier of all cores between them. All clusters are one job (UnionN), since only cores of a job meet.
- * A record of the list is 8-byte words: which program, its arguments in order (a float in the low half of its word), the
- * grid. Arguments: the list, how many records. Main function: `emitMluList`.
+ * barrier of all cores between them. All clusters are one job (UnionN), since only cores of a job meet. A program whose
+ * neighbours share loads has two cases: for cores alone, and for the teams of clusters (cluster.ts).
+ * A record of the list is 8-byte words: which case, the program's arguments in order (a float in the low half of its word),
+ * the grid. Arguments: the list, how many records. Main function: `emitMluList`.
  */
 import type { Chip } from "../../chips/types.ts";
 import type { TileProgram } from "../../ir.ts";
-import { arenas, mluBody, mluIncludes } from "../mlu.ts";
+import { arenas, mluBodies, mluIncludes, type MluBody } from "../mlu.ts";
+
+export interface MluList {
+  readonly source: string;
+  /** By program, of those that have one: the case for teams, and the axis of the grid that they take. The case for cores alone is the program's number. */
+  readonly teams: ReadonlyMap<number, { readonly number: number; readonly axis: number }>;
+} // prettier-ignore
 
 /** A parameter as the list holds it at word `at + i`. */
 function fromWord(param: string, i: number): string {
@@ -15,14 +22,27 @@ function fromWord(param: string, i: number): string {
   return type === "float" ? `*(const float*)(list + at + ${i})` : `list[at + ${i}]`;
 }
 
-export function emitMluList(programs: readonly TileProgram[], chip: Chip, entry: string): { readonly source: string } {
-  const bodies = programs.map((program) => mluBody(program, chip));
-  const largest = (size: "nramBytes" | "wramBytes"): number => Math.max(0, ...bodies.map((b) => b[size]));
+interface Case {
+  readonly name: string;
+  readonly body: MluBody;
+  readonly isTeam: boolean;
+}
+
+export function emitMluList(programs: readonly TileProgram[], chip: Chip, entry: string): MluList {
+  const all = programs.map((program) => mluBodies(program, chip));
   const names = programs.map((program, i) => `run${i}_${program.name.replace(/\W/g, "_")}`);
-  const functions = bodies.flatMap(({ params, text }, i) => [`__mlu_func__ void ${names[i]}(${params.join(", ")}) {`, text, "}", ""]); // prettier-ignore
-  const cases = bodies.flatMap(({ params }, i) => [
+  const cases: Case[] = all.map(({ alone }, i) => ({ name: names[i]!, body: alone, isTeam: false }));
+  const teams = new Map<number, { number: number; axis: number }>();
+  for (const [i, { team }] of all.entries()) {
+    if (!team) continue;
+    teams.set(i, { number: cases.length, axis: team.axis });
+    cases.push({ name: `${names[i]!}_teams`, body: team, isTeam: true });
+  }
+  const largest = (size: "nramBytes" | "wramBytes" | "sramBytes"): number => Math.max(0, ...cases.map(({ body }) => body[size])); // prettier-ignore
+  const functions = cases.flatMap(({ name, body: { params, text } }) => [`__mlu_func__ void ${name}(${params.join(", ")}) {`, text, "}", ""]); // prettier-ignore
+  const texts = cases.flatMap(({ name, body: { params }, isTeam }, i) => [
     `      case ${i}:`,
-    `        ${names[i]}(${params.map((p, j) => fromWord(p, j + 1)).join(", ")});`,
+    `        ${isTeam ? "" : "if (__is_ipu()) "}${name}(${params.map((p, j) => fromWord(p, j + 1)).join(", ")});`,
     `        at += ${1 + params.length};`,
     "        break;",
   ]);
@@ -31,22 +51,20 @@ export function emitMluList(programs: readonly TileProgram[], chip: Chip, entry:
     ...mluIncludes,
     "",
     "// Programs take turns in the same memories.",
-    ...arenas({ nramBytes: largest("nramBytes"), wramBytes: largest("wramBytes"), sramBytes: 0 }),
+    ...arenas({ nramBytes: largest("nramBytes"), wramBytes: largest("wramBytes"), sramBytes: largest("sramBytes") }),
     "",
     ...functions,
     `extern "C" __mlu_global__ void ${entry}(const int64_t* list, int64_t num_launches) {`,
-    "  // Memory cores have nothing to do, and the barriers are of the others.",
-    "  if (__is_mpu()) return;",
     "  for (int64_t launch = 0, at = 0; launch < num_launches; ++launch) {",
     "    switch (list[at]) {",
-    ...cases,
+    ...texts,
     "    }",
-    "    // What one launch wrote the next may read on any core.",
+    "    // What one launch wrote the next may read on any core; memory cores wait with the others.",
     "    __sync();",
-    "    __sync_all_ipu();",
+    "    __sync_all();",
     "  }",
     "}",
     "",
   ].join("\n");
-  return { source };
+  return { source, teams };
 }

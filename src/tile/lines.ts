@@ -1,20 +1,35 @@
 /**
- * Which programs may run on different cores. Device memory is written in lines of 64 bytes, so two cores that write one
+ * Which programs may run on different cores of an MLU. Device memory is written in lines of 64 bytes, so two cores that write one
  * line may lose each other's bytes; programs whose stores start within a line must stay on one core.
- * A store starts at a sum of products; the kernel checks, with the numbers of its launch, that every product is a
- * multiple of a line. Neighbours along x may instead go to one core `group` at a time.
- * Main function: `groupLines`, lines of BANG C that define `group`.
+ * A store starts at a sum of products; with the numbers of a launch, every product must be a multiple of a line. Neighbours
+ * along x may instead go to one core `group` at a time. Main functions: `lineRule`, from a program alone, which the emitter
+ * prints (emit/mlu/group.ts), and `groupOf`, what the kernel then finds for a launch.
  */
-import { dtypes } from "../../../base/dtype.ts";
-import type { IndexExpr, Stmt, TileProgram, View } from "../../ir.ts";
-import type { MluEmission } from "./emission.ts";
+import { dtypes } from "../base/dtype.ts";
+import type { IndexExpr, Stmt, TileProgram, View } from "./ir.ts";
+import { tilesOf } from "./walk.ts";
 
-const LINE = 64;
+export const LINE = 64;
 
-/** constant * params [* program x] [* something that differs between programs or turns]. */
-interface Term {
+/** Bytes: a constant times index parameters. */
+export interface Bytes {
   readonly constant: number;
   readonly params: readonly string[];
+}
+export interface LineRule {
+  /** Whether no numbers could put programs on different cores. */
+  readonly isNever: boolean;
+  /** Must start on a line. */
+  readonly buffers: readonly string[];
+  /** Must be whole lines. */
+  readonly whole: readonly Bytes[];
+  /** Times the group must be whole lines; `fixed` of it is known without numbers. */
+  readonly steps: readonly Bytes[];
+  readonly fixed: number;
+}
+
+/** constant * params [* program x] [* something that differs between programs or turns]. */
+interface Term extends Bytes {
   readonly hasX: boolean;
   readonly varies: boolean;
 }
@@ -35,18 +50,18 @@ interface StoreSite {
 class Sites {
   readonly found: StoreSite[] = [];
   private readonly loops = new Map<number, { readonly start: IndexExpr; readonly step: number }>();
-  private readonly e: MluEmission;
-  constructor(e: MluEmission, program: TileProgram) {
-    this.e = e;
+  private readonly shapes: ReadonlyMap<number, readonly number[]>;
+  constructor(program: TileProgram) {
+    this.shapes = new Map(tilesOf(program).map((t) => [t.id, t.shape]));
     this.list(program.body);
   }
   private list(stmts: readonly Stmt[]): void {
     for (const s of stmts)
-      if (s.kind === "store") this.found.push({ view: s.view, at: s.at, box: this.e.tile(s.value).shape });
+      if (s.kind === "store") this.found.push({ view: s.view, at: s.at, box: this.shapes.get(s.value)! });
       else if (s.kind === "scatter") {
         // Rows that only the data knows.
         const row: IndexExpr = { kind: "program", axis: 2 };
-        this.found.push({ view: s.view, at: [row, s.col], box: this.e.tile(s.value).shape });
+        this.found.push({ view: s.view, at: [row, s.col], box: this.shapes.get(s.value)! });
       } else if (s.kind === "loop") {
         this.loops.set(s.id, s);
         this.list(s.body);
@@ -59,7 +74,7 @@ class Sites {
       case "const":
         return e.value === 0 ? [] : [{ ...one, constant: e.value }];
       case "param":
-        return [{ ...one, params: [`n_${e.name}`] }];
+        return [{ ...one, params: [e.name] }];
       case "program":
         return [e.axis === 0 ? { ...varying, hasX: true } : varying];
       case "loop": {
@@ -77,24 +92,25 @@ class Sites {
   }
 }
 
-export function groupLines(e: MluEmission, program: TileProgram): string[] {
-  const sites = new Sites(e, program);
-  const conditions = new Set<string>();
-  const steps = new Set<string>();
-  let fixed = 1;
+export function lineRule(program: TileProgram): LineRule {
+  const sites = new Sites(program);
+  const buffers = new Set<string>();
+  const [whole, steps] = [new Map<string, Bytes>(), new Map<string, Bytes>()];
+  const keep = (table: Map<string, Bytes>, { constant, params }: Bytes): void => void table.set([...params, Math.abs(constant)].join(), { constant: Math.abs(constant), params }); // prettier-ignore
+  let [fixed, isNever] = [1, false];
   for (const { view, at, box } of sites.found) {
     const { size } = dtypes[view.dtype];
-    conditions.add(`(uintptr_t)${view.buffer} % ${LINE} == 0`);
+    buffers.add(view.buffer);
     const scaled = at.flatMap((x, d) => sites.terms(x).flatMap((t) => sites.terms(view.strides[d]!).map((s) => product(t, s)))); // prettier-ignore
     const terms = [...sites.terms(view.offset), ...scaled].map((t) => ({ ...t, constant: t.constant * size }));
     const isStatic = (t: Term): boolean => t.params.length === 0;
     const isShift = (t: Term): boolean => isStatic(t) && !t.varies;
-    const text = (t: Term): string => [...t.params, String(Math.abs(t.constant))].join(" * ");
     for (const t of terms) {
       if (isShift(t) || t.constant % LINE === 0) continue;
       if (t.hasX && isStatic(t)) while ((fixed * t.constant) % LINE !== 0) fixed *= 2;
-      else if (t.hasX) steps.add(text(t));
-      else conditions.add(isStatic(t) ? "false" : `${text(t)} % ${LINE} == 0`);
+      else if (t.hasX) keep(steps, t);
+      else if (isStatic(t)) isNever = true;
+      else keep(whole, t);
     }
     // What one program covers from its start on, by axes whose steps are no whole lines, ends before the next program.
     const shift = terms.filter(isShift).reduce((sum, t) => sum + t.constant, 0);
@@ -105,19 +121,22 @@ export function groupLines(e: MluEmission, program: TileProgram): string[] {
         const bytes = { ...s, constant: s.constant * size };
         if (bytes.constant % LINE === 0) continue;
         if (isStatic(s)) extent += (n - 1) * bytes.constant;
-        else conditions.add(`${text(bytes)} % ${LINE} == 0`);
+        else keep(whole, bytes);
       }
     }
     const smallest = Math.min(...terms.filter((t) => t.varies && isStatic(t)).map((t) => t.constant));
-    if (extent > smallest) conditions.add("false");
+    if (extent > smallest) isNever = true;
   }
-  const all = [...conditions];
-  if (all.includes("false")) return ["const int64_t group = num_programs;"];
-  const lines = [`bool is_apart = ${all.join(" && ")};`];
-  lines.push(`int64_t group = ${fixed};`);
-  if (steps.size > 0) lines.push(`while (group < ${LINE} && (${[...steps].map((s) => `group * ${s} % ${LINE} != 0`).join(" || ")})) group *= 2;`); // prettier-ignore
-  // A group must not run over the end of a row of programs.
-  if (fixed > 1 || steps.size > 0)
-    lines.push("is_apart = is_apart && (grid_x == num_programs || grid_x % group == 0);");
-  return [...lines, "if (!is_apart) group = num_programs;"];
+  return { isNever, buffers: [...buffers], whole: [...whole.values()], steps: [...steps.values()], fixed };
 }
+
+/** Programs that go to one core together in a launch whose buffers start on lines. */
+export function groupOf(rule: LineRule, [x, y, z]: readonly [number, number, number], numbers: Readonly<Record<string, number>>): number {
+  const all = x * y * z;
+  const bytes = ({ constant, params }: Bytes): number => params.reduce((p, name) => p * numbers[name]!, constant);
+  if (rule.isNever || rule.whole.some((b) => bytes(b) % LINE !== 0)) return all;
+  let group = rule.fixed;
+  while (group < LINE && rule.steps.some((b) => (group * bytes(b)) % LINE !== 0)) group *= 2;
+  const hasGroups = rule.fixed > 1 || rule.steps.length > 0;
+  return hasGroups && x !== all && x % group !== 0 ? all : group;
+} // prettier-ignore
