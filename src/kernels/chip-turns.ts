@@ -74,6 +74,8 @@ function integers(device: Device, [rows, n, depth]: readonly [number, number, nu
 } // prettier-ignore
 
 const projected = (device: Device, rows: number, columns: number): Projected => ({
+  rows,
+  pitch: rows,
   dots: put(device, 0.7, [3, rows, columns]),
   squares: fromHost(device, wave(3 * rows, 0.9).map((v) => 1 + v * v), [3, rows], "f32"),
   channels: 64,
@@ -112,7 +114,13 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
     return [plan.rowScale, plan.offsets, combineRows(d, gatherRows(d, put(d, 0.7, [60, 5]), plan.order), plan)];
   },
   appendRows: (d) => { const memory = put(d, 0.3, [3, 90, 24]); appendRows(d, [{ rows: put(d, 0.7, [3, 70, 24]), memory }], 11); return [memory]; },
-  norms: (d) => { const n = rmsNorm(d, put(d, 0.3, [130, 24]), put(d, 0.7, [24]), { eps: 1e-6 }); const l = layerNorm(d, put(d, 0.3, [130, 24]), put(d, 0.7, [24]), put(d, 0.9, [24]), { eps: 1e-6 }); return [n.y, n.rstd, l.y, l.mean, l.rstd]; },
+  norms: (d) => {
+    const [x, w, b] = [put(d, 0.3, [130, 24]), put(d, 0.7, [24]), put(d, 0.9, [24])];
+    return [true, false].flatMap((keeps) => {
+      const [n, l] = [rmsNorm(d, x, w, { eps: 1e-6, keeps }), layerNorm(d, x, w, b, { eps: 1e-6, keeps })];
+      return [n.y, l.y, ...[n.rstd, l.mean, l.rstd].filter((a) => a !== undefined)];
+    });
+  },
   muon: (d) => [muonOrthogonalize(d, put(d, 1.7, [1, 70, 100]))],
   "reduce rows": (d) => [sum(d, put(d, 1.3, [30, 1700]), 1), maxOver(d, put(d, 1.3, [30, 1700]), 1)],
   "reduce columns": (d) => [sum(d, put(d, 1.3, [300, 33]), 0), maxOver(d, put(d, 1.3, [300, 270]), 0)],

@@ -7,7 +7,8 @@
  * rows, so a row's bits do not depend on its company.
  *   backward, with q_r = s_r^2 / C sum_j dy[r,j] y[r,j]:
  *   dx[r,c] = sum_j s_r dy[r,j] fn[j,c] - q_r x[r,c],   dfn[j,c] = sum_r s_r dy[r,j] x[r,c]
- * shapes   x [R,C] (C = streams x width), fn f32 [J,C] -> dots f32 [P,R,J], squares f32 [P,R] -> y f32 [R,J], s f32 [R]
+ * shapes   x [R,C] (C = streams x width), fn f32 [J,C] -> dots f32 [P,R,J], squares f32 [P,R] -> y f32 [R,J], s f32 [R];
+ *          the rows of a part have room for `pitch` of them, so that no part begins within another's line of memory
  * numeric  x is widened, everything else f32; the product is an f32 product whatever x is
  * source   DeepSeek-V4 spec section 2.2 (first two lines); twin hcProjectRef
  */
@@ -15,10 +16,11 @@ import type { DType } from "../base/dtype.ts";
 import { ShapeError } from "../base/errors.ts";
 import type { Device } from "../device/device.ts";
 import { kernel, type KernelBuilder, type Tile } from "../tile/builder.ts";
+import type { View } from "../tile/ir.ts";
 import type { KernelCase, OpCases } from "./case.ts";
 import { fitted, type Fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
-import { empty, fromHost, type NdArray } from "./nd-array.ts";
+import { empty, fromHost, wholeLines, type NdArray } from "./nd-array.ts";
 
 /** y and s in f64 loops. */
 export function hcProjectRef(
@@ -55,21 +57,23 @@ interface ForwardStatic extends ProjectStatic {
 
 /** Sums of parts of the channels, to be added up. */
 export interface Projected {
-  /** [P,R,J] */
+  /** [P,pitch,J]; a part's rows after the first `rows` are undefined. */
   readonly dots: NdArray;
-  /** Of x^2, [P,R]. */
+  /** Of x^2, [P,pitch]. */
   readonly squares: NdArray;
+  readonly rows: number;
+  readonly pitch: number;
   readonly channels: number;
 }
 
 const forwardKernel = specialize((p: ForwardStatic) =>
   kernel("hc_project", (k) => {
-    const rows = k.index("rows");
+    const [rows, pitch] = [k.index("rows"), k.index("pitch")];
     const parts = ceilDiv(p.channels, p.span);
     const x = k.view(k.buffer("x", p.dtype), [rows, p.channels]);
     const fn = k.view(k.buffer("fn", "f32"), [p.outs, p.channels]);
-    const dots = k.view(k.buffer("dots", "f32", "out"), [parts, rows, p.outs]);
-    const squares = k.view(k.buffer("squares", "f32", "out"), [parts, rows, 1]);
+    const ofParts = (name: string, width: number): View => k.view(k.buffer(name, "f32", "out"), [parts, rows, width], { strides: [pitch.mul(width), width, 1] }); // prettier-ignore
+    const [dots, squares] = [ofParts("dots", p.outs), ofParts("squares", 1)];
     const [part, r0] = [k.programId(0), k.programId(1).mul(p.rows)];
     const first = part.mul(p.span);
     const start = [k.full([p.rows, p.outs], 0), k.full([p.rows, 1], 0)];
@@ -91,11 +95,15 @@ interface FinishStatic {
 
 const finishKernel = specialize((p: FinishStatic) =>
   kernel("hc_finish", (k) => {
-    const rows = k.index("rows");
+    const [rows, pitch] = [k.index("rows"), k.index("pitch")];
     const r0 = k.programId(0).mul(p.rows);
     const sumOf = (name: string, width: number): Tile =>
       k
-        .load(k.view(k.buffer(name, "f32"), [p.parts, rows, width]), [0, r0, 0], [p.parts, p.rows, width])
+        .load(
+          k.view(k.buffer(name, "f32"), [p.parts, rows, width], { strides: [pitch.mul(width), width, 1] }),
+          [0, r0, 0],
+          [p.parts, p.rows, width],
+        )
         .sum(0)
         .reshape([p.rows, width]);
     const scale = scaleOf(k, sumOf("squares", 1));
@@ -178,9 +186,10 @@ export function hcProject(device: Device, x: NdArray, fn: NdArray): Projected {
   const { channels, outs } = start;
   const { program, p } = fitted(device.properties.chip, forwardKernel, { ...start, span: spanOf(device, channels, start.depth) }, smallestTiles); // prettier-ignore
   const parts = ceilDiv(channels, p.span);
-  const [dots, squares] = [empty(device, [parts, rows, outs]), empty(device, [parts, rows])];
-  run(device, program, [parts, ceilDiv(rows, p.rows), 1], { x, fn, dots, squares, rows });
-  return { dots, squares, channels };
+  const pitch = wholeLines(rows, "f32");
+  const [dots, squares] = [empty(device, [parts, pitch, outs]), empty(device, [parts, pitch])];
+  run(device, program, [parts, ceilDiv(rows, p.rows), 1], { x, fn, dots, squares, rows, pitch });
+  return { dots, squares, rows, pitch, channels };
 }
 
 const FINISH_ROWS = 8;
@@ -188,13 +197,13 @@ const FINISH_ROWS = 8;
 /** The parts added up. */
 export function hcFinish(
   device: Device,
-  { dots, squares, channels }: Projected,
+  { dots, squares, rows, pitch, channels }: Projected,
   { eps }: { readonly eps: number },
 ): { y: NdArray; s: NdArray } {
-  const [parts, rows, outs] = dots.shape as [number, number, number];
+  const [parts, , outs] = dots.shape as [number, number, number];
   const { program, p } = fitted(device.properties.chip, finishKernel, { parts, outs, rows: FINISH_ROWS }, { rows: 1 });
   const [y, s] = [empty(device, [rows, outs]), empty(device, [rows])];
-  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { dots, squares, y, s, rows, perChannel: 1 / channels, normEps: eps }); // prettier-ignore
+  run(device, program, [ceilDiv(rows, p.rows), 1, 1], { dots, squares, y, s, rows, pitch, perChannel: 1 / channels, normEps: eps }); // prettier-ignore
   return { y, s };
 }
 

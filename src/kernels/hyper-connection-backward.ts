@@ -281,6 +281,8 @@ function inParts(device: Device, mix: Float32Array, rows: number): Projected {
   return {
     dots: fromHost(device, dots, [3, rows, mix.length / rows], "f32"),
     squares: fromHost(device, squares, [3, rows], "f32"),
+    rows,
+    pitch: rows,
     channels: 1,
   };
 }

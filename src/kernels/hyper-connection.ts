@@ -164,14 +164,14 @@ const splitKernel = specialize((p: ForwardStatic) =>
   kernel("hc_split", (k) => {
     const { n, eps, parts } = p;
     const width = (2 + n) * n;
-    const [rows, iters] = [k.index("rows"), k.index("iters")];
+    const [rows, pitch, iters] = [k.index("rows"), k.index("pitch"), k.index("iters")];
     const r0 = k.programId(0).mul(p.rows);
     const dots = k.buffer("dots", "f32");
-    const squares = k.load(k.view(k.buffer("squares", "f32"), [parts, rows]), [0, r0], [parts, p.rows]);
+    const squares = k.load(k.view(k.buffer("squares", "f32"), [parts, rows], { strides: [pitch, 1] }), [0, r0], [parts, p.rows]); // prettier-ignore
     const norm = scaleOf(k, squares.sum(0));
     const keep = p.keeps ? k.buffer("y", "f32", "out") : undefined;
     const columns: MixColumns = (offset, count) => {
-      const all = k.view(dots, [parts, count, rows], { strides: [rows.mul(width), 1, width], offset });
+      const all = k.view(dots, [parts, count, rows], { strides: [pitch.mul(width), 1, width], offset });
       const sum = k.load(all, [0, 0, r0], [parts, count, p.rows]).sum(0).reshape([count, p.rows]);
       const y = sum.mul(norm);
       if (keep) k.store(k.view(keep, [count, rows], { strides: [1, width], offset }), [0, r0], y);
@@ -209,10 +209,10 @@ export interface HcSplitOut {
 /** `normEps`: of the projection's norm. */
 export function hcSplit(
   device: Device,
-  { dots, squares, channels }: Projected,
+  { dots, squares, rows, pitch, channels }: Projected,
   p: HcSplitParams & { readonly normEps: number; readonly keeps?: boolean },
 ): HcSplitOut {
-  const [parts, rows, columns] = dots.shape as [number, number, number];
+  const [parts, , columns] = dots.shape as [number, number, number];
   checkSplit("hcSplit", { columns, dtype: dots.dtype }, p);
   const { n, iters, eps, base, scale, normEps, keeps = false } = p;
   const [pre, post, comb] = [empty(device, [rows, n]), empty(device, [rows, n]), empty(device, [rows, n, n])];
@@ -230,6 +230,7 @@ export function hcSplit(
     comb,
     ...kept,
     rows,
+    pitch,
     iters,
     perChannel: 1 / channels,
     normEps,

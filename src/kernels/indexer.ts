@@ -14,7 +14,7 @@ import type { Chip } from "../tile/chips/types.ts";
 import type { KernelCase, OpCases } from "./case.ts";
 import { fitted, type Fitted } from "./fit.ts";
 import { ceilDiv, run, specialize } from "./launch.ts";
-import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
+import { empty, fromHost, sizeOf, wholeLines, type NdArray } from "./nd-array.ts";
 import { chosen } from "./tile-choice.ts";
 
 export interface IndexScoresInputs {
@@ -23,7 +23,10 @@ export interface IndexScoresInputs {
   readonly w: NdArray;
   readonly ratio: number;
   readonly queryStart: number;
-  /** Score the first entries only; all of ik unless told. */
+  /**
+   * Score so many entries; all of ik unless told. Up to whole lines there may be more than ik has, if none of those is
+   * visible to any token.
+   */
   readonly numEntries?: number;
   /** Products, their weighted values and the sum are each rounded to bf16. */
   readonly isRounded?: boolean;
@@ -121,7 +124,7 @@ export function indexScores(device: Device, x: IndexScoresInputs): NdArray {
   const [b, t, heads, dim] = x.iq.shape as [number, number, number, number];
   const tc = x.ik.shape[1]!;
   const n = x.numEntries ?? tc;
-  if (x.iq.shape.length !== 4 || x.ik.shape[0] !== b || x.ik.shape[2] !== dim || sizeOf(x.w.shape) !== b * t * heads || n > tc)
+  if (x.iq.shape.length !== 4 || x.ik.shape[0] !== b || x.ik.shape[2] !== dim || sizeOf(x.w.shape) !== b * t * heads || n > wholeLines(tc, "f32"))
     throw new ShapeError(`indexScores: expected iq [B,T,H,D], ik [B,Tc,D], w [B,T,H] and at most Tc entries, got [${x.iq.shape}], [${x.ik.shape}], [${x.w.shape}] and ${n}`); // prettier-ignore
   const scores = empty(device, [b, t, n]);
   // About 64 rows; few heights, because each makes a kernel.
@@ -245,6 +248,19 @@ export const cases: OpCases = {
       },
       expected: () => [indexScoresRef(eighths(9 * 3 * 8, 0.3), eighths(5 * 8, 0.7), eighths(9 * 3, 1.1), { b: 1, t: 9, h: 3, d: 8, tc: 5, ratio: 4, queryStart: 6, isRounded: true })], // prettier-ignore
       tolerance: { rtol: 0, atol: 0, why: "exact products and sums, then the same roundings" },
+    },
+    {
+      name: "scores of whole lines",
+      run: (device) => {
+        const put = (a: Float32Array, shape: readonly number[]): NdArray => fromHost(device, a, shape, "f32");
+        const [iq, ik, w] = [put(eighths(2 * 9 * 3 * 8, 0.3), [2, 9, 3, 8]), put(eighths(2 * 19 * 8, 0.7), [2, 19, 8]), put(eighths(2 * 9 * 3, 1.1), [2, 9, 3])]; // prettier-ignore
+        return [indexScores(device, { iq, ik, w, ratio: 4, queryStart: 68, numEntries: wholeLines(19, "f32") })];
+      },
+      expected: () => {
+        const some = indexScoresRef(eighths(2 * 9 * 3 * 8, 0.3), eighths(2 * 19 * 8, 0.7), eighths(2 * 9 * 3, 1.1), { b: 2, t: 9, h: 3, d: 8, tc: 19, ratio: 4, queryStart: 68 }); // prettier-ignore
+        return [Float32Array.from({ length: 2 * 9 * 32 }, (_, i) => (i % 32 < 19 ? some[Math.floor(i / 32) * 19 + (i % 32)]! : -Infinity))]; // prettier-ignore
+      },
+      tolerance: { rtol: 0, atol: 0, why: "exact products and sums" },
     },
     maskCase(5, 13, 4),
     maskCase(19, 40, 16),

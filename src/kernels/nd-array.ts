@@ -25,6 +25,13 @@ export function empty(device: Device, shape: readonly number[], dtype: DType = "
   };
 }
 
+const LINE_BYTES = 64;
+/** So many elements of a row, up to whole lines of device memory: cores of a chip must not share one (tile/lines.ts). */
+export function wholeLines(count: number, dtype: DType): number {
+  const each = LINE_BYTES / dtypes[dtype].size;
+  return Math.ceil(count / each) * each;
+}
+
 const ZEROS = new Uint8Array(1 << 20);
 
 /** Zeros, written in pieces, so that large ones take no memory of the host's. */

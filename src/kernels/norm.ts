@@ -18,13 +18,22 @@ import { empty, fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { sum } from "./reduce.ts";
 import { chosenRows } from "./tile-choice.ts";
 
-/** centred: layer norm. */
+/** centred: layer norm. keeps: what gradients need is stored too. */
 interface NormStatic {
   readonly channels: number;
   readonly dtype: DType;
   readonly centred: boolean;
   readonly weighted: boolean;
   readonly rows: number;
+}
+interface ForwardStatic extends NormStatic {
+  readonly keeps: boolean;
+}
+
+export interface NormOptions {
+  readonly eps: number;
+  /** Whether statistics are stored, which backward needs; off by default. */
+  readonly keeps?: boolean;
 }
 
 /** x [R,C] -> y, mean (0 unless centred), rstd, in plain loops. */
@@ -53,7 +62,7 @@ export function normRef(
 const vector = (k: KernelBuilder, name: string, channels: number): Tile =>
   k.load(k.view(k.buffer(name, "f32"), [1, channels]), [0, 0], [1, channels]);
 
-const forwardKernel = specialize((p: NormStatic): TileProgram =>
+const forwardKernel = specialize((p: ForwardStatic): TileProgram =>
   kernel(p.centred ? "layer_norm" : "rms_norm", (k) => {
     const c = p.channels;
     const rows = k.index("rows");
@@ -65,7 +74,7 @@ const forwardKernel = specialize((p: NormStatic): TileProgram =>
     let t = k.load(x, [r0, 0], [p.rows, c]).cast("f32");
     if (p.centred) {
       const mean = t.sum(1).mul(1 / c);
-      k.store(column("mean"), [r0, 0], mean);
+      if (p.keeps) k.store(column("mean"), [r0, 0], mean);
       t = t.sub(mean);
     }
     const rstd = t
@@ -74,7 +83,7 @@ const forwardKernel = specialize((p: NormStatic): TileProgram =>
       .mul(1 / c)
       .add(eps)
       .rsqrt();
-    k.store(column("rstd"), [r0, 0], rstd);
+    if (p.keeps) k.store(column("rstd"), [r0, 0], rstd);
     let out = t.mul(rstd);
     if (p.weighted) out = out.mul(vector(k, "w", c));
     if (p.centred) out = out.add(vector(k, "b", c));
@@ -139,7 +148,7 @@ function dims(
   return { rows: sizeOf(x.shape) / Math.max(1, channels), channels, tileRows };
 }
 
-const forwardProgram = (chip: Chip | undefined, start: NormStatic, rows: number): Fitted<NormStatic> =>
+const forwardProgram = (chip: Chip | undefined, start: ForwardStatic, rows: number): Fitted<ForwardStatic> =>
   chosenRows(chip, forwardKernel, start, rows, (height) => {
     const bytes = height * start.channels * dtypes[start.dtype].size;
     return { numbers: { rows: height }, bytes: { x: bytes, y: bytes, rstd: 4 * height, mean: 4 * height, w: 4 * start.channels, b: 4 * start.channels } };
@@ -150,24 +159,24 @@ function forward(
   x: NdArray,
   w: NdArray | undefined,
   b: NdArray | undefined,
-  eps: number,
+  { eps, keeps = false }: NormOptions,
   centred: boolean,
-): { y: NdArray; rstd: NdArray; mean: NdArray | undefined } {
+): { y: NdArray; rstd: NdArray | undefined; mean: NdArray | undefined } {
   const { rows, channels, tileRows } = dims(centred ? "layerNorm" : "rmsNorm", x, w, b);
   const y = empty(device, x.shape, x.dtype);
-  const rstd = empty(device, [rows]);
-  const mean = centred ? empty(device, [rows]) : undefined;
-  const start = { channels, dtype: x.dtype, centred, weighted: w !== undefined, rows: tileRows };
+  const rstd = keeps ? empty(device, [rows]) : undefined;
+  const mean = keeps && centred ? empty(device, [rows]) : undefined;
+  const start = { channels, dtype: x.dtype, centred, weighted: w !== undefined, rows: tileRows, keeps };
   const { program, p } = forwardProgram(device.properties.chip, start, rows);
   run(device, program, [ceilDiv(rows, p.rows), 1, 1], {
     x,
     y,
-    rstd,
     rows,
     eps,
     ...(w && { w }),
     ...(b && { b }),
     ...(mean && { mean }),
+    ...(rstd && { rstd }),
   });
   return { y, rstd, mean };
 }
@@ -216,14 +225,14 @@ function backward(
   return { dx, dw: total(dw), db: total(db) };
 }
 
-/** w may be absent (all ones); rstd f32 [rows]. */
+/** w may be absent (all ones); rstd f32 [rows], where it is kept. */
 export function rmsNorm(
   device: Device,
   x: NdArray,
   w: NdArray | undefined,
-  { eps }: { readonly eps: number },
-): { y: NdArray; rstd: NdArray } {
-  return forward(device, x, w, undefined, eps, false);
+  options: NormOptions,
+): { y: NdArray; rstd: NdArray | undefined } {
+  return forward(device, x, w, undefined, options, false);
 }
 export function rmsNormBackward(
   device: Device,
@@ -239,10 +248,9 @@ export function layerNorm(
   x: NdArray,
   w: NdArray,
   b: NdArray,
-  { eps }: { readonly eps: number },
-): { y: NdArray; mean: NdArray; rstd: NdArray } {
-  const out = forward(device, x, w, b, eps, true);
-  return { y: out.y, mean: out.mean!, rstd: out.rstd };
+  options: NormOptions,
+): { y: NdArray; mean: NdArray | undefined; rstd: NdArray | undefined } {
+  return forward(device, x, w, b, options, true);
 }
 export function layerNormBackward(
   device: Device,
@@ -305,18 +313,18 @@ function normCase(rows: number, channels: number, centred: boolean): KernelCase 
         put(dy, [rows, channels]),
       ];
       if (centred) {
-        const f = layerNorm(device, dx, dw, db, { eps });
-        const back = layerNormBackward(device, ddy, dx, dw, f.mean, f.rstd);
-        return [f.y, back.dx, back.dw, back.db];
+        const f = layerNorm(device, dx, dw, db, { eps, keeps: true });
+        const back = layerNormBackward(device, ddy, dx, dw, f.mean!, f.rstd!);
+        return [layerNorm(device, dx, dw, db, { eps }).y, f.y, back.dx, back.dw, back.db];
       }
-      const f = rmsNorm(device, dx, dw, { eps });
-      const back = rmsNormBackward(device, ddy, dx, dw, f.rstd);
-      return [f.y, back.dx, back.dw!];
+      const f = rmsNorm(device, dx, dw, { eps, keeps: true });
+      const back = rmsNormBackward(device, ddy, dx, dw, f.rstd!);
+      return [rmsNorm(device, dx, dw, { eps }).y, f.y, back.dx, back.dw!];
     },
     expected: () => {
       const back = normBackwardRef(dy, x, channels, w, centred, eps);
       const y = normRef(x, channels, { w, ...(centred && { b }), eps, centred }).y;
-      return centred ? [y, back.dx, back.dw, back.db] : [y, back.dx, back.dw];
+      return [y, y, back.dx, back.dw, ...(centred ? [back.db] : [])];
     },
     tolerance: { ...bound, atol: 2e-6 * Math.sqrt(rows) },
   };
@@ -329,7 +337,7 @@ export const cases: OpCases = {
   cases: [normCase(5, 24, false), normCase(130, 64, false), normCase(5, 24, true), normCase(37, 100, true)],
   programs: (chip) =>
     [false, true].flatMap((centred) => [
-      forwardProgram(chip, { ...example, centred }, 256).program,
+      ...[false, true].map((keeps) => forwardProgram(chip, { ...example, centred, keeps }, 256).program),
       fitted(chip, backwardKernel, { ...example, centred }, { rows: 1 }).program,
     ]),
   training: ["rms_norm_backward", "layer_norm_backward"],

@@ -4,6 +4,7 @@
  * Main function: `forward` -> `EntryChoice`, or undefined when everything visible is chosen anyway.
  * Source: DeepSeek-V4 report section 2.3.1; its FP4, Hadamard and bf16 roundings are switches of numerics.ts.
  */
+import { wholeLines } from "../kernels/nd-array.ts";
 import type { Linear } from "../nn/layers.ts";
 import { Module } from "../nn/module.ts";
 import * as t from "../tensor/ops.ts";
@@ -80,7 +81,9 @@ export class Indexer extends Module {
       const turn = Math.max(1, Math.floor(MAX_SCORES / (b * numEntries)));
       const lists = Array.from({ length: Math.ceil(tokens / turn) }, (_, i) => {
         using scope = tensorScope();
-        return scope.keep(t.topkIndices(scores(i * turn, Math.min(tokens, (i + 1) * turn), numEntries), index_topk));
+        return scope.keep(
+          t.topkIndices(scores(i * turn, Math.min(tokens, (i + 1) * turn), wholeLines(numEntries, "f32")), index_topk),
+        );
       });
       return { chosen: t.concat(lists, 1) };
     });

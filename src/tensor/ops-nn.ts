@@ -107,20 +107,19 @@ export function logSoftmax(x: Tensor, options: AxisOption = {}): Tensor {
 
 /** Over the last axis; w [C] may be absent (all ones). */
 export function rmsNorm(x: Tensor, w: Tensor | undefined, options: { readonly eps: number }): Tensor {
-  const out = rmsNormKernel(x.device, x.data, w?.data, options);
+  const keeps = needsGrad(x, w);
+  const out = rmsNormKernel(x.device, x.data, w?.data, { ...options, keeps });
   const y = wrap(out.y);
-  const rstd = wrap(out.rstd);
-  if (needsGrad(x, w)) record("rmsNorm", [x, w], [y], { rstd });
+  if (keeps) record("rmsNorm", [x, w], [y], { rstd: wrap(out.rstd!) });
   return y;
 }
 
 /** Over the last axis; w and b [C]. */
 export function layerNorm(x: Tensor, w: Tensor, b: Tensor, options: { readonly eps: number }): Tensor {
-  const out = layerNormKernel(x.device, x.data, w.data, b.data, options);
+  const keeps = needsGrad(x, w, b);
+  const out = layerNormKernel(x.device, x.data, w.data, b.data, { ...options, keeps });
   const y = wrap(out.y);
-  const mean = wrap(out.mean);
-  const rstd = wrap(out.rstd);
-  if (needsGrad(x, w, b)) record("layerNorm", [x, w, b], [y], { mean, rstd });
+  if (keeps) record("layerNorm", [x, w, b], [y], { mean: wrap(out.mean!), rstd: wrap(out.rstd!) });
   return y;
 }
 

@@ -74,7 +74,7 @@ const edits: readonly (readonly [kind: string, kernel: string, find: RegExp, rep
   ["capacity", "rms_norm", /char nram\[\d+\]/, "char nram[800 * 1024]"],
   ["row-major filter", "matmul", /__bang_reshape_filter\((\w+), (\w+), (\d+), 1, 1, (\d+)\);/, "__memcpy($1, $2, $3 * $4 * 4, NRAM2NRAM);"],
   ["filter shape", "matmul", /__bang_reshape_filter\((\w+), (\w+), (\d+), 1, 1, (\d+)\);/, "__bang_reshape_filter($1, $2, $3 / 2, 1, 1, $4);"],
-  ["alignment", "rms_norm", /__bang_mul\(mul, as_f32, as_f32, 6144\)/, "__bang_mul(mul + 1, as_f32, as_f32, 6143)"],
+  ["alignment", "rms_norm", /__bang_mul\(mul, as_f32, as_f32, 3072\)/, "__bang_mul(mul + 1, as_f32, as_f32, 3071)"],
   ["wrong direction", "rms_norm", /NRAM2GDRAM/, "GDRAM2NRAM"],
   ["missing core", "rms_norm", /\(taskDim - 1\) \* group/, "taskDim * group"],
   ["missing core", "rms_norm", /next = taskId \* group/, "next = coreId * group"],
@@ -104,10 +104,10 @@ interface Launch {
   readonly elements: Readonly<Record<string, number>>;
 }
 const launches: Readonly<Record<string, Launch>> = {
-  rms_norm: { numbers: { rows: 21, eps: 1e-6 }, grid: [2, 1, 1], elements: { x: 21 * 384, y: 21 * 384, rstd: 21, w: 384 } },
+  rms_norm: { numbers: { rows: 21, eps: 1e-6 }, grid: [3, 1, 1], elements: { x: 21 * 384, y: 21 * 384, w: 384 } },
   softmax: { numbers: { rows: 10 }, grid: [3, 1, 1], elements: { x: 10 * 1024, y: 10 * 1024 } },
   matmul: { numbers: { m: 132, n: 136, k: 272, aBatch: 0, bBatch: 0 }, grid: [2, 2, 1], elements: { a: 132 * 272, b: 136 * 272, y: 132 * 136 } },
-  hc_project: { numbers: { rows: 21 }, grid: [12, 1, 1], elements: { x: 21 * 1536, fn: 24 * 1536, dots: 12 * 21 * 24, squares: 12 * 21 } },
+  hc_project: { numbers: { rows: 21, pitch: 21 }, grid: [12, 1, 1], elements: { x: 21 * 1536, fn: 24 * 1536, dots: 12 * 21 * 24, squares: 12 * 21 } },
 }; // prettier-ignore
 
 /** Buffers of small numbers. */
