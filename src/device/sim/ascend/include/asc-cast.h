@@ -3,7 +3,7 @@
  * half and bf16, or float and int8, go through a third type. Main function: `Cast`.
  */
 #pragma once
-#include "asc-vector.h"
+#include "asc-fill.h"
 
 namespace AscendC {
 template <class D, class S>

@@ -4,7 +4,7 @@
  * poison must not reach device memory. Main functions: `DataCopy`, `DataCopyPad`.
  */
 #pragma once
-#include "asc-vector.h"
+#include "asc-fill.h"
 
 namespace AscendC {
 enum AtomicOp { noAtomic, atomicAdd, atomicMax, atomicMin };

@@ -4,7 +4,7 @@
  * Main functions: `ReduceSum`, `ReduceMax`, `ReduceMin`, and the forms per repeat and per block.
  */
 #pragma once
-#include "asc-vector.h"
+#include "asc-fill.h"
 
 namespace AscendC {
 /** Index of a found element, in bits of the element's own width. */

@@ -3,7 +3,7 @@
  * Only event ids 0 to 5 are free for kernels; a core's flags must all be waited for before it ends.
  */
 #pragma once
-#include "asc-tensor.h"
+#include "asc-global.h"
 
 namespace AscendC {
 struct EventRow {

@@ -4,7 +4,7 @@
  */
 #pragma once
 #include "asc-cast.h"
-#include "asc-cube.h"
+#include "asc-fixpipe.h"
 #include "asc-sort.h"
 
 namespace AscendC {
