@@ -23,7 +23,8 @@ inline void DisableDmaAtomic() { self().atomicOp = noAtomic; }
 template <class T>
 T combine(T old, T x, int op) {
   if (op == noAtomic) return x;
-  if constexpr (std::is_same_v<T, bfloat16_t> || std::is_same_v<T, fp8_e4m3fn_t>) {
+  if constexpr (isInt4<T>) return x;
+  else if constexpr (std::is_same_v<T, bfloat16_t> || std::is_same_v<T, fp8_e4m3fn_t>) {
     const float a = float(old), b = float(x);
     return T(op == atomicAdd ? a + b : op == atomicMax ? std::max(a, b) : std::min(a, b));
   } else return op == atomicAdd ? T(old + x) : op == atomicMax ? (x > old ? x : old) : (x < old ? x : old);
@@ -96,8 +97,8 @@ inline Blocks blocksOf(const DataCopyParams& p) {
 }
 template <class T>
 Blocks wholeBlock(const Checked& k, u64 count) {
-  require(count * sizeof(T) % 32 == 0, "copy-size", k, "count * sizeof must be a multiple of 32 bytes, got %llu bytes (the rest would be dropped; DataCopyPad takes any size)", (unsigned long long)(count * sizeof(T)));
-  const u64 bytes = count * sizeof(T) / 32 * 32;
+  require(bytesOf<T>(count) % 32 == 0, "copy-size", k, "count * sizeof must be a multiple of 32 bytes, got %llu bytes (the rest would be dropped; DataCopyPad takes any size)", (unsigned long long)bytesOf<T>(count));
+  const u64 bytes = bytesOf<T>(count) / 32 * 32;
   return {1, bytes, bytes, bytes};
 }
 template <class T>
@@ -167,10 +168,10 @@ void DataCopyPad(const LocalTensor<T>& d, const GlobalTensor<T>& a, const DataCo
   Checked k{"DataCopyPad", at, {}};
   require(p.blockCount >= 1 && p.blockCount <= 4095, "range", k, "blockCount is 1 to 4095, got %d", p.blockCount);
   require(p.blockLen >= 1 && p.blockLen <= 2097151, "range", k, "blockLen (in bytes) is 1 to 2097151, got %u", p.blockLen);
-  require((pad.leftPadding + pad.rightPadding) * sizeof(T) <= 32, "range", k, "padding is 32 bytes at most, got %d and %d elements", pad.leftPadding, pad.rightPadding);
+  require(bytesOf<T>(pad.leftPadding + pad.rightPadding) <= 32, "range", k, "padding is 32 bytes at most, got %d and %d elements", pad.leftPadding, pad.rightPadding);
   require(p.blockLen % sizeof(T) == 0, "range", k, "blockLen is in bytes and must hold whole elements, got %u", p.blockLen);
   need(k, d, d.memory == &self().memories[L1] ? L1 : UB, 32, "destination");
-  const u64 left = pad.isPad ? pad.leftPadding * sizeof(T) : 0, right = pad.isPad ? pad.rightPadding * sizeof(T) : 0;
+  const u64 left = pad.isPad ? bytesOf<T>(pad.leftPadding) : 0, right = pad.isPad ? bytesOf<T>(pad.rightPadding) : 0;
   const u64 landed = (left + p.blockLen + right + 31) / 32 * 32, pitch = landed + p.dstStride * 32ull;
   std::vector<u8*> sources;
   for (u32 i = 0; i < p.blockCount; i++) {
@@ -216,7 +217,7 @@ void DataCopyPad(const GlobalTensor<T>& d, const LocalTensor<T>& a, const DataCo
 template <class T>
 void DataCopy(const LocalTensor<T>& d, const GlobalTensor<T>& a, const Nd2NzParams& p, SIM_AT) {
   Checked k{"DataCopy ND to NZ", at, {}};
-  constexpr u32 C0 = 32 / sizeof(T);
+  constexpr u32 C0 = u32(elementsIn<T>(32));
   require(p.nValue <= 16384, "range", k, "nValue is 16384 at most, got %d", p.nValue);
   require(p.dstNzC0Stride >= 1 && p.dstNzC0Stride <= 16384, "range", k, "dstNzC0Stride is 1 to 16384, got %d", p.dstNzC0Stride);
   need(k, d, L1, 32, "destination");
@@ -227,10 +228,10 @@ void DataCopy(const LocalTensor<T>& d, const GlobalTensor<T>& a, const Nd2NzPara
   std::vector<Run> runs;
   for (u32 nd = 0; nd < p.ndNum; nd++)
     for (u32 row = 0; row < p.nValue; row++) {
-      u8* from = globalSpan(k, a, std::int64_t((u64(nd) * p.srcNdMatrixStride + u64(row) * p.srcDValue) * sizeof(T)), p.dValue * sizeof(T), sim::reads);
+      u8* from = globalSpan(k, a, std::int64_t(bytesOf<T>(u64(nd) * p.srcNdMatrixStride + u64(row) * p.srcDValue)), bytesOf<T>(p.dValue), sim::reads);
       for (u32 column = 0; column < p.dValue; column += C0) {
-        const u64 to = (u64(nd) * p.dstNzMatrixStride) * sizeof(T) + (u64(column / C0) * p.dstNzC0Stride + u64(row) * p.dstNzNStride) * 32;
-        runs.push_back({from + column * sizeof(T), to, std::min<u64>(C0, p.dValue - column) * sizeof(T)});
+        const u64 to = bytesOf<T>(u64(nd) * p.dstNzMatrixStride) + (u64(column / C0) * p.dstNzC0Stride + u64(row) * p.dstNzNStride) * 32;
+        runs.push_back({from + bytesOf<T>(column), to, bytesOf<T>(std::min<u64>(C0, p.dValue - column))});
       }
     }
   // Column by column, so that neighbours in L1 are one range.

@@ -49,6 +49,12 @@ struct Line {
   u32 bytes = 64;
   sim::At at;
 };
+/** What SetFmatrix keeps for LoadData of feature maps: left, right, top, bottom padding. */
+struct FeatureMap {
+  bool isSet = false;
+  u32 h = 0, w = 0;
+  u8 pads[4] = {};
+};
 struct Core : sim::PipedCore {
   bool isCube = false;
   int block = 0, sub = 0;
@@ -60,8 +66,8 @@ struct Core : sim::PipedCore {
   u32 taken[int(HardEvent::MAX)] = {};
   std::vector<Sent> sent[NUM_MODES][NUM_CROSS_FLAGS];
   u32 consumed[NUM_MODES][NUM_CROSS_FLAGS] = {};
-  /** Set to the number of the barrier it waits in by SyncAll. */
-  std::vector<Sent> arrivals;
+  /** Barriers over cores that it has come to, by who takes part in them. */
+  std::map<int, std::vector<Sent>> arrivals;
   std::map<u64, Line> cache;
   // Registers, read when an operation is issued.
   bool isCounting = false;
@@ -72,6 +78,8 @@ struct Core : sim::PipedCore {
   bool isAtomic = false;
   int atomicOp = 0;
   u16 mergeCounts[4] = {};
+  FeatureMap featureMaps[2];
+  u64 loadPadding = 0;
   void* tpipe = nullptr;
 
   sim::Memory& memory(Space s) {
@@ -113,6 +121,9 @@ inline std::size_t numCores = 0;
 inline std::vector<sim::Region> regions;
 /** Device memory of the arguments, with who touched it. */
 inline std::vector<std::unique_ptr<sim::Memory>> deviceMemory;
+
+/** By the place of a flag between blocks in device memory: what its last writer had done. */
+inline std::map<const u8*, Sent> handovers;
 
 inline Core& self() { return *static_cast<Core*>(sim::scheduler.current->owner); }
 inline bool isAic() { return self().isCube; }
@@ -159,7 +170,7 @@ inline void sim::launchCores(const std::function<void()>& body, const std::vecto
   using namespace AscendC;
   const int numBlocks = current.numBlocks, kind = current.kind;
   AscendC::regions = regions;
-  deviceMemory.clear();
+  deviceMemory.clear(), handovers.clear();
   for (const Region& r : regions) {
     auto m = std::make_unique<Memory>();
     m->name = format("argument %d", r.argument), m->data = r.base, m->sizeBytes = r.sizeBytes;

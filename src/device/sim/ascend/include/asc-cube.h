@@ -12,25 +12,32 @@ inline void follow(pipe_t to, pipe_t from) {
   if constexpr (isFast) return;
   Core& c = self();
   c.pipes[to].known.join(c.snapshot(from));
+  sim::audit.goesAfter(c.id, to, c.gathered(from));
   c.pipes[to].queue.push_back({sim::Entry::wait, 0, nullptr, from, c.pipes[from].end()});
 }
 template <class C, class A, class B>
 constexpr bool canMultiply() {
   if constexpr (!std::is_same_v<A, B>) return false;
-  else if constexpr (std::is_same_v<A, int8_t>) return std::is_same_v<C, int32_t>;
+  else if constexpr (isOneOf<A, int8_t, int4b_t>) return std::is_same_v<C, int32_t>;
   else return std::is_same_v<C, float> && (isOneOf<A, half, bfloat16_t, float> || (is3510 && isOneOf<A, fp8_e4m3fn_t>));
+}
+/** Element i of a row of a fractal. */
+template <class F, class T>
+F factor(const sim::Memory& m, u64 row, u32 i, u8& taint) {
+  if constexpr (isInt4<T>) return F(int4b_t::number(load<T>(m, row + i / 2, taint).bits, i % 2));
+  else return F(load<T>(m, row + i * sizeof(T), taint));
 }
 template <class C, class A, class B>
 void mmad(Checked& k, const LocalTensor<C>& c, const LocalTensor<A>& a, const LocalTensor<B>& b, const LocalTensor<C>* bias, const MmadParams& p) {
   static_assert(canMultiply<C, A, B>(), "Mmad: the cube has no product of these element types on this architecture");
-  constexpr u32 C0 = 32 / sizeof(A);
+  constexpr u32 C0 = u32(elementsIn<A>(32));
   const u32 m = p.m, n = p.n, depth = p.k;
   require(m >= 1 && n >= 1 && depth >= 1 && m <= 4095 && n <= 4095 && depth <= 4095, "range", k, "m, n and k are 1 to 4095, got %u, %u, %u", m, n, depth);
   need(k, a, L0A, 512, "left operand"), need(k, b, L0B, 512, "right operand"), need(k, c, L0C, 1024, "product");
   const u32 rows = (m + 15) / 16, columns = (n + 15) / 16;
   const u32 parts = p.kDirectionAlign && sizeof(A) == 4 ? (depth + 15) / 16 * 2 : (depth + C0 - 1) / C0;
   const bool isGemv = m == 1;
-  span(k, a, 0, isGemv ? u64(depth) * sizeof(A) : u64(rows) * parts * FRACTAL, sim::reads);
+  span(k, a, 0, isGemv ? bytesOf<A>(depth) : u64(rows) * parts * FRACTAL, sim::reads);
   span(k, b, 0, u64(columns) * parts * FRACTAL, sim::reads);
   const bool accumulates = !bias && !p.cmatrixInitVal;
   if (accumulates) span(k, c, 0, u64(rows) * columns * 1024, sim::reads);
@@ -52,13 +59,13 @@ void mmad(Checked& k, const LocalTensor<C>& c, const LocalTensor<A>& a, const Lo
     for (u32 i = 0; i < m; i++)
       for (u32 d = 0; d < depth; d++) {
         const u64 fractal = is3510 ? u64(d / C0) * rows + i / 16 : u64(i / 16) * parts + d / C0;
-        const u64 at = isGemv ? u64(d) * sizeof(A) : fractal * FRACTAL + (i % 16) * 32 + (d % C0) * sizeof(A);
-        left[std::size_t(i) * depth + d] = Factor(load<A>(*a.memory, a.addr + at, rowTaint[i]));
+        const u64 start = isGemv ? u64(d / C0) * 32 : fractal * FRACTAL + (i % 16) * 32;
+        left[std::size_t(i) * depth + d] = factor<Factor, A>(*a.memory, a.addr + start, d % C0, rowTaint[i]);
       }
     for (u32 j = 0; j < n; j++)
       for (u32 d = 0; d < depth; d++) {
-        const u64 at = (u64(d / C0) * columns + j / 16) * FRACTAL + (j % 16) * 32 + (d % C0) * sizeof(B);
-        right[std::size_t(d) * n + j] = Factor(load<B>(*b.memory, b.addr + at, columnTaint[j]));
+        const u64 start = (u64(d / C0) * columns + j / 16) * FRACTAL + (j % 16) * 32;
+        right[std::size_t(d) * n + j] = factor<Factor, B>(*b.memory, b.addr + start, d % C0, columnTaint[j]);
       }
     std::vector<Sum> sums(n);
     for (u32 i = 0; i < m; i++) {

@@ -27,10 +27,10 @@ struct GlobalTensor {
     for (std::size_t i = 0; i < regions.size() && region < 0; i++)
       if (at == reinterpret_cast<std::uintptr_t>(regions[i].base) + regions[i].sizeBytes) region = int(i);
   }
-  void SetGlobalBuffer(T* p) { SetGlobalBuffer(p, ~0ull / sizeof(T)); }
+  void SetGlobalBuffer(T* p) { SetGlobalBuffer(p, elementsIn<T>(~0ull / 2)); }
   GlobalTensor operator[](u64 i) const {
     GlobalTensor t = *this;
-    t.base += i, t.count = i < count ? count - i : 0;
+    t.base += isInt4<T> ? i / 2 : i, t.count = i < count ? count - i : 0;
     return t;
   }
   u64 GetSize() const { return count; }
@@ -52,7 +52,7 @@ u8* globalSpan(Checked& k, const GlobalTensor<T>& t, std::int64_t byteOffset, u6
   if (t.region < 0) sim::fail("no-memory", k.at, "device memory", sim::format("%s: the global tensor does not point into an argument of the kernel", k.op));
   sim::Memory& m = *deviceMemory[std::size_t(t.region)];
   const std::int64_t start = p - m.data;
-  if (start < 0 || start + bytes > m.sizeBytes || byteOffset < 0 || u64(byteOffset) + bytes > t.count * sizeof(T))
+  if (start < 0 || start + bytes > m.sizeBytes || byteOffset < 0 || u64(byteOffset) + bytes > bytesOf<T>(t.count))
     sim::fail("out-of-bounds", k.at, sim::format("%s[%lld..%lld)", m.name.c_str(), (long long)start, (long long)(start + bytes)),
               sim::format("%s leaves its global tensor: the argument has %llu bytes", k.op, (unsigned long long)m.sizeBytes));
   if (reinterpret_cast<std::uintptr_t>(p) % alignof(T)) sim::fail("alignment", k.at, m.range(u64(start), bytes), sim::format("%s: device memory must be aligned to its element", k.op));

@@ -4,7 +4,7 @@
  * consumer. The second style's allocator, `LocalMemAllocator`, is here too.
  */
 #pragma once
-#include "asc-sync.h"
+#include "asc-blocks.h"
 
 namespace AscendC {
 /** Pipes that fill and that use a buffer of a position. */
@@ -188,7 +188,7 @@ class TQueBind {
   std::size_t head = 0;
   template <class T>
   LocalTensor<T> give(QueueBuffer& b) {
-    LocalTensor<T> t = tensorOf<T>(spaceOf(src), src, b, 0, u32(b.bytes / sizeof(T)));
+    LocalTensor<T> t = tensorOf<T>(spaceOf(src), src, b, 0, u32(elementsIn<T>(b.bytes)));
     t.buffer = &b;
     return t;
   }
@@ -208,7 +208,7 @@ class TBuf {
   static constexpr TPosition position = pos;
   TBufBase base;
   template <class T>
-  LocalTensor<T> Get() { return tensorOf<T>(base.space, pos, base, 0, u32(base.bytes / sizeof(T))); }
+  LocalTensor<T> Get() { return tensorOf<T>(base.space, pos, base, 0, u32(elementsIn<T>(base.bytes))); }
   template <class T>
   LocalTensor<T> Get(u32 count) { return tensorOf<T>(base.space, pos, base, 0, count); }
   template <class T>
@@ -234,7 +234,7 @@ class LocalMemAllocator {
     constexpr TPosition p = pos != TPosition::MAX ? pos : defaultPosition();
     const u32 align = spaceAlign[spaceOf(p)];
     const u32 start = (head + align - 1) / align * align;
-    head = start + u32(count * sizeof(T));
+    head = start + u32(bytesOf<T>(count));
     return LocalTensor<T>(p, start, count, at);
   }
   u32 GetCurAddr() const { return head; }

@@ -73,12 +73,6 @@ void scratch(Checked& k, const LocalTensor<T>& work, u64 elements) {
   span(k, work, 0, (elements * sizeof(T) + 31) / 32 * 32, sim::writes);
 }
 template <class T>
-void spoil(const LocalTensor<T>& work, u64 elements) {
-  if constexpr (isFast) return;
-  for (u64 i = 0; i < (elements * sizeof(T) + 31) / 32 * 32; i++) store<u8>(*work.memory, work.addr + i, sim::current.poison, sim::unwritten);
-}
-
-template <class T>
 void sumAll(Checked& k, const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& work, const Walk& w, u32 repeatStride, bool byTrees) {
   ASC_TYPES("ReduceSum", T, half, float);
   const Operand oa = operand(k, w, a, 1, repeatStride, sim::reads, "source");
@@ -174,11 +168,6 @@ void wholeReduce(Checked& k, const LocalTensor<T>& d, const LocalTensor<T>& a, c
       }
     }
   });
-}
-template <class M>
-Walk maskWalk(Checked& k, u32 bytes, M mask, int repeats, bool setsMask) {
-  if constexpr (std::is_pointer_v<M>) return repeatWalk(k, bytes, (const u64*)mask, repeats, setsMask);
-  else return repeatWalk(k, bytes, u64(mask), repeats, setsMask);
 }
 template <class T, bool setsMask = true, class M>
 void WholeReduceSum(const LocalTensor<T>& d, const LocalTensor<T>& a, M mask, int repeats, int stride, int block, int repeatStride, SIM_AT) {

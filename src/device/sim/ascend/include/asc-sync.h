@@ -126,31 +126,6 @@ inline void checkCrossFlagsAtExit() {
             sim::scheduler.report = sim::format("rule=flag-left-over\nline=0\nbuffer=flag id %d\nmessage=%s set a cross-core flag %zu times, %s waited %u times\n", id, coreName(*cores[i]).c_str(), cores[i]->sent[mode][id].size(), coreName(*o).c_str(), o->consumed[mode][id]);
 }
 
-/** All cores of one kind (or all cores) meet; everything before is complete for everyone after. */
-template <bool isAIVOnly = true>
-void SyncAll(SIM_AT) {
-  Core& c = self();
-  const int limit = sim::current.kind == vectorKernel ? ASC_VECTOR_CORES : ASC_CUBE_CORES;
-  if (!isFast && sim::current.numBlocks > limit) sim::fail("co-resident", at, "", sim::format("SyncAll needs all %d blocks at once, the chip has cores for %d", sim::current.numBlocks, limit));
-  if constexpr (!isFast) c.barrierAll();
-  c.arrivals.push_back({isFast ? std::vector<u32>() : c.tell(PIPE_S, int(numCores)), PIPE_S, 0, c.pipes[PIPE_S].time, c.gathered(PIPE_S)});
-  // After barrierAll every pipe of this core is complete, so the scalar pipe knows it all.
-  const std::size_t round = c.arrivals.size();
-  const auto isIn = [&c](const Core& o) { return !isAIVOnly || o.isCube == c.isCube; };
-  const auto isHere = [isIn, round] {
-    for (std::size_t i = 0; i < numCores; i++)
-      if (isIn(*cores[i]) && cores[i]->arrivals.size() < round) return false;
-    return true;
-  };
-  if (!isHere()) sim::scheduler.wait(sim::format("%s in SyncAll (line %d)", coreName(c).c_str(), at.line), at, isHere);
-  for (std::size_t i = 0; i < numCores; i++)
-    if (isIn(*cores[i])) receive(c, *cores[i], cores[i]->arrivals[round - 1], PIPE_ALL);
-}
-/** The form that counts in device memory and UB: the same meeting. */
-template <bool isAIVOnly = true>
-void SyncAll(const GlobalTensor<int32_t>&, const LocalTensor<int32_t>&, int = 0, SIM_AT) {
-  SyncAll<isAIVOnly>(at);
-}
 }  // namespace AscendC
 
 /** The same by the compiler's own names. */

@@ -18,9 +18,9 @@ struct LocalTensor {
 
   LocalTensor() = default;
   LocalTensor(TPosition pos, u32 byteAddr, u32 elements, SIM_AT) : memory(&self().memory(spaceOf(pos))), addr(byteAddr), count(elements), position(pos) {
-    if constexpr (!isFast) root = addRoot(spaceOf(pos), byteAddr, elements * sizeof(T), at);
+    if constexpr (!isFast) root = addRoot(spaceOf(pos), byteAddr, bytesOf<T>(elements), at);
   }
-  explicit LocalTensor(u32 byteAddr, SIM_AT) : LocalTensor(TPosition::VECCALC, byteAddr, u32((spaceBytes[UB] - byteAddr) / sizeof(T)), at) {}
+  explicit LocalTensor(u32 byteAddr, SIM_AT) : LocalTensor(TPosition::VECCALC, byteAddr, u32(elementsIn<T>(spaceBytes[UB] - byteAddr)), at) {}
 
   static u32 addRoot(Space s, u32 start, u64 bytes, sim::At at) {
     Core& c = self();
@@ -34,23 +34,23 @@ struct LocalTensor {
   }
   LocalTensor operator[](u32 offset) const {
     LocalTensor t = *this;
-    t.addr += u32(offset * sizeof(T));
+    t.addr += u32(bytesOf<T>(offset));
     t.count = offset < count ? count - offset : 0;
     return t;
   }
   template <class U>
   LocalTensor<U> ReinterpretCast() const {
     LocalTensor<U> t;
-    t.memory = memory, t.addr = addr, t.count = u32(u64(count) * sizeof(T) / sizeof(U)), t.root = root, t.position = position, t.buffer = buffer;
+    t.memory = memory, t.addr = addr, t.count = u32(elementsIn<U>(bytesOf<T>(count))), t.root = root, t.position = position, t.buffer = buffer;
     return t;
   }
   template <class U>
   void SetAddrWithOffset(LocalTensor<U>& source, u32 offset) {
     *this = source.template ReinterpretCast<T>();
-    addr = source.addr + u32(offset * sizeof(T));
+    addr = source.addr + u32(bytesOf<T>(offset));
   }
   u32 GetSize() const { return count; }
-  u32 GetLength() const { return u32(count * sizeof(T)); }
+  u32 GetLength() const { return u32(bytesOf<T>(count)); }
   void SetSize(u32 n) { count = n; }
   void SetBufferLen(u32 n) { count = n; }
   TPosition GetPosition() const { return position; }
@@ -159,6 +159,12 @@ void issueOn(pipe_t pipe, Checked& k, F&& run) {
   else c.issue(pipe, k.op, k.at, k.spans, [run, foreign = k.foreign, spans = k.spans]() mutable { runTainted(foreign, spans, run); });
 }
 
+/** What an instruction leaves in its scratch memory: nothing to rely on. */
+template <class T>
+void spoil(const LocalTensor<T>& work, u64 elements) {
+  if constexpr (isFast) return;
+  for (u64 i = 0; i < (elements * sizeof(T) + 31) / 32 * 32; i++) store<u8>(*work.memory, work.addr + i, sim::current.poison, sim::unwritten);
+}
 /** What a mutant has instead of a fill: the same bytes are written, with what memory holds that nothing wrote. */
 template <class T>
 void forgetOn(pipe_t pipe, Checked& k, const LocalTensor<T>& d, u64 bytes) {

@@ -87,13 +87,19 @@ struct fp4x2_e2m1_t {
   }
 };
 
+/** Two signed numbers of four bits in a byte, the low half first. Counts and offsets are in numbers, addresses in bytes. */
+struct int4b_t {
+  std::uint8_t bits = 0;
+  static int number(std::uint8_t bits, int half) { return int(std::int8_t(bits << (half ? 0 : 4))) >> 4; }
+};
+
 enum pipe_t { PIPE_S, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2, PIPE_MTE3, PIPE_FIX, PIPE_ALL };
 enum event_t { EVENT_ID0, EVENT_ID1, EVENT_ID2, EVENT_ID3, EVENT_ID4, EVENT_ID5, EVENT_ID6, EVENT_ID7 };
 enum QuantMode_t { NoQuant, F322F16, F322BF16, DEQF16, VDEQF16, QF322B8_PRE, VQF322B8_PRE, REQ8, VREQ8 };
 
 namespace AscendC {
 using ::PIPE_S, ::PIPE_V, ::PIPE_M, ::PIPE_MTE1, ::PIPE_MTE2, ::PIPE_MTE3, ::PIPE_FIX, ::PIPE_ALL;
-using ::bfloat16_t, ::fp4x2_e2m1_t, ::half, ::pipe_t, ::event_t, ::QuantMode_t;
+using ::bfloat16_t, ::int4b_t, ::fp4x2_e2m1_t, ::half, ::pipe_t, ::event_t, ::QuantMode_t;
 using TEventID = std::int8_t;
 using sim::u16, sim::u32, sim::u64, sim::u8;
 
@@ -119,7 +125,15 @@ enum class MaskMode : std::uint8_t { NORMAL, COUNTER };
 enum class CacheLine : std::uint8_t { SINGLE_CACHE_LINE, ENTIRE_DATA_CACHE };
 enum class DcciDst : std::uint8_t { CACHELINE_ALL, CACHELINE_UB, CACHELINE_OUT, CACHELINE_ATOMIC };
 enum class CacheMode : std::uint8_t { CACHE_MODE_DISABLE, CACHE_MODE_NORMAL, CACHE_MODE_LAST, CACHE_MODE_PERSISTENT };
+enum class FmatrixMode : std::uint8_t { FMATRIX_LEFT, FMATRIX_RIGHT };
 enum CoreType { AIC, AIV };
+template <class T>
+constexpr bool isInt4 = std::is_same_v<T, int4b_t>;
+/** Bytes of `n` elements, and elements in `bytes`. */
+template <class T>
+constexpr u64 bytesOf(u64 n) { return isInt4<T> ? (n + 1) / 2 : n * sizeof(T); }
+template <class T>
+constexpr u64 elementsIn(u64 bytes) { return isInt4<T> ? bytes * 2 : bytes / sizeof(T); }
 constexpr u64 MASK_PLACEHOLDER = 0;
 
 struct BinaryRepeatParams {

@@ -60,6 +60,13 @@ inline Walk repeatWalk(const Checked& k, u32 bytes, const u64 mask[2], int repea
   return w;
 }
 
+/** By a count of lanes or by bits. */
+template <class M>
+Walk maskWalk(const Checked& k, u32 bytes, M mask, int repeats, bool setsMask) {
+  if constexpr (std::is_pointer_v<M>) return repeatWalk(k, bytes, (const u64*)mask, repeats, setsMask);
+  else return repeatWalk(k, bytes, u64(mask), repeats, setsMask);
+}
+
 /** Where a lane of an operand lies. */
 struct Operand {
   sim::Memory* memory = nullptr;

@@ -4,6 +4,7 @@
  */
 #pragma once
 #include "asc-cast.h"
+#include "asc-conv.h"
 #include "asc-fixpipe.h"
 #include "asc-sort.h"
 
