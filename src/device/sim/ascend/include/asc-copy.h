@@ -14,9 +14,20 @@ void SetAtomicAdd() {
   self().atomicOp = atomicAdd;
 }
 template <class T>
-void SetAtomicMax() { self().atomicOp = atomicMax; }
+void SetAtomicMax() {
+  static_assert(isOneOf<T, float, half, bfloat16_t, int32_t, int16_t, int8_t>, "SetAtomicMax: no instruction for this element type on this architecture");
+  self().atomicOp = atomicMax;
+}
 template <class T>
-void SetAtomicMin() { self().atomicOp = atomicMin; }
+void SetAtomicMin() {
+  static_assert(isOneOf<T, float, half, bfloat16_t, int32_t, int16_t, int8_t>, "SetAtomicMin: no instruction for this element type on this architecture");
+  self().atomicOp = atomicMin;
+}
+/** The element type, the operation stays. */
+template <class T>
+void SetAtomicType() {
+  static_assert(isOneOf<T, float, half, bfloat16_t, int32_t, int16_t, int8_t>, "SetAtomicType: no instruction for this element type on this architecture");
+}
 inline void SetAtomicNone() { self().atomicOp = noAtomic; }
 inline void DisableDmaAtomic() { self().atomicOp = noAtomic; }
 
@@ -256,6 +267,11 @@ void InitGlobalMemory(const GlobalTensor<T>& d, u64 count, Same<T> value, SIM_AT
     for (u64 i = 0; i < count; i++) std::memcpy(p + i * sizeof(T), &value, sizeof(T));
   });
 }
+/** The same by other names. */
+template <class T>
+void InitOutput(const GlobalTensor<T>& d, u32 count, Same<T> value = T(0), SIM_AT) { InitGlobalMemory(d, count, value, at); }
+template <class T>
+void Fill(const GlobalTensor<T>& d, u64 count, Same<T> value, SIM_AT) { InitGlobalMemory(d, count, value, at); }
 /** Fills L1 (blocks of 32 bytes) or L0A and L0B (of 512) with one value. */
 template <class T>
 void InitConstValue(const LocalTensor<T>& d, const InitConstValueParams<T>& p, SIM_AT) {

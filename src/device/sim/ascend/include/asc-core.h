@@ -15,6 +15,8 @@ inline const char* const spaceNames[NUM_SPACES] = {"UB", "L1", "L0A", "L0B", "L0
 constexpr u32 spaceAlign[NUM_SPACES] = {32, 32, 512, 512, 64, 64, 64};
 inline const char* const pipeNames[] = {"S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX"};
 constexpr int NUM_PIPES = 7, NUM_CROSS_FLAGS = 16, NUM_MODES = 5;
+/** Of the vector unit: a mask of 16 bytes, then two words of a reduction, then a sum. */
+constexpr u32 REGISTER_BYTES = 64, COMPARE_MASK = 0, BEST_VALUE = 32, SUM_VALUE = 48;
 enum Kind { vectorKernel, cubeKernel, mixKernel, mixKernel11 };
 
 constexpr Space spaceOf(TPosition p) {
@@ -73,11 +75,14 @@ struct Core : sim::PipedCore {
   bool isCounting = false;
   u64 mask[2] = {~0ull, ~0ull};
   u64 maskCount = 0;
-  u8 compareMask[16] = {};
+  /** What vector instructions leave for later ones beside UB: the mask of Compare, the value and index of a reduction. */
+  sim::Memory registers;
+  u8 registerBytes[REGISTER_BYTES] = {}, registerTaint[REGISTER_BYTES] = {};
   float deqScale = 1;
   bool isAtomic = false;
   int atomicOp = 0;
   u16 mergeCounts[4] = {};
+  u64 maskTaken = 0;
   FeatureMap featureMaps[2];
   u64 loadPadding = 0;
   void* tpipe = nullptr;
@@ -109,6 +114,8 @@ struct Core : sim::PipedCore {
     id = number, isCube = cube, block = blockIdx, sub = subIdx, numPipes = NUM_PIPES;
     consumersFirst = {PIPE_MTE3, PIPE_FIX, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2};
     roots.push_back({UB, 0, 0});
+    registers.name = "vector registers", registers.data = registerBytes, registers.taint = registerTaint, registers.sizeBytes = REGISTER_BYTES;
+    std::memset(registerTaint, sim::unwritten, REGISTER_BYTES);
     // 950 orders dependent vector instructions itself; the cube works in order but lets results overlap.
     pipes[PIPE_V].isInOrder = is3510 || sim::current.autoSync;
     pipes[PIPE_M].runsInOrder = true;

@@ -51,6 +51,14 @@ void CreateVecIndex(const LocalTensor<T>& d, Same<T> first, u32 count, SIM_AT) {
   const Operand od = operand(k, w, d, 1, 8, sim::writes, "destination");
   issueOn(PIPE_V, k, [=] { w.each([&](u32, u32 i) { store<T>(*od.memory, od.at(0, i), T(first + T(i)), 0); }); });
 }
+template <class T, class M>
+void CreateVecIndex(const LocalTensor<T>& d, Same<T> first, M mask, int repeats, u16 block, u8 repeat, SIM_AT) {
+  ASC_TYPES("CreateVecIndex", T, int16_t, int32_t, half, float);
+  Checked k{"CreateVecIndex", at, {}};
+  const Walk w = maskWalk(k, sizeof(T), mask, repeats, true);
+  const Operand od = operand(k, w, d, block, repeat, sim::writes, "destination");
+  issueOn(PIPE_V, k, [=] { w.each([&](u32 r, u32 i) { store<T>(*od.memory, od.at(r, i), T(first + T(r * w.lanes + i)), 0); }); });
+}
 template <class T>
 void ArithProgression(const LocalTensor<T>& d, Same<T> first, Same<T> step, int count, SIM_AT) {
   ASC_TYPES("ArithProgression", T, int16_t, int32_t, half, float);

@@ -39,6 +39,10 @@ struct GlobalTensor {
   template <CacheMode mode = CacheMode::CACHE_MODE_NORMAL>
   void SetL2CacheHint(CacheMode) {}
   T GetValue(u64 i, SIM_AT) const;
+  Element<GlobalTensor> operator()(u64 i, SIM_AT) const { return {*this, i, at}; }
+  void SetShapeInfo(const ShapeInfo& s) { shape = s; }
+  ShapeInfo GetShapeInfo() const { return shape; }
+  ShapeInfo shape;
   void SetValue(u64 i, Same<T> value, SIM_AT) const;
 };
 
@@ -119,6 +123,12 @@ inline void flushLine(Core& c, u64 key, Line& l, sim::At at) {
     return;
   }
 }
+/** UB has no copies in the data cache. */
+template <class T, CacheLine kind, DcciDst dst = DcciDst::CACHELINE_ALL>
+void DataCacheCleanAndInvalid(const LocalTensor<T>&) {}
+/** A hint. */
+template <class T>
+void DataCachePreload(const GlobalTensor<T>&, i64) {}
 template <class T, CacheLine kind, DcciDst dst = DcciDst::CACHELINE_OUT>
 void DataCacheCleanAndInvalid(const GlobalTensor<T>& t, SIM_AT) {
   if constexpr (isFast) return;

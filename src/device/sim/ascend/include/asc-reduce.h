@@ -110,10 +110,10 @@ void ReduceSum(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTens
   Checked k{"ReduceSum", at, {}};
   sumAll(k, d, a, work, reduceWalk(u32(count), sizeof(T)), 8, false);
 }
-template <class T, bool setsMask = true>
-void ReduceSum(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& work, int mask, int repeats, int repeatStride, SIM_AT) {
+template <class T, bool setsMask = true, class M>
+void ReduceSum(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& work, M mask, int repeats, int repeatStride, SIM_AT) {
   Checked k{"ReduceSum", at, {}};
-  sumAll(k, d, a, work, repeatWalk(k, sizeof(T), u64(mask), repeats, setsMask), u32(repeatStride), true);
+  sumAll(k, d, a, work, maskWalk(k, sizeof(T), mask, repeats, setsMask), u32(repeatStride), true);
 }
 
 template <Pick pick, class T>
@@ -138,10 +138,10 @@ void bestOfAll(const char* op, const LocalTensor<T>& d, const LocalTensor<T>& a,
     Checked k{#Name, at, {}};                                                                                                                             \
     bestOfAll<pick>(#Name, d, a, work, reduceWalk(u32(count), sizeof(T)), 8, withIndex, k);                                                               \
   }                                                                                                                                                       \
-  template <class T, bool setsMask = true>                                                                                                                \
-  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& work, int mask, int repeats, int repeatStride, bool withIndex = false, SIM_AT) { \
+  template <class T, bool setsMask = true, class M>                                                                                                       \
+  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& work, M mask, int repeats, int repeatStride, bool withIndex = false, SIM_AT) { \
     Checked k{#Name, at, {}};                                                                                                                             \
-    bestOfAll<pick>(#Name, d, a, work, repeatWalk(k, sizeof(T), u64(mask), repeats, setsMask), u32(repeatStride), withIndex, k);                          \
+    bestOfAll<pick>(#Name, d, a, work, maskWalk(k, sizeof(T), mask, repeats, setsMask), u32(repeatStride), withIndex, k);                          \
   }
 ASC_BEST(ReduceMax, Pick::max)
 ASC_BEST(ReduceMin, Pick::min)
@@ -216,4 +216,23 @@ ASC_GROUP(BlockReduceSum, Pick::sum, 32 / sizeof(T))
 ASC_GROUP(BlockReduceMax, Pick::max, 32 / sizeof(T))
 ASC_GROUP(BlockReduceMin, Pick::min, 32 / sizeof(T))
 ASC_GROUP(PairReduceSum, Pick::sum, 2)
+/** The same by newer names. */
+enum class ReduceType : std::uint8_t { SUM, MAX, MIN };
+template <class T, ReduceType type, bool setsMask = true, class M>
+void ReduceRepeat(const LocalTensor<T>& d, const LocalTensor<T>& a, M mask, int repeats, int stride, int block, int repeatStride, ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX, SIM_AT) {
+  if constexpr (type == ReduceType::SUM) WholeReduceSum<T, setsMask>(d, a, mask, repeats, stride, block, repeatStride, at);
+  else if constexpr (type == ReduceType::MAX) WholeReduceMax<T, setsMask>(d, a, mask, repeats, stride, block, repeatStride, order, at);
+  else WholeReduceMin<T, setsMask>(d, a, mask, repeats, stride, block, repeatStride, order, at);
+}
+template <class T, ReduceType type, bool setsMask = true, class M>
+void ReduceDataBlock(const LocalTensor<T>& d, const LocalTensor<T>& a, int repeats, M mask, int stride, int block, int repeatStride, SIM_AT) {
+  if constexpr (type == ReduceType::SUM) BlockReduceSum<T, setsMask>(d, a, repeats, mask, stride, block, repeatStride, at);
+  else if constexpr (type == ReduceType::MAX) BlockReduceMax<T, setsMask>(d, a, repeats, mask, stride, block, repeatStride, at);
+  else BlockReduceMin<T, setsMask>(d, a, repeats, mask, stride, block, repeatStride, at);
+}
+template <class T, ReduceType type = ReduceType::SUM, bool setsMask = true, class M>
+void ReducePairElem(const LocalTensor<T>& d, const LocalTensor<T>& a, int repeats, M mask, int stride, int block, int repeatStride, SIM_AT) {
+  static_assert(type == ReduceType::SUM, "ReducePairElem: no instruction but the sum");
+  PairReduceSum<T, setsMask>(d, a, repeats, mask, stride, block, repeatStride, at);
+}
 }  // namespace AscendC

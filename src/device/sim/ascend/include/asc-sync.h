@@ -22,6 +22,11 @@ inline constexpr EventRow events[] = {
 #undef ASC_EVENT
 static_assert(sizeof events / sizeof events[0] == std::size_t(HardEvent::MAX));
 constexpr int USER_EVENT_IDS = 6;
+constexpr HardEvent eventBetween(pipe_t from, pipe_t to) {
+  for (int i = 0; i < int(HardEvent::MAX); i++)
+    if (events[i].from == from && events[i].to == to) return HardEvent(i);
+  return HardEvent::MAX;
+}
 
 /** Events between the cube's pipes exist on the cube core, those of the vector unit on a vector core. */
 constexpr bool isCubeEvent(const EventRow& e) {
@@ -112,6 +117,8 @@ inline void waitCross(u16 id, int pipe, sim::At at) {
   c.consumed[mode][id]++;
 }
 inline void CrossCoreWaitFlag(u16 id, SIM_AT) { waitCross(id, PIPE_ALL, at); }
+template <u8 mode>
+void CrossCoreWaitFlag(u16 id, SIM_AT) { waitCross(id, PIPE_ALL, at); }
 /** On 2201 the wait blocks every pipe, whatever pipe is named. */
 template <u8 mode, pipe_t pipe>
 void CrossCoreWaitFlag(u16 id, SIM_AT) {
@@ -129,19 +136,14 @@ inline void checkCrossFlagsAtExit() {
 }  // namespace AscendC
 
 /** The same by the compiler's own names. */
-inline AscendC::HardEvent eventOf(pipe_t from, pipe_t to) {
-  for (int i = 0; i < int(AscendC::HardEvent::MAX); i++)
-    if (AscendC::events[i].from == from && AscendC::events[i].to == to) return AscendC::HardEvent(i);
-  return AscendC::HardEvent::MAX;
-}
 inline void set_flag(pipe_t from, pipe_t to, int id, SIM_AT) {
   if constexpr (AscendC::isFast) return;
-  const auto e = eventOf(from, to);
+  const auto e = AscendC::eventBetween(from, to);
   AscendC::self().setFlag(AscendC::flagOf(e, id, at), from, at, AscendC::flagName(e, id).c_str());
 }
 inline void wait_flag(pipe_t from, pipe_t to, int id, SIM_AT) {
   if constexpr (AscendC::isFast) return;
-  const auto e = eventOf(from, to);
+  const auto e = AscendC::eventBetween(from, to);
   AscendC::self().waitFlag(AscendC::flagOf(e, id, at), to, at, AscendC::flagName(e, id).c_str());
 }
 inline void pipe_barrier(pipe_t pipe) {

@@ -6,6 +6,26 @@
 #include "asc-core.h"
 
 namespace AscendC {
+/** An element that a scalar statement reads or writes. */
+template <class Tensor>
+struct Element {
+  using T = typename Tensor::PrimType;
+  Tensor tensor;
+  u64 i;
+  sim::At at;
+  operator T() const { return tensor.GetValue(u32(i), at); }
+  const Element& operator=(Same<T> value) const {
+    const_cast<Tensor&>(tensor).SetValue(u32(i), value, at);
+    return *this;
+  }
+  const Element& operator=(const Element& other) const { return *this = T(other); }
+};
+/** Kept for the kernel; no instruction reads it. */
+struct ShapeInfo {
+  u8 shapeDim = 0, originalShapeDim = 0;
+  u32 shape[8] = {}, originalShape[8] = {};
+  int dataFormat = 0;
+};
 template <class T>
 struct LocalTensor {
   using PrimType = T;
@@ -57,6 +77,21 @@ struct LocalTensor {
   T* GetPhyAddr(u32 offset = 0) const { return reinterpret_cast<T*>(memory->data + addr) + offset; }
   T GetValue(u32 i, SIM_AT) const;
   void SetValue(u32 i, Same<T> value, SIM_AT) const;
+  /** tensor(i) reads and writes an element. */
+  Element<LocalTensor> operator()(u64 i, SIM_AT) const { return {*this, i, at}; }
+  /** tensor = a + b and the like: an instruction over all elements of the tensor, see asc-operators.h. */
+  template <class E>
+    requires requires(E e, LocalTensor t) { e.into(t); }
+  LocalTensor& operator=(const E& expression) {
+    expression.into(*this);
+    return *this;
+  }
+  void SetShapeInfo(const ShapeInfo& s) { shape = s; }
+  ShapeInfo GetShapeInfo() const { return shape; }
+  void SetUserTag(int tag) { userTag = tag; }
+  int GetUserTag() const { return userTag; }
+  ShapeInfo shape;
+  int userTag = 0;
 };
 
 struct Checked {

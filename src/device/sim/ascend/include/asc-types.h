@@ -26,6 +26,11 @@
 #define __inout_pipe__(...)
 #define __in_pipe__(...)
 #define __out_pipe__(...)
+#ifndef __forceinline__
+#define __forceinline__ inline __attribute__((always_inline))
+#endif
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
 #define __sync_alias__
 #define __sync_noalias__
 #ifndef GM_ADDR
@@ -43,6 +48,10 @@ using half = _Float16;
 struct bfloat16_t {
   std::uint16_t bits = 0;
   bfloat16_t() = default;
+  /** Whole literals convert by themselves, as in `x = 0`. */
+  template <class I>
+    requires std::is_integral_v<I>
+  bfloat16_t(I x) : bfloat16_t(float(x)) {}
   explicit bfloat16_t(float x) {
     std::uint32_t u;
     std::memcpy(&u, &x, 4);
@@ -101,7 +110,7 @@ namespace AscendC {
 using ::PIPE_S, ::PIPE_V, ::PIPE_M, ::PIPE_MTE1, ::PIPE_MTE2, ::PIPE_MTE3, ::PIPE_FIX, ::PIPE_ALL;
 using ::bfloat16_t, ::int4b_t, ::fp4x2_e2m1_t, ::half, ::pipe_t, ::event_t, ::QuantMode_t;
 using TEventID = std::int8_t;
-using sim::u16, sim::u32, sim::u64, sim::u8;
+using sim::i64, sim::u16, sim::u32, sim::u64, sim::u8;
 
 constexpr bool is3510 = __NPU_ARCH__ == 3510;
 #ifdef SIM_FAST
@@ -214,7 +223,12 @@ struct FixpipeConfig { CO2Layout format; };
 inline constexpr FixpipeConfig CFG_NZ{CO2Layout::NZ};
 inline constexpr FixpipeConfig CFG_ROW_MAJOR{CO2Layout::ROW_MAJOR};
 template <class T>
-struct InitConstValueParams { u16 repeatTimes = 1, blockNum = 1, dstGap = 0; T initValue{}; };
+struct InitConstValueParams {
+  InitConstValueParams() = default;
+  InitConstValueParams(u16 repeats, u16 blocks, u16 gap, T value) : repeatTimes(repeats), blockNum(blocks), dstGap(gap), initValue(value) {}
+  u16 repeatTimes = 1, blockNum = 1, dstGap = 0;
+  T initValue{};
+};
 struct MrgSort4Info {
   MrgSort4Info() = default;
   MrgSort4Info(const u16 lengths[4], bool suspension, u16 valid, u16 repeats) : ifExhaustedSuspension(suspension), validBit(valid), repeatTimes(repeats) { std::memcpy(elementLengths, lengths, 8); }
