@@ -75,6 +75,11 @@ const ops: Readonly<Record<number, Op>> = {
   27: { name: "TQueSync", expected: x.map((v) => v + 4), rule: "flag-left-over" },
   28: { name: "GatherMask by a pattern", expected: some(Array.from({ length: N / 2 }, (_, i) => x[2 * i + 1]!)), rule: "out-of-bounds" },
   29: { name: "SetAtomicMax", expected: x.map(relu), rule: "partial-overlap" },
+  31: { name: "in place by repeats", expected: x.map((v) => v + 1), rule: "partial-overlap" },
+  32: { name: "a running total over repeats", expected: some(Array.from({ length: 64 }, (_, i) => rows(64).reduce((t, r) => Math.fround(t + r[i]!), 0))), rule: "race-raw" },
+  33: { name: "CastDeq", expected: x.map((v) => int8(evenly(v) * 2 + 3)), rule: "dtype" },
+  34: { name: "int4 by repeats", expected: x.map((v) => Math.max(-8, Math.min(7, evenly(roundF16(v))))), rule: "race-raw" },
+  35: { name: "TransDataTo5HD by addresses in tensors", expected: x.map((_, i) => roundF16(x[(i % 16) * 16 + Math.floor(i / 16)]!)), rule: "race-raw" },
   30: { name: "AddDeqRelu", expected: x.map(() => 3), rule: "race-raw" },
 }; // prettier-ignore
 

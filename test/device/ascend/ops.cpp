@@ -88,6 +88,53 @@ __aicore__ inline void one(int64_t op, bool isBad, LocalTensor<float> a, LocalTe
             { uint64_t taken = 0; GatherMask(b, a, 2, true, isBad ? 300 : 256, {1, 1, 8, 0}, taken); ASSERT(taken == GetGatherMaskRemainCount()); }
             break;
         case 29: SetAtomicMax<float>(); Adds(b, a, 0.0f, isBad ? N + 8 : N); break;
+        case 31: { // in place by repeats; moved on by one repeat it would read what it wrote
+            Adds(isBad ? a[64] : a, a, 1.0f, 64, isBad ? 3 : 4, {1, 1, 8, 8});
+            PipeBarrier<PIPE_V>();
+            Adds(b, a, 0.0f, N);
+            break;
+        }
+        case 32: // a running total over repeats, written to the same place
+            Adds(b[0], a, 0.0f, 64);
+            next();
+            Add(b, a[64], b, 64, 3, {1, 1, 1, 0, 8, 0});
+            break;
+        case 33: { // int16 to int8 with scale and offset
+            LocalTensor<int16_t> small(TPosition::VECCALC, 17408, N);
+            Cast(whole, a, RoundMode::CAST_RINT, N);
+            SetDeqScale(2.0f, static_cast<int16_t>(3), !isBad);
+            PipeBarrier<PIPE_V>();
+            Cast(small, whole, RoundMode::CAST_NONE, N);
+            PipeBarrier<PIPE_V>();
+            CastDeq(q, small, N);
+            PipeBarrier<PIPE_V>();
+            Cast(h, q, RoundMode::CAST_NONE, N);
+            PipeBarrier<PIPE_V>();
+            Cast(b, h, RoundMode::CAST_NONE, N);
+            break;
+        }
+        case 34: { // int4 there and back by repeats
+            LocalTensor<int4b_t> codes(TPosition::VECCALC, 18432, N);
+            Cast(h, a, RoundMode::CAST_RINT, N);
+            PipeBarrier<PIPE_V>();
+            Cast(codes, h, RoundMode::CAST_RINT, 128, 2, {1, 1, 2, 8});
+            next();
+            Cast(h, codes, RoundMode::CAST_NONE, 128, 2, {1, 1, 8, 2});
+            PipeBarrier<PIPE_V>();
+            Cast(b, h, RoundMode::CAST_NONE, N);
+            break;
+        }
+        case 35: // rows transposed by addresses that lie in tensors
+            {
+                LocalTensor<uint64_t> to(TPosition::VECCALC, 18432, 16), rows(TPosition::VECCALC, 18560, 16);
+                Cast(h, a, RoundMode::CAST_RINT, N);
+                for (int i = 0; i < 16; i++) { rows.SetValue(i, (uint64_t)h[i * 16].GetPhyAddr()); to.SetValue(i, (uint64_t)h2[i * 16].GetPhyAddr()); }
+                next();
+                TransDataTo5HD<half>(to, rows, TransDataTo5HDParams(false, false, 1, 0, 0));
+                PipeBarrier<PIPE_V>();
+                Cast(b, h2, RoundMode::CAST_NONE, N);
+            }
+            break;
         case 30: Duplicate(whole, 3, N); SetDeqScale((half)0.5); next(); AddDeqRelu(h, whole, whole, N); PipeBarrier<PIPE_V>(); Cast(b, h, RoundMode::CAST_NONE, N); break;
     }
 }

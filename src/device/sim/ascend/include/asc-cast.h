@@ -109,6 +109,23 @@ void Cast(const LocalTensor<D>& d, const LocalTensor<S>& a, RoundMode mode, M ma
   }
 }
 inline void SetDeqScale(half scale) { self().deqScale = float(scale); }
+/** For CastDeq: a scale and an offset; `isSigned`: the result is int8, else uint8. */
+inline void SetDeqScale(float scale, std::int16_t offset, bool isSigned) { self().deqScale = scale, self().deqOffset = offset, self().deqSigned = isSigned; }
+/** int16 * scale + offset, to the nearest whole number of int8 or uint8. */
+template <class D, class S, bool isVector = false, bool half = true>
+void CastDeq(const LocalTensor<D>& d, const LocalTensor<S>& a, u32 count, SIM_AT) {
+  static_assert(std::is_same_v<S, std::int16_t> && isOneOf<D, std::int8_t, std::uint8_t> && !isVector, "CastDeq: no instruction but int16 to int8 or uint8 with one scale");
+  Core& c = self();
+  Checked k{"CastDeq", at, {}};
+  require(c.deqSigned == std::is_same_v<D, std::int8_t>, "dtype", k, "SetDeqScale asked for the other sign of the result%s", "");
+  const Walk w = Walk::linear(count);
+  const auto f = [scale = c.deqScale, offset = c.deqOffset](S x) -> D {
+    const float v = std::nearbyint(float(x) * scale) + float(offset), low = float(std::numeric_limits<D>::min()), high = float(std::numeric_limits<D>::max());
+    return D(v < low ? low : v > high ? high : v);
+  };
+  const Operand oa = operand(k, w, a, 1, 8, sim::reads, "source");
+  lanes<D, decltype(f), S>(k, w, operand(k, w, d, 1, 8, sim::writes, "destination"), f, from<S>(oa));
+}
 inline float ToFloat(bfloat16_t x) { return float(x); }
 inline bfloat16_t ToBfloat16(float x) { return bfloat16_t(x); }
 template <class D, class S, RoundMode mode>

@@ -79,8 +79,13 @@ struct Core : sim::PipedCore {
   sim::Memory registers;
   u8 registerBytes[REGISTER_BYTES] = {}, registerTaint[REGISTER_BYTES] = {};
   float deqScale = 1;
+  std::int16_t deqOffset = 0;
+  bool deqSigned = true;
   bool isAtomic = false;
   int atomicOp = 0;
+  /** For the older copies out of L0C. */
+  u16 fixNdNum = 1, fixSrcNd = 0, fixDstNd = 0;
+  u64 fixScale = 0;
   u16 mergeCounts[4] = {};
   u64 maskTaken = 0;
   FeatureMap featureMaps[2];
@@ -148,10 +153,16 @@ struct CoreTypeNow {
 };
 inline CoreTypeNow g_coreType;
 
+inline void flushLine(Core& c, u64 key, Line& l, sim::At at);
 /** What a kernel must not leave behind. */
 inline void checkExit(Core& c) {
   c.drainAll();
   if (isFast) return;
+  // The vendor's compiler writes the data cache back where a kernel ends.
+  if (sim::current.autoSync) {
+    for (auto& [key, l] : c.cache) flushLine(c, key, l, l.at);
+    c.cache.clear();
+  }
   for (int e = 0; e < int(HardEvent::MAX); e++)
     for (int i = 0; i < 8; i++)
       if (c.flags[e][i].isSet) sim::fail("flag-left-over", c.flags[e][i].at, sim::format("event id %d", i), "a flag is set and never waited for: the next kernel starts with it");

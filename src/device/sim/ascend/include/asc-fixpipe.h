@@ -116,4 +116,38 @@ void Fixpipe(const LocalTensor<D>& d, const LocalTensor<S>& a, const LocalTensor
   Checked k{"Fixpipe", at, {}};
   fixpipeLocal(k, d, a, &scales, p);
 }
+
+/** The older way: DataCopy out of L0C, with what is not in its parameters set beforehand. */
+struct DataCopyCO12DstParams {
+  DataCopyCO12DstParams() = default;
+  DataCopyCO12DstParams(u16 n, u16 m, u32 dst, u16 src, QuantMode_t quant, u8 relu, bool split, bool rows)
+      : nSize(n), mSize(m), dstStride(dst), srcStride(src), quantPre(quant), reluPre(relu), channelSplit(split), nz2ndEn(rows) {}
+  u8 sid = 0;
+  u16 nSize = 0, mSize = 0;
+  u32 dstStride = 0;
+  u16 srcStride = 0;
+  u8 unitFlag = 0, clipReluPre = 0, eltWiseOp = 0;
+  QuantMode_t quantPre = NoQuant;
+  u8 reluPre = 0;
+  bool channelSplit = false, nz2ndEn = false;
+};
+inline void SetFixpipeNz2ndFlag(u16 ndNum, u16 srcStride, u16 dstStride) { self().fixNdNum = ndNum, self().fixSrcNd = srcStride, self().fixDstNd = dstStride; }
+inline void SetFixpipePreQuantFlag(u64 word) { self().fixScale = word; }
+inline FixpipeParamsV220 fixpipeParamsOf(const Checked& k, const DataCopyCO12DstParams& p) {
+  const Core& c = self();
+  require(p.clipReluPre == 0 && p.eltWiseOp == 0 && p.reluPre <= 1, "range", k, "clipped relu, leaky relu and element-wise operations are not of this architecture%s", "");
+  require(!p.channelSplit, "range", k, "channelSplit is not modelled%s", "");
+  FixpipeParamsV220 f(p.nSize, p.mSize, p.srcStride, p.dstStride, p.reluPre == 1, p.quantPre, c.fixScale, p.nz2ndEn ? c.fixNdNum : u16(1), c.fixSrcNd, c.fixDstNd, p.unitFlag);
+  return f;
+}
+template <class D, class S>
+void DataCopy(const GlobalTensor<D>& d, const LocalTensor<S>& a, const DataCopyCO12DstParams& p, SIM_AT) {
+  Checked k{"DataCopy out of L0C", at, {}};
+  fixpipeGlobal(k, d, a, (const LocalTensor<u64>*)nullptr, fixpipeParamsOf(k, p), p.nz2ndEn ? CO2Layout::ROW_MAJOR : CO2Layout::NZ);
+}
+template <class D, class S>
+void DataCopy(const LocalTensor<D>& d, const LocalTensor<S>& a, const DataCopyCO12DstParams& p, SIM_AT) {
+  Checked k{"DataCopy out of L0C", at, {}};
+  fixpipeLocal(k, d, a, (const LocalTensor<u64>*)nullptr, fixpipeParamsOf(k, p));
+}
 }  // namespace AscendC

@@ -3,7 +3,7 @@
  * Main functions: `LoadData` (see asc-conv.h for its form on feature maps), `LoadDataWithTranspose`.
  */
 #pragma once
-#include "asc-copy.h"
+#include "asc-layout.h"
 
 namespace AscendC {
 constexpr u32 FRACTAL = 512;

@@ -114,6 +114,10 @@ struct RawBlockNum {
   operator std::int64_t() const { return AscendC::GetBlockNum(); }
 };
 inline RawBlockNum block_num;
+/** Flags between cores by the compiler's names: a word of 1, the mode from bit 4, the flag from bit 8. */
+inline void ffts_cross_core_sync(pipe_t pipe, std::uint64_t config, SIM_AT) { AscendC::setCross(std::uint8_t(config >> 4 & 15), pipe, std::uint16_t(config >> 8 & 15), at); }
+inline void wait_flag_dev(std::int64_t flag, SIM_AT) { AscendC::waitCross(std::uint16_t(flag), PIPE_ALL, at); }
+inline void set_ffts_base_addr(std::uint64_t) {}
 /** A struct that the host filled, read from device memory. */
 #define GET_TILING_DATA_WITH_STRUCT(T, name, address) \
   T name;                                             \

@@ -228,4 +228,11 @@ void TransDataTo5HD(u64 (&d)[16], u64 (&a)[16], const TransDataTo5HDParams& p, S
   for (int i = 0; i < 16; i++) to[i] = place(d[i]), source[i] = place(a[i]);
   TransDataTo5HD<T>(to, source, p, at);
 }
+/** Addresses in two tensors, read by the scalar program. */
+template <class T>
+void TransDataTo5HD(const LocalTensor<u64>& d, const LocalTensor<u64>& a, const TransDataTo5HDParams& p, SIM_AT) {
+  u64 to[16], source[16];
+  for (u32 i = 0; i < 16; i++) to[i] = d.GetValue(i, at), source[i] = a.GetValue(i, at);
+  TransDataTo5HD<T>(to, source, p, at);
+}
 }  // namespace AscendC

@@ -74,11 +74,10 @@ inline std::vector<Core*> crossGroup(const Core& c, int mode, bool isSender) {
   (void)isSender;
   return group;
 }
-template <u8 mode, pipe_t pipe>
-void CrossCoreSetFlag(u16 id, SIM_AT) {
-  static_assert(mode <= 2 || (mode == 4 && is3510), "CrossCoreSetFlag: modes are 0, 1 and 2 (4 on 950)");
+inline void setCross(u8 mode, pipe_t pipe, u16 id, sim::At at) {
   Core& c = self();
   if constexpr (!isFast) {
+    if (mode > 2 && !(mode == 4 && is3510)) sim::fail("cross-flag-id", at, sim::format("mode %d", mode), "modes of cross-core flags are 0, 1 and 2 (4 on 950)");
     if (id > 10) sim::fail("cross-flag-id", at, sim::format("flag id %d", id), "cross-core flag ids 0 to 10 are free for kernels");
     if (mode != 0 && sim::current.kind != mixKernel && sim::current.kind != mixKernel11) sim::fail("cross-flag-kind", at, sim::format("flag id %d", id), "flags between the cores of a block need a mixed kernel");
   }
@@ -86,6 +85,11 @@ void CrossCoreSetFlag(u16 id, SIM_AT) {
   if constexpr (!isFast)
     for (Core* o : crossGroup(c, mode, true))
       if (c.sent[mode][id].size() > o->consumed[mode][id] + 15) sim::fail("cross-flag-overflow", at, sim::format("flag id %d", id), "a cross-core flag counts to 15: it was set 16 times before the other core waited");
+}
+template <u8 mode, pipe_t pipe>
+void CrossCoreSetFlag(u16 id, SIM_AT) {
+  static_assert(mode <= 2 || (mode == 4 && is3510), "CrossCoreSetFlag: modes are 0, 1 and 2 (4 on 950)");
+  setCross(mode, pipe, id, at);
 }
 /** The mode in which all partners have set the flag once more than this core has waited for it, or -1. */
 inline int arrivedMode(const Core& c, u16 id) {

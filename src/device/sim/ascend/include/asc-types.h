@@ -197,6 +197,8 @@ struct LoadData2dTransposeParams { u16 startIndex = 0; u8 repeatTimes = 1; u16 s
 struct MmadParams {
   MmadParams() = default;
   MmadParams(u16 m, u16 n, u16 k, u8 unitFlag = 0, bool cmatrixSource = false, bool cmatrixInitVal = true) : m(m), n(n), k(k), unitFlag(unitFlag), cmatrixSource(cmatrixSource), cmatrixInitVal(cmatrixInitVal) {}
+  MmadParams(u16 m, u16 n, u16 k, bool bias, int offset, bool sparse, bool winogradA, bool winogradB, u8 unitFlag = 0, bool align = false)
+      : m(m), n(n), k(k), isBias(bias), fmOffset(offset), enSsparse(sparse), enWinogradA(winogradA), enWinogradB(winogradB), unitFlag(unitFlag), kDirectionAlign(align), cmatrixInitVal(!bias) {}
   u16 m = 0, n = 0, k = 0;
   bool isBias = false;
   int fmOffset = 0;

@@ -110,6 +110,37 @@ void exactOverlap(const Checked& k, const Walk& w, const LocalTensor<D>& dst, co
   if (d < s + sn && s < d + dn) sim::fail("partial-overlap", k.at, rangeOf(dst, 0, dn), sim::format("%s: destination and source overlap in part", k.op));
 }
 
+/**
+ * The same for repeats: a block is read and written by the same lanes, and what one repeat writes no later one reads,
+ * unless every repeat writes the same place (a running total).
+ */
+inline void exactOverlap(const Checked& k, const Walk& w, const Operand& d, const Operand& s) {
+  if (isFast || w.isLinear || d.memory != s.memory || d.bytes != s.bytes) return;
+  const u64 dEnd = d.addr + (u64(w.repeats) * d.repeat + 8ull * d.block) * BLOCK_BYTES, sEnd = s.addr + (u64(w.repeats) * s.repeat + 8ull * s.block) * BLOCK_BYTES;
+  if (d.addr >= sEnd || s.addr >= dEnd) return;
+  const u32 perBlock = BLOCK_BYTES / d.bytes;
+  std::map<u64, std::pair<u32, u32>> last;
+  const auto isUsed = [&](u32 r, u32 b) {
+    for (u32 i = b * perBlock; i < (b + 1) * perBlock; i++)
+      if (w.has(r, i)) return true;
+    return false;
+  };
+  for (u32 r = 0; r < w.repeats; r++)
+    for (u32 b = 0; b < 8; b++)
+      if (isUsed(r, b)) last[s.at(r, b * perBlock)] = {r, b};
+  for (u32 r = 0; r < w.repeats; r++)
+    for (u32 b = 0; b < 8; b++) {
+      const u64 place = d.at(r, b * perBlock);
+      // A block that starts inside another one is an overlap in part, too.
+      auto next = last.lower_bound(place >= BLOCK_BYTES ? place - BLOCK_BYTES + 1 : 0);
+      for (; isUsed(r, b) && next != last.end() && next->first < place + BLOCK_BYTES; ++next) {
+        const auto [reader, block] = next->second;
+        const bool isSame = next->first == place && block == b && (reader == r || d.repeat == 0);
+        if (reader >= r && !isSame) sim::fail("partial-overlap", k.at, d.memory->range(place, BLOCK_BYTES), sim::format("%s: repeat %u writes what repeat %u reads", k.op, r, reader));
+      }
+    }
+}
+
 /** Of mask bytes the single bits keep their taint: logic on words combines them. */
 template <class D, class... P>
 void spreadBits(const Operand& dst, u32 r, u32 i, const P&... src) {
@@ -118,6 +149,7 @@ void spreadBits(const Operand& dst, u32 r, u32 i, const P&... src) {
 /** dst[i] = f(a[i], b[i], ...) on the vector pipe. */
 template <class D, class F, class... S>
 void lanes(Checked& k, const Walk& w, Operand dst, F f, std::pair<Operand, S*>... src) {
+  (exactOverlap(k, w, dst, src.first), ...);
   issueOn(PIPE_V, k, [=] {
     if constexpr (isFast) {
       if (w.isLinear) {
