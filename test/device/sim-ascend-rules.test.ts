@@ -12,7 +12,7 @@ import { f16FromBits, f16ToBits, roundF16 } from "../../src/base/f16.ts";
 import { findCompiler } from "../../src/device/cpu/toolchain.ts";
 import type { DeviceBuffer } from "../../src/device/device.ts";
 import { openDevice } from "../../src/device/open.ts";
-import { foreignKernel, rewriteLaunches } from "../../src/device/sim/foreign.ts";
+import { foreignKernel, kindOf, rewriteLaunches } from "../../src/device/sim/foreign.ts";
 import { openSim } from "../../src/device/sim/open-sim.ts";
 import type { RunOptions, SimDevice, SimKernel } from "../../src/device/sim/sim-device.ts";
 import { simTargets } from "../../src/device/sim/targets.ts";
@@ -89,7 +89,11 @@ test("rules of a vector core are refused by name", { skip }, () => {
 });
 
 test("rules of the cube core are refused by name", { skip }, () => {
-  for (const rule of [0, 10, 12, 14]) assert.ok(cubeRule(rule).every((v) => v === 272), `cube rule ${rule}`);
+  for (const rule of [0, 10, 12, 14])
+    assert.ok(
+      cubeRule(rule).every((v) => v === 272),
+      `cube rule ${rule}`,
+    );
   for (const [rule, name] of Object.entries(cubeRules)) breaks(name, () => cubeRule(Number(rule)), `cube rule ${rule}`);
 });
 
@@ -162,6 +166,18 @@ test("launches of host functions are rewritten, and run", { skip }, () => {
   const out = new Uint16Array(768);
   device!.copyOut(z, 0, out);
   assert.ok(out.every((v) => v === f16ToBits(2)));
+});
+
+test("a kernel that asks the preprocessor or a constant for its kind of core runs as on both", { skip }, () => {
+  const c = simCases.find((x) => x.name === "matmul_bias")!;
+  const [cube, vector] = [/if ASCEND_IS_AIC \{\n(.*\n)\s*\}/, /if ASCEND_IS_AIV \{\n(.*\n)\s*\}/].map((r) =>
+    c.source.match(r)!,
+  );
+  const byMacro = c.source.replace(cube![0], `#ifdef __DAV_C220_CUBE__\n${cube![1]!}#endif`).replace(vector![0], `#ifdef __DAV_C220_VEC__\n${vector![1]!}#endif`); // prettier-ignore
+  const byConstant = c.source.replace("if ASCEND_IS_AIC", "if constexpr (g_coreType == AscendC::AIC)");
+  assert.equal(kindOf(byMacro), "mix");
+  const kernels = device!.compileKernels([byMacro, byConstant].map((s) => foreignKernel(s, c.name, c.args)));
+  for (const k of kernels) assert.ok(runCase(device!, k, c, { numBlocks: 3, seed: 1 }));
 });
 
 test("950: bf16 has arithmetic, and dependent vector instructions need no barrier", { skip }, () => {

@@ -124,3 +124,12 @@ inline void set_ffts_base_addr(std::uint64_t) {}
   std::memcpy((void*)&name, address, sizeof(T))
 #define REGISTER_TILING_DEFAULT(T) using TesseraTiling = T
 #define GET_TILING_DATA(name, address) GET_TILING_DATA_WITH_STRUCT(TesseraTiling, name, address)
+/** A kernel that was compiled once for each kind of core. */
+template <auto onCube, auto onVector, class... A>
+constexpr auto splitKernel(void (*)(A...)) {
+  return +[](A... args) {
+    if (AscendC::isAic()) onCube(args...);
+    else onVector(args...);
+  };
+}
+#define TESSERA_SIM_SPLIT_ENTRY(kernel, onCube, onVector) TESSERA_SIM_ENTRY_NAMED(kernel, (splitKernel<&onCube, &onVector>(&onCube)))
