@@ -12,7 +12,7 @@ import { f16FromBits, f16ToBits, roundF16 } from "../../src/base/f16.ts";
 import { findCompiler } from "../../src/device/cpu/toolchain.ts";
 import type { DeviceBuffer } from "../../src/device/device.ts";
 import { openDevice } from "../../src/device/open.ts";
-import { foreignKernel, rewriteLaunches } from "../../src/device/sim/foreign.ts";
+import { foreignKernel, kindOf, rewriteLaunches } from "../../src/device/sim/foreign.ts";
 import { openSim } from "../../src/device/sim/open-sim.ts";
 import type { RunOptions, SimDevice, SimKernel } from "../../src/device/sim/sim-device.ts";
 import { simTargets } from "../../src/device/sim/targets.ts";
@@ -79,7 +79,7 @@ const vectorRules: Readonly<Record<number, string>> = {
   22: "core-kind", 24: "queue-leak", 25: "queue-state", 26: "queue-events", 27: "dcache-not-flushed", 28: "dcache-stale",
   29: "race-raw", 30: "race-raw", 33: "out-of-bounds", 34: "partial-overlap", 36: "uninitialised", 37: "race-war",
 }; // prettier-ignore
-const cubeRules: Readonly<Record<number, string>> = { 1: "alignment", 2: "range", 3: "out-of-bounds", 4: "uninitialised", 5: "core-kind", 6: "core-kind", 8: "quant-mode" }; // prettier-ignore
+const cubeRules: Readonly<Record<number, string>> = { 1: "alignment", 2: "range", 3: "out-of-bounds", 4: "uninitialised", 5: "core-kind", 6: "core-kind", 8: "quant-mode", 11: "race-raw", 13: "range", 15: "quant-mode", 16: "core-kind", 17: "dtype" }; // prettier-ignore
 
 test("rules of a vector core are refused by name", { skip }, () => {
   assert.deepEqual([...vectorRule(0).subarray(0, 3)], [1, 2, 3]);
@@ -89,7 +89,11 @@ test("rules of a vector core are refused by name", { skip }, () => {
 });
 
 test("rules of the cube core are refused by name", { skip }, () => {
-  assert.ok(cubeRule(0).every((v) => v === 272));
+  for (const rule of [0, 10, 12, 14])
+    assert.ok(
+      cubeRule(rule).every((v) => v === 272),
+      `cube rule ${rule}`,
+    );
   for (const [rule, name] of Object.entries(cubeRules)) breaks(name, () => cubeRule(Number(rule)), `cube rule ${rule}`);
 });
 
@@ -149,7 +153,7 @@ test("element types without an instruction do not compile, each with its reason"
   assert.notEqual(status, 0);
   const lines = readFileSync(file, "utf8").split("\n");
   const calls = lines.flatMap((line, i) => (/^ {4}\w+.*;$/.test(line) ? [i + 1] : []));
-  assert.equal(calls.length, 13);
+  assert.equal(calls.length, 21);
   for (const line of calls) assert.match(stderr, new RegExp(`illegal.cpp:${line}:`), lines[line - 1]);
   assert.equal(stderr.match(/static assertion failed: (\w+).*(no instruction|has no product)/g)!.length, calls.length);
 });
@@ -162,6 +166,18 @@ test("launches of host functions are rewritten, and run", { skip }, () => {
   const out = new Uint16Array(768);
   device!.copyOut(z, 0, out);
   assert.ok(out.every((v) => v === f16ToBits(2)));
+});
+
+test("a kernel that asks the preprocessor or a constant for its kind of core runs as on both", { skip }, () => {
+  const c = simCases.find((x) => x.name === "matmul_bias")!;
+  const [cube, vector] = [/if ASCEND_IS_AIC \{\n(.*\n)\s*\}/, /if ASCEND_IS_AIV \{\n(.*\n)\s*\}/].map((r) =>
+    c.source.match(r)!,
+  );
+  const byMacro = c.source.replace(cube![0], `#ifdef __DAV_C220_CUBE__\n${cube![1]!}#endif`).replace(vector![0], `#ifdef __DAV_C220_VEC__\n${vector![1]!}#endif`); // prettier-ignore
+  const byConstant = c.source.replace("if ASCEND_IS_AIC", "if constexpr (g_coreType == AscendC::AIC)");
+  assert.equal(kindOf(byMacro), "mix");
+  const kernels = device!.compileKernels([byMacro, byConstant].map((s) => foreignKernel(s, c.name, c.args)));
+  for (const k of kernels) assert.ok(runCase(device!, k, c, { numBlocks: 3, seed: 1 }));
 });
 
 test("950: bf16 has arithmetic, and dependent vector instructions need no barrier", { skip }, () => {

@@ -2,61 +2,7 @@
  * The Ascend simulator on kernels that were written by hand for the public interface: it takes them, with the right
  * numbers, in every order and on any number of blocks; and it takes none of their mutations.
  */
-import assert from "node:assert/strict";
-import { test } from "node:test";
-import { findCompiler } from "../../src/device/cpu/toolchain.ts";
-import { foreignKernel, kindOf } from "../../src/device/sim/foreign.ts";
-import { openSim } from "../../src/device/sim/open-sim.ts";
-import type { SimKernel } from "../../src/device/sim/sim-device.ts";
 import { simCases } from "./sim-ascend-cases.ts";
-import { withMutants } from "./sim-mutants.ts";
-import { outcomeOf, runCase } from "./sim-run.ts";
+import { checkCases } from "./sim-ascend-check.ts";
 
-const skip = findCompiler() ? false : "no C++ compiler";
-const device = skip ? undefined : openSim("sim:ascend-910b");
-const kernels: SimKernel[] = skip ? [] : device!.compileKernels(simCases.map((c) => foreignKernel(withMutants(c.source, c.name, c.mutants), c.name, [...c.args, "mutant"], c.kind))); // prettier-ignore
-
-test("kinds: a kernel's kind is read from its source", () => {
-  for (const c of simCases) assert.equal(kindOf(c.source), c.kind, c.name);
-});
-
-for (const [i, c] of simCases.entries())
-  test(`${c.name}: right on 1, 3 and 20 blocks in every order`, { skip }, () => {
-    for (const numBlocks of [1, 3, 20])
-      for (const seed of [0, 1, 2, 3])
-        assert.ok(runCase(device!, kernels[i]!, c, { numBlocks, seed }, [0]), `${numBlocks} blocks, seed ${seed}`);
-  });
-
-test("mutations: each is rejected or gives wrong numbers", { skip }, (t) => {
-  const survivors: string[] = [];
-  const table = new Map<string, Map<string, number>>();
-  for (const [i, c] of simCases.entries())
-    c.mutants.forEach(({ kind, edits }, m) => {
-      let outcome = "accepted";
-      for (const seed of [0, 1, 2]) {
-        outcome = outcomeOf(() => runCase(device!, kernels[i]!, c, { numBlocks: 3, seed }, [m + 1]));
-        if (outcome !== "accepted") break;
-      }
-      if (outcome === "accepted") survivors.push(`${c.name}: ${kind}: ${edits[0]!.find} -> ${edits[0]!.with}`);
-      const row = table.get(kind) ?? new Map<string, number>();
-      row.set(outcome, (row.get(outcome) ?? 0) + 1);
-      table.set(kind, row);
-    });
-  for (const [kind, row] of table) t.diagnostic(`${kind}: ${[...row].map(([outcome, n]) => `${n} ${outcome}`).join(", ")}`); // prettier-ignore
-  assert.deepEqual(survivors, []);
-});
-
-test("a missing edge gives wrong numbers too, in some order, where races are not reported", { skip }, (t) => {
-  let [wrong, all] = [0, 0];
-  for (const [i, c] of simCases.entries())
-    c.mutants.forEach(({ kind }, m) => {
-      if (!kind.startsWith("drop one") && kind !== "drop PIPE_M") return;
-      const run = (seed: number, reportRaces: boolean): string =>
-        outcomeOf(() => runCase(device!, kernels[i]!, c, { numBlocks: 3, seed, reportRaces }, [m + 1]));
-      if (!run(0, true).startsWith("race")) return;
-      all++;
-      if ([0, 1, 2, 3, 4].some((seed) => run(seed, false) !== "accepted")) wrong++;
-    });
-  t.diagnostic(`${wrong} of ${all} races also give wrong numbers`);
-  assert.ok(wrong * 2 > all);
-});
+checkCases(simCases);

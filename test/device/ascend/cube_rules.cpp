@@ -2,6 +2,8 @@
 #include "kernel_operator.h"
 using namespace AscendC;
 
+constexpr IsResetLoad3dConfig KEEPS_MAP{false, true};
+
 extern "C" __global__ __aicore__ void cube_rules(GM_ADDR x, GM_ADDR y, int64_t rule, float scale)
 {
     GlobalTensor<half> xGm, hGm;
@@ -32,6 +34,36 @@ extern "C" __global__ __aicore__ void cube_rules(GM_ADDR x, GM_ADDR y, int64_t r
         case 7: Mmad(c8, a8, b8, MmadParams{16, 16, 32}); break;
         case 8: Mmad(c, a2, b2, MmadParams{16, 16, 16}); break;
         case 9: Mmad(c, a2, b2, MmadParams{1, 16, 16}); break;
+        case 10:
+        case 11: // A without L1
+            SetFlag<HardEvent::MTE1_MTE2>(0);
+            WaitFlag<HardEvent::MTE1_MTE2>(0);
+            LoadData(a2, xGm, LoadData2DParams{0, 1, 1, 0, 0, false, 0});
+            if (rule == 10) {
+                SetFlag<HardEvent::MTE2_M>(0);
+                WaitFlag<HardEvent::MTE2_M>(0);
+            }
+            Mmad(c, a2, b2, MmadParams{16, 16, 16});
+            break;
+        case 12:
+        case 13: { // a map that SetFmatrix gave, or did not
+            uint8_t pads[4] = {0, 0, 0, 0};
+            LoadData3DParamsV2<half> p;
+            p.channelSize = 16;
+            p.kExtension = 16;
+            p.mExtension = 16;
+            if (rule == 12) SetFmatrix(4, 4, pads, FmatrixMode::FMATRIX_LEFT);
+            PipeBarrier<PIPE_MTE1>();
+            LoadData<half, KEEPS_MAP>(a2, a1, p);
+            SetFlag<HardEvent::MTE1_M>(0);
+            WaitFlag<HardEvent::MTE1_M>(0);
+            Mmad(c, a2, b2, MmadParams{16, 16, 16});
+            break;
+        }
+        case 14:
+        case 15: Mmad(c, a2, b2, MmadParams{16, 16, 16}); break;
+        case 16: { LocalTensor<int32_t> ub(TPosition::VECCALC, 0, 8); GlobalTensor<int32_t> gm; gm.SetGlobalBuffer((__gm__ int32_t*)y, 256); IBSet(gm, ub, 0, 0); break; }
+        case 17: LoadData(b2.ReinterpretCast<int8_t>(), b1.ReinterpretCast<int8_t>(), LoadData3DParamsV2<int8_t>()); break;
     }
     SetFlag<HardEvent::M_FIX>(0);
     WaitFlag<HardEvent::M_FIX>(0);
@@ -41,6 +73,9 @@ extern "C" __global__ __aicore__ void cube_rules(GM_ADDR x, GM_ADDR y, int64_t r
         Fixpipe<half, int32_t, CFG_ROW_MAJOR>(hGm, c8, FixpipeParamsV220(16, 16, 16, 16, false, DEQF16, word));
     } else if (rule == 8) {
         Fixpipe<half, float, CFG_ROW_MAJOR>(hGm, c, FixpipeParamsV220(16, 16, 16, 16, false));
+    } else if (rule == 14 || rule == 15) {
+        SetFixpipeNz2ndFlag(1, 0, 0);
+        DataCopy(yGm, c, DataCopyCO12DstParams(16, 16, 16, 16, rule == 14 ? NoQuant : F322F16, 0, false, true));
     } else if (rule == 9) {
         Fixpipe<float, float, CFG_ROW_MAJOR>(yGm, c, FixpipeParamsV220(16, 1, 16, 16, false));
     } else {

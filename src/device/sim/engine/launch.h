@@ -109,9 +109,9 @@ int enterKernel(void (*kernel)(A...), const double* words, const double* sizes, 
 }
 }  // namespace sim
 
-#define TESSERA_SIM_ENTRY(kernel) TESSERA_SIM_ENTRY_NAMED(kernel)
-#define TESSERA_SIM_ENTRY_NAMED(kernel)                                                                                          \
+#define TESSERA_SIM_ENTRY(kernel) TESSERA_SIM_ENTRY_NAMED(kernel, kernel)
+#define TESSERA_SIM_ENTRY_NAMED(kernel, function)                                                                                          \
   extern "C" __attribute__((visibility("default"))) int kernel##_run(const double* words, const double* sizes, int numArgs,     \
                                                                      const double* launch, char* report, int reportBytes) {     \
-    return ::sim::enterKernel(kernel, words, sizes, numArgs, launch, report, reportBytes);                                      \
+    return ::sim::enterKernel(function, words, sizes, numArgs, launch, report, reportBytes);                                      \
   }

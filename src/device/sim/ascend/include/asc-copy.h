@@ -4,7 +4,7 @@
  * poison must not reach device memory. Main functions: `DataCopy`, `DataCopyPad`.
  */
 #pragma once
-#include "asc-vector.h"
+#include "asc-fill.h"
 
 namespace AscendC {
 enum AtomicOp { noAtomic, atomicAdd, atomicMax, atomicMin };
@@ -14,16 +14,28 @@ void SetAtomicAdd() {
   self().atomicOp = atomicAdd;
 }
 template <class T>
-void SetAtomicMax() { self().atomicOp = atomicMax; }
+void SetAtomicMax() {
+  static_assert(isOneOf<T, float, half, bfloat16_t, int32_t, int16_t, int8_t>, "SetAtomicMax: no instruction for this element type on this architecture");
+  self().atomicOp = atomicMax;
+}
 template <class T>
-void SetAtomicMin() { self().atomicOp = atomicMin; }
+void SetAtomicMin() {
+  static_assert(isOneOf<T, float, half, bfloat16_t, int32_t, int16_t, int8_t>, "SetAtomicMin: no instruction for this element type on this architecture");
+  self().atomicOp = atomicMin;
+}
+/** The element type, the operation stays. */
+template <class T>
+void SetAtomicType() {
+  static_assert(isOneOf<T, float, half, bfloat16_t, int32_t, int16_t, int8_t>, "SetAtomicType: no instruction for this element type on this architecture");
+}
 inline void SetAtomicNone() { self().atomicOp = noAtomic; }
 inline void DisableDmaAtomic() { self().atomicOp = noAtomic; }
 
 template <class T>
 T combine(T old, T x, int op) {
   if (op == noAtomic) return x;
-  if constexpr (std::is_same_v<T, bfloat16_t> || std::is_same_v<T, fp8_e4m3fn_t>) {
+  if constexpr (isInt4<T>) return x;
+  else if constexpr (std::is_same_v<T, bfloat16_t> || std::is_same_v<T, fp8_e4m3fn_t>) {
     const float a = float(old), b = float(x);
     return T(op == atomicAdd ? a + b : op == atomicMax ? std::max(a, b) : std::min(a, b));
   } else return op == atomicAdd ? T(old + x) : op == atomicMax ? (x > old ? x : old) : (x < old ? x : old);
@@ -96,8 +108,8 @@ inline Blocks blocksOf(const DataCopyParams& p) {
 }
 template <class T>
 Blocks wholeBlock(const Checked& k, u64 count) {
-  require(count * sizeof(T) % 32 == 0, "copy-size", k, "count * sizeof must be a multiple of 32 bytes, got %llu bytes (the rest would be dropped; DataCopyPad takes any size)", (unsigned long long)(count * sizeof(T)));
-  const u64 bytes = count * sizeof(T) / 32 * 32;
+  require(bytesOf<T>(count) % 32 == 0, "copy-size", k, "count * sizeof must be a multiple of 32 bytes, got %llu bytes (the rest would be dropped; DataCopyPad takes any size)", (unsigned long long)bytesOf<T>(count));
+  const u64 bytes = bytesOf<T>(count) / 32 * 32;
   return {1, bytes, bytes, bytes};
 }
 template <class T>
@@ -167,10 +179,10 @@ void DataCopyPad(const LocalTensor<T>& d, const GlobalTensor<T>& a, const DataCo
   Checked k{"DataCopyPad", at, {}};
   require(p.blockCount >= 1 && p.blockCount <= 4095, "range", k, "blockCount is 1 to 4095, got %d", p.blockCount);
   require(p.blockLen >= 1 && p.blockLen <= 2097151, "range", k, "blockLen (in bytes) is 1 to 2097151, got %u", p.blockLen);
-  require((pad.leftPadding + pad.rightPadding) * sizeof(T) <= 32, "range", k, "padding is 32 bytes at most, got %d and %d elements", pad.leftPadding, pad.rightPadding);
+  require(bytesOf<T>(pad.leftPadding + pad.rightPadding) <= 32, "range", k, "padding is 32 bytes at most, got %d and %d elements", pad.leftPadding, pad.rightPadding);
   require(p.blockLen % sizeof(T) == 0, "range", k, "blockLen is in bytes and must hold whole elements, got %u", p.blockLen);
   need(k, d, d.memory == &self().memories[L1] ? L1 : UB, 32, "destination");
-  const u64 left = pad.isPad ? pad.leftPadding * sizeof(T) : 0, right = pad.isPad ? pad.rightPadding * sizeof(T) : 0;
+  const u64 left = pad.isPad ? bytesOf<T>(pad.leftPadding) : 0, right = pad.isPad ? bytesOf<T>(pad.rightPadding) : 0;
   const u64 landed = (left + p.blockLen + right + 31) / 32 * 32, pitch = landed + p.dstStride * 32ull;
   std::vector<u8*> sources;
   for (u32 i = 0; i < p.blockCount; i++) {
@@ -211,70 +223,4 @@ template <class T>
 void DataCopyPad(const GlobalTensor<T>& d, const LocalTensor<T>& a, const DataCopyParams& p, SIM_AT) {
   DataCopyPad(d, a, DataCopyExtParams{p.blockCount, p.blockLen, p.srcStride, p.dstStride, 0}, at);
 }
-
-/** Rows of device memory to fractals in L1. Elements beyond the last column of a group stay what they were. */
-template <class T>
-void DataCopy(const LocalTensor<T>& d, const GlobalTensor<T>& a, const Nd2NzParams& p, SIM_AT) {
-  Checked k{"DataCopy ND to NZ", at, {}};
-  constexpr u32 C0 = 32 / sizeof(T);
-  require(p.nValue <= 16384, "range", k, "nValue is 16384 at most, got %d", p.nValue);
-  require(p.dstNzC0Stride >= 1 && p.dstNzC0Stride <= 16384, "range", k, "dstNzC0Stride is 1 to 16384, got %d", p.dstNzC0Stride);
-  need(k, d, L1, 32, "destination");
-  struct Run {
-    u8* from;
-    u64 to, bytes;
-  };
-  std::vector<Run> runs;
-  for (u32 nd = 0; nd < p.ndNum; nd++)
-    for (u32 row = 0; row < p.nValue; row++) {
-      u8* from = globalSpan(k, a, std::int64_t((u64(nd) * p.srcNdMatrixStride + u64(row) * p.srcDValue) * sizeof(T)), p.dValue * sizeof(T), sim::reads);
-      for (u32 column = 0; column < p.dValue; column += C0) {
-        const u64 to = (u64(nd) * p.dstNzMatrixStride) * sizeof(T) + (u64(column / C0) * p.dstNzC0Stride + u64(row) * p.dstNzNStride) * 32;
-        runs.push_back({from + column * sizeof(T), to, std::min<u64>(C0, p.dValue - column) * sizeof(T)});
-      }
-    }
-  // Column by column, so that neighbours in L1 are one range.
-  if constexpr (!isFast) {
-    std::vector<Run> sorted = runs;
-    std::sort(sorted.begin(), sorted.end(), [](const Run& x, const Run& y) { return x.to < y.to; });
-    for (const Run& r : sorted) span(k, d, r.to, r.bytes, sim::writes);
-  }
-  issueOn(PIPE_MTE2, k, [=] {
-    for (const Run& r : runs) {
-      std::memcpy(d.memory->data + d.addr + r.to, r.from, r.bytes);
-      if constexpr (!isFast) std::memset(d.memory->taint + d.addr + r.to, 0, r.bytes);
-    }
-  });
-}
-/** Fills device memory with one value. */
-template <class T>
-void InitGlobalMemory(const GlobalTensor<T>& d, u64 count, Same<T> value, SIM_AT) {
-  Checked k{"InitGlobalMemory", at, {}};
-  u8* p = globalSpan(k, d, 0, count * sizeof(T), sim::writes);
-  issueOn(PIPE_MTE3, k, [=] {
-    for (u64 i = 0; i < count; i++) std::memcpy(p + i * sizeof(T), &value, sizeof(T));
-  });
-}
-/** Fills L1 (blocks of 32 bytes) or L0A and L0B (of 512) with one value. */
-template <class T>
-void InitConstValue(const LocalTensor<T>& d, const InitConstValueParams<T>& p, SIM_AT) {
-  Checked k{"InitConstValue", at, {}};
-  const bool isL1 = d.memory == &self().memories[L1];
-  const u64 unit = isL1 ? 32 : 512;
-  for (u32 r = 0; r < p.repeatTimes; r++) span(k, d, r * (u64(p.blockNum) + p.dstGap) * unit, p.blockNum * unit, sim::writes);
-  issueOn(isL1 ? PIPE_MTE2 : PIPE_MTE1, k, [=] {
-    for (u32 r = 0; r < p.repeatTimes; r++)
-      for (u64 e = 0; e < p.blockNum * unit; e += sizeof(T)) store<T>(*d.memory, d.addr + r * (u64(p.blockNum) + p.dstGap) * unit + e, p.initValue, 0);
-  });
-}
-/** InitConstValue of one stretch, dropped by a mutant. */
-template <class T>
-void Forget(const LocalTensor<T>& d, const InitConstValueParams<T>& p, SIM_AT) {
-  Checked k{"what stands for a dropped InitConstValue", at, {}};
-  const bool isL1 = d.memory == &self().memories[L1];
-  require(p.repeatTimes == 1, "range", k, "expected one stretch, got %d", int(p.repeatTimes));
-  forgetOn(isL1 ? PIPE_MTE2 : PIPE_MTE1, k, d, u64(p.blockNum) * (isL1 ? 32 : 512));
-}
-template <class T>
-void Fill(const LocalTensor<T>& d, const InitConstValueParams<T>& p, SIM_AT) { InitConstValue(d, p, at); }
 }  // namespace AscendC

@@ -15,6 +15,8 @@ inline const char* const spaceNames[NUM_SPACES] = {"UB", "L1", "L0A", "L0B", "L0
 constexpr u32 spaceAlign[NUM_SPACES] = {32, 32, 512, 512, 64, 64, 64};
 inline const char* const pipeNames[] = {"S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX"};
 constexpr int NUM_PIPES = 7, NUM_CROSS_FLAGS = 16, NUM_MODES = 5;
+/** Of the vector unit: a mask of 16 bytes, then two words of a reduction, then a sum. */
+constexpr u32 REGISTER_BYTES = 64, COMPARE_MASK = 0, BEST_VALUE = 32, SUM_VALUE = 48;
 enum Kind { vectorKernel, cubeKernel, mixKernel, mixKernel11 };
 
 constexpr Space spaceOf(TPosition p) {
@@ -49,6 +51,12 @@ struct Line {
   u32 bytes = 64;
   sim::At at;
 };
+/** What SetFmatrix keeps for LoadData of feature maps: left, right, top, bottom padding. */
+struct FeatureMap {
+  bool isSet = false;
+  u32 h = 0, w = 0;
+  u8 pads[4] = {};
+};
 struct Core : sim::PipedCore {
   bool isCube = false;
   int block = 0, sub = 0;
@@ -60,18 +68,28 @@ struct Core : sim::PipedCore {
   u32 taken[int(HardEvent::MAX)] = {};
   std::vector<Sent> sent[NUM_MODES][NUM_CROSS_FLAGS];
   u32 consumed[NUM_MODES][NUM_CROSS_FLAGS] = {};
-  /** Set to the number of the barrier it waits in by SyncAll. */
-  std::vector<Sent> arrivals;
+  /** Barriers over cores that it has come to, by who takes part in them. */
+  std::map<int, std::vector<Sent>> arrivals;
   std::map<u64, Line> cache;
   // Registers, read when an operation is issued.
   bool isCounting = false;
   u64 mask[2] = {~0ull, ~0ull};
   u64 maskCount = 0;
-  u8 compareMask[16] = {};
+  /** What vector instructions leave for later ones beside UB: the mask of Compare, the value and index of a reduction. */
+  sim::Memory registers;
+  u8 registerBytes[REGISTER_BYTES] = {}, registerTaint[REGISTER_BYTES] = {};
   float deqScale = 1;
+  std::int16_t deqOffset = 0;
+  bool deqSigned = true;
   bool isAtomic = false;
   int atomicOp = 0;
+  /** For the older copies out of L0C. */
+  u16 fixNdNum = 1, fixSrcNd = 0, fixDstNd = 0;
+  u64 fixScale = 0;
   u16 mergeCounts[4] = {};
+  u64 maskTaken = 0;
+  FeatureMap featureMaps[2];
+  u64 loadPadding = 0;
   void* tpipe = nullptr;
 
   sim::Memory& memory(Space s) {
@@ -101,6 +119,8 @@ struct Core : sim::PipedCore {
     id = number, isCube = cube, block = blockIdx, sub = subIdx, numPipes = NUM_PIPES;
     consumersFirst = {PIPE_MTE3, PIPE_FIX, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2};
     roots.push_back({UB, 0, 0});
+    registers.name = "vector registers", registers.data = registerBytes, registers.taint = registerTaint, registers.sizeBytes = REGISTER_BYTES;
+    std::memset(registerTaint, sim::unwritten, REGISTER_BYTES);
     // 950 orders dependent vector instructions itself; the cube works in order but lets results overlap.
     pipes[PIPE_V].isInOrder = is3510 || sim::current.autoSync;
     pipes[PIPE_M].runsInOrder = true;
@@ -113,6 +133,9 @@ inline std::size_t numCores = 0;
 inline std::vector<sim::Region> regions;
 /** Device memory of the arguments, with who touched it. */
 inline std::vector<std::unique_ptr<sim::Memory>> deviceMemory;
+
+/** By the place of a flag between blocks in device memory: what its last writer had done. */
+inline std::map<const u8*, Sent> handovers;
 
 inline Core& self() { return *static_cast<Core*>(sim::scheduler.current->owner); }
 inline bool isAic() { return self().isCube; }
@@ -130,10 +153,16 @@ struct CoreTypeNow {
 };
 inline CoreTypeNow g_coreType;
 
+inline void flushLine(Core& c, u64 key, Line& l, sim::At at);
 /** What a kernel must not leave behind. */
 inline void checkExit(Core& c) {
   c.drainAll();
   if (isFast) return;
+  // The vendor's compiler writes the data cache back where a kernel ends.
+  if (sim::current.autoSync) {
+    for (auto& [key, l] : c.cache) flushLine(c, key, l, l.at);
+    c.cache.clear();
+  }
   for (int e = 0; e < int(HardEvent::MAX); e++)
     for (int i = 0; i < 8; i++)
       if (c.flags[e][i].isSet) sim::fail("flag-left-over", c.flags[e][i].at, sim::format("event id %d", i), "a flag is set and never waited for: the next kernel starts with it");
@@ -159,7 +188,7 @@ inline void sim::launchCores(const std::function<void()>& body, const std::vecto
   using namespace AscendC;
   const int numBlocks = current.numBlocks, kind = current.kind;
   AscendC::regions = regions;
-  deviceMemory.clear();
+  deviceMemory.clear(), handovers.clear();
   for (const Region& r : regions) {
     auto m = std::make_unique<Memory>();
     m->name = format("argument %d", r.argument), m->data = r.base, m->sizeBytes = r.sizeBytes;

@@ -4,7 +4,7 @@
  * consumer. The second style's allocator, `LocalMemAllocator`, is here too.
  */
 #pragma once
-#include "asc-sync.h"
+#include "asc-blocks.h"
 
 namespace AscendC {
 /** Pipes that fill and that use a buffer of a position. */
@@ -15,7 +15,7 @@ constexpr PositionRow pipesOf(TPosition p) {
   switch (p) {
     case TPosition::VECIN: return {PIPE_MTE2, PIPE_V};
     case TPosition::VECOUT: return {PIPE_V, PIPE_MTE3};
-    case TPosition::A1: case TPosition::B1: case TPosition::C1: return {PIPE_MTE2, PIPE_MTE1};
+    case TPosition::A1: case TPosition::B1: case TPosition::C1: case TPosition::TSCM: return {PIPE_MTE2, PIPE_MTE1};
     case TPosition::A2: case TPosition::B2: case TPosition::C2: return {PIPE_MTE1, PIPE_M};
     case TPosition::CO1: return {PIPE_M, PIPE_FIX};
     case TPosition::C2PIPE2GM: return {PIPE_FIX, PIPE_FIX};
@@ -65,6 +65,11 @@ class TPipe {
     take(buf.base.space, buf.base.bytes, buf.base.addr, buf.base.root, at);
     return true;
   }
+  /** Memory for the buffers of a pool, see asc-pool.h. */
+  template <class P>
+  bool InitBufPool(P& pool, u32 bytes, SIM_AT) { return InitBuffer(pool, bytes, at); }
+  template <class P, class Q>
+  bool InitBufPool(P& pool, u32 bytes, Q& share, SIM_AT) { return pool.InitBufPool(pool, bytes, share, at); }
   TEventID AllocEventID(HardEvent e, sim::At at = sim::At::here()) {
     u32& taken = self().taken[int(e)];
     for (int i = 0; i < USER_EVENT_IDS; i++)
@@ -188,7 +193,7 @@ class TQueBind {
   std::size_t head = 0;
   template <class T>
   LocalTensor<T> give(QueueBuffer& b) {
-    LocalTensor<T> t = tensorOf<T>(spaceOf(src), src, b, 0, u32(b.bytes / sizeof(T)));
+    LocalTensor<T> t = tensorOf<T>(spaceOf(src), src, b, 0, u32(elementsIn<T>(b.bytes)));
     t.buffer = &b;
     return t;
   }
@@ -208,7 +213,7 @@ class TBuf {
   static constexpr TPosition position = pos;
   TBufBase base;
   template <class T>
-  LocalTensor<T> Get() { return tensorOf<T>(base.space, pos, base, 0, u32(base.bytes / sizeof(T))); }
+  LocalTensor<T> Get() { return tensorOf<T>(base.space, pos, base, 0, u32(elementsIn<T>(base.bytes))); }
   template <class T>
   LocalTensor<T> Get(u32 count) { return tensorOf<T>(base.space, pos, base, 0, count); }
   template <class T>
@@ -220,7 +225,7 @@ class TBuf {
 };
 
 /** Addresses one after the other in one memory. */
-template <Hardware hw>
+template <Hardware hw = Hardware::UB>
 class LocalMemAllocator {
  public:
   template <class T, u32 count>
@@ -234,7 +239,7 @@ class LocalMemAllocator {
     constexpr TPosition p = pos != TPosition::MAX ? pos : defaultPosition();
     const u32 align = spaceAlign[spaceOf(p)];
     const u32 start = (head + align - 1) / align * align;
-    head = start + u32(count * sizeof(T));
+    head = start + u32(bytesOf<T>(count));
     return LocalTensor<T>(p, start, count, at);
   }
   u32 GetCurAddr() const { return head; }

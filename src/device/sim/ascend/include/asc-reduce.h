@@ -4,7 +4,7 @@
  * Main functions: `ReduceSum`, `ReduceMax`, `ReduceMin`, and the forms per repeat and per block.
  */
 #pragma once
-#include "asc-vector.h"
+#include "asc-fill.h"
 
 namespace AscendC {
 /** Index of a found element, in bits of the element's own width. */
@@ -73,12 +73,6 @@ void scratch(Checked& k, const LocalTensor<T>& work, u64 elements) {
   span(k, work, 0, (elements * sizeof(T) + 31) / 32 * 32, sim::writes);
 }
 template <class T>
-void spoil(const LocalTensor<T>& work, u64 elements) {
-  if constexpr (isFast) return;
-  for (u64 i = 0; i < (elements * sizeof(T) + 31) / 32 * 32; i++) store<u8>(*work.memory, work.addr + i, sim::current.poison, sim::unwritten);
-}
-
-template <class T>
 void sumAll(Checked& k, const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& work, const Walk& w, u32 repeatStride, bool byTrees) {
   ASC_TYPES("ReduceSum", T, half, float);
   const Operand oa = operand(k, w, a, 1, repeatStride, sim::reads, "source");
@@ -116,10 +110,10 @@ void ReduceSum(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTens
   Checked k{"ReduceSum", at, {}};
   sumAll(k, d, a, work, reduceWalk(u32(count), sizeof(T)), 8, false);
 }
-template <class T, bool setsMask = true>
-void ReduceSum(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& work, int mask, int repeats, int repeatStride, SIM_AT) {
+template <class T, bool setsMask = true, class M>
+void ReduceSum(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& work, M mask, int repeats, int repeatStride, SIM_AT) {
   Checked k{"ReduceSum", at, {}};
-  sumAll(k, d, a, work, repeatWalk(k, sizeof(T), u64(mask), repeats, setsMask), u32(repeatStride), true);
+  sumAll(k, d, a, work, maskWalk(k, sizeof(T), mask, repeats, setsMask), u32(repeatStride), true);
 }
 
 template <Pick pick, class T>
@@ -144,10 +138,10 @@ void bestOfAll(const char* op, const LocalTensor<T>& d, const LocalTensor<T>& a,
     Checked k{#Name, at, {}};                                                                                                                             \
     bestOfAll<pick>(#Name, d, a, work, reduceWalk(u32(count), sizeof(T)), 8, withIndex, k);                                                               \
   }                                                                                                                                                       \
-  template <class T, bool setsMask = true>                                                                                                                \
-  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& work, int mask, int repeats, int repeatStride, bool withIndex = false, SIM_AT) { \
+  template <class T, bool setsMask = true, class M>                                                                                                       \
+  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& work, M mask, int repeats, int repeatStride, bool withIndex = false, SIM_AT) { \
     Checked k{#Name, at, {}};                                                                                                                             \
-    bestOfAll<pick>(#Name, d, a, work, repeatWalk(k, sizeof(T), u64(mask), repeats, setsMask), u32(repeatStride), withIndex, k);                          \
+    bestOfAll<pick>(#Name, d, a, work, maskWalk(k, sizeof(T), mask, repeats, setsMask), u32(repeatStride), withIndex, k);                          \
   }
 ASC_BEST(ReduceMax, Pick::max)
 ASC_BEST(ReduceMin, Pick::min)
@@ -174,11 +168,6 @@ void wholeReduce(Checked& k, const LocalTensor<T>& d, const LocalTensor<T>& a, c
       }
     }
   });
-}
-template <class M>
-Walk maskWalk(Checked& k, u32 bytes, M mask, int repeats, bool setsMask) {
-  if constexpr (std::is_pointer_v<M>) return repeatWalk(k, bytes, (const u64*)mask, repeats, setsMask);
-  else return repeatWalk(k, bytes, u64(mask), repeats, setsMask);
 }
 template <class T, bool setsMask = true, class M>
 void WholeReduceSum(const LocalTensor<T>& d, const LocalTensor<T>& a, M mask, int repeats, int stride, int block, int repeatStride, SIM_AT) {
@@ -227,4 +216,23 @@ ASC_GROUP(BlockReduceSum, Pick::sum, 32 / sizeof(T))
 ASC_GROUP(BlockReduceMax, Pick::max, 32 / sizeof(T))
 ASC_GROUP(BlockReduceMin, Pick::min, 32 / sizeof(T))
 ASC_GROUP(PairReduceSum, Pick::sum, 2)
+/** The same by newer names. */
+enum class ReduceType : std::uint8_t { SUM, MAX, MIN };
+template <class T, ReduceType type, bool setsMask = true, class M>
+void ReduceRepeat(const LocalTensor<T>& d, const LocalTensor<T>& a, M mask, int repeats, int stride, int block, int repeatStride, ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX, SIM_AT) {
+  if constexpr (type == ReduceType::SUM) WholeReduceSum<T, setsMask>(d, a, mask, repeats, stride, block, repeatStride, at);
+  else if constexpr (type == ReduceType::MAX) WholeReduceMax<T, setsMask>(d, a, mask, repeats, stride, block, repeatStride, order, at);
+  else WholeReduceMin<T, setsMask>(d, a, mask, repeats, stride, block, repeatStride, order, at);
+}
+template <class T, ReduceType type, bool setsMask = true, class M>
+void ReduceDataBlock(const LocalTensor<T>& d, const LocalTensor<T>& a, int repeats, M mask, int stride, int block, int repeatStride, SIM_AT) {
+  if constexpr (type == ReduceType::SUM) BlockReduceSum<T, setsMask>(d, a, repeats, mask, stride, block, repeatStride, at);
+  else if constexpr (type == ReduceType::MAX) BlockReduceMax<T, setsMask>(d, a, repeats, mask, stride, block, repeatStride, at);
+  else BlockReduceMin<T, setsMask>(d, a, repeats, mask, stride, block, repeatStride, at);
+}
+template <class T, ReduceType type = ReduceType::SUM, bool setsMask = true, class M>
+void ReducePairElem(const LocalTensor<T>& d, const LocalTensor<T>& a, int repeats, M mask, int stride, int block, int repeatStride, SIM_AT) {
+  static_assert(type == ReduceType::SUM, "ReducePairElem: no instruction but the sum");
+  PairReduceSum<T, setsMask>(d, a, repeats, mask, stride, block, repeatStride, at);
+}
 }  // namespace AscendC

@@ -3,7 +3,7 @@
  * order is descending, equal scores keep their order. Main functions: `Sort32`, `MrgSort`, `Transpose`.
  */
 #pragma once
-#include "asc-select.h"
+#include "asc-gather.h"
 
 namespace AscendC {
 struct Scored {
@@ -134,6 +134,36 @@ void Extract(const LocalTensor<T>& values, const LocalTensor<u32>& index, const 
   });
 }
 
+/** What a sort takes as its scores: on this architecture they lie by themselves already. */
+template <class T>
+void Concat(LocalTensor<T>& concat, const LocalTensor<T>& a, const LocalTensor<T>&, int) { concat = a; }
+/** Scores and indices to sorted elements: each 32 by themselves, or all of them. */
+template <class T, bool isFull>
+void Sort(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<u32>& index, LocalTensor<T>& tmp, int repeats, SIM_AT) {
+  ASC_TYPES("Sort", T, half, float);
+  Checked k{"Sort", at, {}};
+  require(repeats >= 0 && repeats <= 255, "range", k, "repeat times are 0 to 255, got %d", repeats);
+  need(k, d, UB, 32, "destination"), need(k, a, UB, 32, "scores"), need(k, index, UB, 32, "indices");
+  const u32 n = u32(repeats) * 32;
+  span(k, a, 0, n * sizeof(T), sim::reads), span(k, index, 0, n * 4ull, sim::reads);
+  if (isFull) scratch(k, tmp, n * 8ull / sizeof(T));
+  span(k, d, 0, n * 8ull, sim::writes);
+  issueOn(PIPE_V, k, [=] {
+    std::vector<Scored> all(n);
+    for (u32 i = 0; i < n; i++) {
+      Scored& s = all[i] = {};
+      const T score = load<T>(*a.memory, a.addr + i * sizeof(T), s.taint);
+      const u32 id = load<u32>(*index.memory, index.addr + i * 4, s.taint);
+      s.score = float(score);
+      std::memcpy(s.bytes, &score, sizeof(T)), std::memcpy(s.bytes + 4, &id, 4);
+    }
+    const u32 group = isFull ? n : 32;
+    for (u32 i = 0; i < n; i += group) std::stable_sort(all.begin() + i, all.begin() + i + group, [](const Scored& x, const Scored& y) { return x.score > y.score; });
+    if (isFull) spoil(tmp, n * 8ull / sizeof(T));
+    for (u32 i = 0; i < n; i++) storeScored(*d.memory, d.addr + i * 8, all[i]);
+  });
+}
+
 /** A 16 x 16 square of 16-bit elements. */
 template <class T>
 void Transpose(const LocalTensor<T>& d, const LocalTensor<T>& a, SIM_AT) {
@@ -196,6 +226,13 @@ void TransDataTo5HD(u64 (&d)[16], u64 (&a)[16], const TransDataTo5HDParams& p, S
     return t;
   };
   for (int i = 0; i < 16; i++) to[i] = place(d[i]), source[i] = place(a[i]);
+  TransDataTo5HD<T>(to, source, p, at);
+}
+/** Addresses in two tensors, read by the scalar program. */
+template <class T>
+void TransDataTo5HD(const LocalTensor<u64>& d, const LocalTensor<u64>& a, const TransDataTo5HDParams& p, SIM_AT) {
+  u64 to[16], source[16];
+  for (u32 i = 0; i < 16; i++) to[i] = d.GetValue(i, at), source[i] = a.GetValue(i, at);
   TransDataTo5HD<T>(to, source, p, at);
 }
 }  // namespace AscendC

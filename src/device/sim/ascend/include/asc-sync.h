@@ -3,7 +3,7 @@
  * Only event ids 0 to 5 are free for kernels; a core's flags must all be waited for before it ends.
  */
 #pragma once
-#include "asc-tensor.h"
+#include "asc-global.h"
 
 namespace AscendC {
 struct EventRow {
@@ -22,6 +22,11 @@ inline constexpr EventRow events[] = {
 #undef ASC_EVENT
 static_assert(sizeof events / sizeof events[0] == std::size_t(HardEvent::MAX));
 constexpr int USER_EVENT_IDS = 6;
+constexpr HardEvent eventBetween(pipe_t from, pipe_t to) {
+  for (int i = 0; i < int(HardEvent::MAX); i++)
+    if (events[i].from == from && events[i].to == to) return HardEvent(i);
+  return HardEvent::MAX;
+}
 
 /** Events between the cube's pipes exist on the cube core, those of the vector unit on a vector core. */
 constexpr bool isCubeEvent(const EventRow& e) {
@@ -69,11 +74,10 @@ inline std::vector<Core*> crossGroup(const Core& c, int mode, bool isSender) {
   (void)isSender;
   return group;
 }
-template <u8 mode, pipe_t pipe>
-void CrossCoreSetFlag(u16 id, SIM_AT) {
-  static_assert(mode <= 2 || (mode == 4 && is3510), "CrossCoreSetFlag: modes are 0, 1 and 2 (4 on 950)");
+inline void setCross(u8 mode, pipe_t pipe, u16 id, sim::At at) {
   Core& c = self();
   if constexpr (!isFast) {
+    if (mode > 2 && !(mode == 4 && is3510)) sim::fail("cross-flag-id", at, sim::format("mode %d", mode), "modes of cross-core flags are 0, 1 and 2 (4 on 950)");
     if (id > 10) sim::fail("cross-flag-id", at, sim::format("flag id %d", id), "cross-core flag ids 0 to 10 are free for kernels");
     if (mode != 0 && sim::current.kind != mixKernel && sim::current.kind != mixKernel11) sim::fail("cross-flag-kind", at, sim::format("flag id %d", id), "flags between the cores of a block need a mixed kernel");
   }
@@ -81,6 +85,11 @@ void CrossCoreSetFlag(u16 id, SIM_AT) {
   if constexpr (!isFast)
     for (Core* o : crossGroup(c, mode, true))
       if (c.sent[mode][id].size() > o->consumed[mode][id] + 15) sim::fail("cross-flag-overflow", at, sim::format("flag id %d", id), "a cross-core flag counts to 15: it was set 16 times before the other core waited");
+}
+template <u8 mode, pipe_t pipe>
+void CrossCoreSetFlag(u16 id, SIM_AT) {
+  static_assert(mode <= 2 || (mode == 4 && is3510), "CrossCoreSetFlag: modes are 0, 1 and 2 (4 on 950)");
+  setCross(mode, pipe, id, at);
 }
 /** The mode in which all partners have set the flag once more than this core has waited for it, or -1. */
 inline int arrivedMode(const Core& c, u16 id) {
@@ -112,6 +121,8 @@ inline void waitCross(u16 id, int pipe, sim::At at) {
   c.consumed[mode][id]++;
 }
 inline void CrossCoreWaitFlag(u16 id, SIM_AT) { waitCross(id, PIPE_ALL, at); }
+template <u8 mode>
+void CrossCoreWaitFlag(u16 id, SIM_AT) { waitCross(id, PIPE_ALL, at); }
 /** On 2201 the wait blocks every pipe, whatever pipe is named. */
 template <u8 mode, pipe_t pipe>
 void CrossCoreWaitFlag(u16 id, SIM_AT) {
@@ -126,47 +137,17 @@ inline void checkCrossFlagsAtExit() {
             sim::scheduler.report = sim::format("rule=flag-left-over\nline=0\nbuffer=flag id %d\nmessage=%s set a cross-core flag %zu times, %s waited %u times\n", id, coreName(*cores[i]).c_str(), cores[i]->sent[mode][id].size(), coreName(*o).c_str(), o->consumed[mode][id]);
 }
 
-/** All cores of one kind (or all cores) meet; everything before is complete for everyone after. */
-template <bool isAIVOnly = true>
-void SyncAll(SIM_AT) {
-  Core& c = self();
-  const int limit = sim::current.kind == vectorKernel ? ASC_VECTOR_CORES : ASC_CUBE_CORES;
-  if (!isFast && sim::current.numBlocks > limit) sim::fail("co-resident", at, "", sim::format("SyncAll needs all %d blocks at once, the chip has cores for %d", sim::current.numBlocks, limit));
-  if constexpr (!isFast) c.barrierAll();
-  c.arrivals.push_back({isFast ? std::vector<u32>() : c.tell(PIPE_S, int(numCores)), PIPE_S, 0, c.pipes[PIPE_S].time, c.gathered(PIPE_S)});
-  // After barrierAll every pipe of this core is complete, so the scalar pipe knows it all.
-  const std::size_t round = c.arrivals.size();
-  const auto isIn = [&c](const Core& o) { return !isAIVOnly || o.isCube == c.isCube; };
-  const auto isHere = [isIn, round] {
-    for (std::size_t i = 0; i < numCores; i++)
-      if (isIn(*cores[i]) && cores[i]->arrivals.size() < round) return false;
-    return true;
-  };
-  if (!isHere()) sim::scheduler.wait(sim::format("%s in SyncAll (line %d)", coreName(c).c_str(), at.line), at, isHere);
-  for (std::size_t i = 0; i < numCores; i++)
-    if (isIn(*cores[i])) receive(c, *cores[i], cores[i]->arrivals[round - 1], PIPE_ALL);
-}
-/** The form that counts in device memory and UB: the same meeting. */
-template <bool isAIVOnly = true>
-void SyncAll(const GlobalTensor<int32_t>&, const LocalTensor<int32_t>&, int = 0, SIM_AT) {
-  SyncAll<isAIVOnly>(at);
-}
 }  // namespace AscendC
 
 /** The same by the compiler's own names. */
-inline AscendC::HardEvent eventOf(pipe_t from, pipe_t to) {
-  for (int i = 0; i < int(AscendC::HardEvent::MAX); i++)
-    if (AscendC::events[i].from == from && AscendC::events[i].to == to) return AscendC::HardEvent(i);
-  return AscendC::HardEvent::MAX;
-}
 inline void set_flag(pipe_t from, pipe_t to, int id, SIM_AT) {
   if constexpr (AscendC::isFast) return;
-  const auto e = eventOf(from, to);
+  const auto e = AscendC::eventBetween(from, to);
   AscendC::self().setFlag(AscendC::flagOf(e, id, at), from, at, AscendC::flagName(e, id).c_str());
 }
 inline void wait_flag(pipe_t from, pipe_t to, int id, SIM_AT) {
   if constexpr (AscendC::isFast) return;
-  const auto e = eventOf(from, to);
+  const auto e = AscendC::eventBetween(from, to);
   AscendC::self().waitFlag(AscendC::flagOf(e, id, at), to, at, AscendC::flagName(e, id).c_str());
 }
 inline void pipe_barrier(pipe_t pipe) {

@@ -1,12 +1,31 @@
 /**
- * LocalTensor (a typed range of an on-chip memory) and GlobalTensor (of device memory), with the scalar accesses of both.
- * Scalar accesses of device memory go through the core's own data cache, which no DMA and no other core sees.
+ * LocalTensor (a typed range of an on-chip memory) with its scalar accesses.
  * Main helpers for instructions: `span` (bounds, ownership, race bookkeeping), `load` and `store` (bytes with taint).
  */
 #pragma once
 #include "asc-core.h"
 
 namespace AscendC {
+/** An element that a scalar statement reads or writes. */
+template <class Tensor>
+struct Element {
+  using T = typename Tensor::PrimType;
+  Tensor tensor;
+  u64 i;
+  sim::At at;
+  operator T() const { return tensor.GetValue(u32(i), at); }
+  const Element& operator=(Same<T> value) const {
+    const_cast<Tensor&>(tensor).SetValue(u32(i), value, at);
+    return *this;
+  }
+  const Element& operator=(const Element& other) const { return *this = T(other); }
+};
+/** Kept for the kernel; no instruction reads it. */
+struct ShapeInfo {
+  u8 shapeDim = 0, originalShapeDim = 0;
+  u32 shape[8] = {}, originalShape[8] = {};
+  int dataFormat = 0;
+};
 template <class T>
 struct LocalTensor {
   using PrimType = T;
@@ -19,9 +38,9 @@ struct LocalTensor {
 
   LocalTensor() = default;
   LocalTensor(TPosition pos, u32 byteAddr, u32 elements, SIM_AT) : memory(&self().memory(spaceOf(pos))), addr(byteAddr), count(elements), position(pos) {
-    if constexpr (!isFast) root = addRoot(spaceOf(pos), byteAddr, elements * sizeof(T), at);
+    if constexpr (!isFast) root = addRoot(spaceOf(pos), byteAddr, bytesOf<T>(elements), at);
   }
-  explicit LocalTensor(u32 byteAddr, SIM_AT) : LocalTensor(TPosition::VECCALC, byteAddr, u32((spaceBytes[UB] - byteAddr) / sizeof(T)), at) {}
+  explicit LocalTensor(u32 byteAddr, SIM_AT) : LocalTensor(TPosition::VECCALC, byteAddr, u32(elementsIn<T>(spaceBytes[UB] - byteAddr)), at) {}
 
   static u32 addRoot(Space s, u32 start, u64 bytes, sim::At at) {
     Core& c = self();
@@ -35,29 +54,44 @@ struct LocalTensor {
   }
   LocalTensor operator[](u32 offset) const {
     LocalTensor t = *this;
-    t.addr += u32(offset * sizeof(T));
+    t.addr += u32(bytesOf<T>(offset));
     t.count = offset < count ? count - offset : 0;
     return t;
   }
   template <class U>
   LocalTensor<U> ReinterpretCast() const {
     LocalTensor<U> t;
-    t.memory = memory, t.addr = addr, t.count = u32(u64(count) * sizeof(T) / sizeof(U)), t.root = root, t.position = position, t.buffer = buffer;
+    t.memory = memory, t.addr = addr, t.count = u32(elementsIn<U>(bytesOf<T>(count))), t.root = root, t.position = position, t.buffer = buffer;
     return t;
   }
   template <class U>
   void SetAddrWithOffset(LocalTensor<U>& source, u32 offset) {
     *this = source.template ReinterpretCast<T>();
-    addr = source.addr + u32(offset * sizeof(T));
+    addr = source.addr + u32(bytesOf<T>(offset));
   }
   u32 GetSize() const { return count; }
-  u32 GetLength() const { return u32(count * sizeof(T)); }
+  u32 GetLength() const { return u32(bytesOf<T>(count)); }
   void SetSize(u32 n) { count = n; }
   void SetBufferLen(u32 n) { count = n; }
   TPosition GetPosition() const { return position; }
   T* GetPhyAddr(u32 offset = 0) const { return reinterpret_cast<T*>(memory->data + addr) + offset; }
   T GetValue(u32 i, SIM_AT) const;
   void SetValue(u32 i, Same<T> value, SIM_AT) const;
+  /** tensor(i) reads and writes an element. */
+  Element<LocalTensor> operator()(u64 i, SIM_AT) const { return {*this, i, at}; }
+  /** tensor = a + b and the like: an instruction over all elements of the tensor, see asc-operators.h. */
+  template <class E>
+    requires requires(E e, LocalTensor t) { e.into(t); }
+  LocalTensor& operator=(const E& expression) {
+    expression.into(*this);
+    return *this;
+  }
+  void SetShapeInfo(const ShapeInfo& s) { shape = s; }
+  ShapeInfo GetShapeInfo() const { return shape; }
+  void SetUserTag(int tag) { userTag = tag; }
+  int GetUserTag() const { return userTag; }
+  ShapeInfo shape;
+  int userTag = 0;
 };
 
 struct Checked {
@@ -160,6 +194,12 @@ void issueOn(pipe_t pipe, Checked& k, F&& run) {
   else c.issue(pipe, k.op, k.at, k.spans, [run, foreign = k.foreign, spans = k.spans]() mutable { runTainted(foreign, spans, run); });
 }
 
+/** What an instruction leaves in its scratch memory: nothing to rely on. */
+template <class T>
+void spoil(const LocalTensor<T>& work, u64 elements) {
+  if constexpr (isFast) return;
+  for (u64 i = 0; i < (elements * sizeof(T) + 31) / 32 * 32; i++) store<u8>(*work.memory, work.addr + i, sim::current.poison, sim::unwritten);
+}
 /** What a mutant has instead of a fill: the same bytes are written, with what memory holds that nothing wrote. */
 template <class T>
 void forgetOn(pipe_t pipe, Checked& k, const LocalTensor<T>& d, u64 bytes) {
@@ -200,136 +240,5 @@ void LocalTensor<T>::SetValue(u32 i, Same<T> value, sim::At at) const {
   Checked k{"SetValue", at};
   span(k, *this, u64(i) * sizeof(T), sizeof(T), sim::writes);
   self().issue(sim::current.autoSync ? int(PIPE_S) : sim::SCALAR_STORES, k.op, k.at, k.spans, [&] { store<T>(*memory, addr + u64(i) * sizeof(T), value, 0); });
-}
-
-/** A typed range of device memory. It stays bound to the argument its first pointer came from. */
-template <class T>
-struct GlobalTensor {
-  using PrimType = T;
-  T* base = nullptr;
-  u64 offset = 0, count = 0;
-  int region = -1;
-
-  void SetGlobalBuffer(T* p, u64 elements) {
-    base = p, offset = 0, count = elements, region = -1;
-    if constexpr (isFast) return;
-    const auto at = reinterpret_cast<std::uintptr_t>(p);
-    for (std::size_t i = 0; i < regions.size(); i++) {
-      const auto start = reinterpret_cast<std::uintptr_t>(regions[i].base);
-      if (at >= start && at < start + regions[i].sizeBytes) region = int(i);
-    }
-    // One past the end, of a core with nothing to do.
-    for (std::size_t i = 0; i < regions.size() && region < 0; i++)
-      if (at == reinterpret_cast<std::uintptr_t>(regions[i].base) + regions[i].sizeBytes) region = int(i);
-  }
-  void SetGlobalBuffer(T* p) { SetGlobalBuffer(p, ~0ull / sizeof(T)); }
-  GlobalTensor operator[](u64 i) const {
-    GlobalTensor t = *this;
-    t.base += i, t.count = i < count ? count - i : 0;
-    return t;
-  }
-  u64 GetSize() const { return count; }
-  T* GetPhyAddr(u64 i = 0) const { return base + i; }
-  void SetL2CacheHint(CacheMode) {}
-  template <CacheMode mode = CacheMode::CACHE_MODE_NORMAL>
-  void SetL2CacheHint(CacheMode) {}
-  T GetValue(u64 i, SIM_AT) const;
-  void SetValue(u64 i, Same<T> value, SIM_AT) const;
-};
-
-/** Bytes of device memory that an operation touches; returns their place. Red zones are the ends of the argument. */
-template <class T>
-u8* globalSpan(Checked& k, const GlobalTensor<T>& t, std::int64_t byteOffset, u64 bytes, sim::TouchKind kind) {
-  u8* p = reinterpret_cast<u8*>(t.base) + byteOffset;
-  if constexpr (isFast) return p;
-  if (bytes == 0) return p;
-  (kind == sim::reads ? sim::figures.bytesIn : sim::figures.bytesOut) += bytes;
-  if (t.region < 0) sim::fail("no-memory", k.at, "device memory", sim::format("%s: the global tensor does not point into an argument of the kernel", k.op));
-  sim::Memory& m = *deviceMemory[std::size_t(t.region)];
-  const std::int64_t start = p - m.data;
-  if (start < 0 || start + bytes > m.sizeBytes || byteOffset < 0 || u64(byteOffset) + bytes > t.count * sizeof(T))
-    sim::fail("out-of-bounds", k.at, sim::format("%s[%lld..%lld)", m.name.c_str(), (long long)start, (long long)(start + bytes)),
-              sim::format("%s leaves its global tensor: the argument has %llu bytes", k.op, (unsigned long long)m.sizeBytes));
-  if (reinterpret_cast<std::uintptr_t>(p) % alignof(T)) sim::fail("alignment", k.at, m.range(u64(start), bytes), sim::format("%s: device memory must be aligned to its element", k.op));
-  k.spans.add(&m, u64(start), bytes, kind);
-  return p;
-}
-
-inline Line& cacheLine(Core& c, sim::Memory& m, u64 lineStart) {
-  const u64 key = reinterpret_cast<std::uintptr_t>(m.data) + lineStart;
-  auto found = c.cache.find(key);
-  if (found != c.cache.end()) return found->second;
-  Line& l = c.cache[key];
-  l.bytes = u32(std::min<u64>(64, m.sizeBytes - lineStart));
-  std::memcpy(l.data, m.data + lineStart, l.bytes);
-  return l;
-}
-template <class T>
-T GlobalTensor<T>::GetValue(u64 i, sim::At at) const {
-  if constexpr (isFast) return base[i];
-  scalarSync();
-  Checked k{"GlobalTensor::GetValue", at};
-  const u8* p = globalSpan(k, *this, std::int64_t(i * sizeof(T)), sizeof(T), sim::reads);
-  sim::figures.bytesIn -= sizeof(T), sim::figures.scalarReads++;
-  sim::Memory& m = *deviceMemory[std::size_t(region)];
-  T x{};
-  issueOn(PIPE_S, k, [&] {
-    const u64 start = u64(p - m.data), low = start % 64;
-    Line& l = cacheLine(self(), m, start - low);
-    std::memcpy(&x, l.data + low, sizeof(T));
-    const u64 bits = ((sizeof(T) == 8 ? 0xffull : (1ull << sizeof(T)) - 1) << low);
-    if (!(l.dirty & bits) && std::memcmp(l.data + low, p, sizeof(T)))
-      sim::fail("dcache-stale", at, m.range(start, sizeof(T)), "GetValue sees an old copy in the core's data cache: DataCacheCleanAndInvalid is missing");
-  });
-  return x;
-}
-template <class T>
-void GlobalTensor<T>::SetValue(u64 i, Same<T> value, sim::At at) const {
-  if constexpr (isFast) {
-    base[i] = value;
-    return;
-  }
-  scalarSync();
-  Checked k{"GlobalTensor::SetValue", at};
-  const u8* p = globalSpan(k, *this, std::int64_t(i * sizeof(T)), sizeof(T), sim::writes);
-  sim::Memory& m = *deviceMemory[std::size_t(region)];
-  // The bytes arrive when the line is flushed, so that is when they count as written.
-  k.spans.list.clear();
-  issueOn(PIPE_S, k, [&] {
-    const u64 start = u64(p - m.data), low = start % 64;
-    Line& l = cacheLine(self(), m, start - low);
-    std::memcpy(l.data + low, &value, sizeof(T));
-    l.dirty |= ((sizeof(T) == 8 ? 0xffull : (1ull << sizeof(T)) - 1) << low);
-    l.at = at;
-  });
-}
-inline void flushLine(Core& c, u64 key, Line& l, sim::At at) {
-  for (auto& m : deviceMemory) {
-    const u64 start = key - reinterpret_cast<std::uintptr_t>(m->data);
-    if (key < reinterpret_cast<std::uintptr_t>(m->data) || start >= m->sizeBytes) continue;
-    if (!l.dirty) return;
-    Checked k{"DataCacheCleanAndInvalid (writes the whole 64-byte line)", at};
-    k.spans.add(m.get(), start, l.bytes, sim::writes);
-    c.issue(sim::SCALAR_STORES, k.op, k.at, k.spans, [&] { std::memcpy(m->data + start, l.data, l.bytes); });
-    return;
-  }
-}
-template <class T, CacheLine kind, DcciDst dst = DcciDst::CACHELINE_OUT>
-void DataCacheCleanAndInvalid(const GlobalTensor<T>& t, SIM_AT) {
-  if constexpr (isFast) return;
-  Core& c = self();
-  if (kind == CacheLine::ENTIRE_DATA_CACHE) {
-    for (auto& [key, l] : c.cache) flushLine(c, key, l, at);
-    c.cache.clear();
-    return;
-  }
-  // Lines are counted from the argument's start, which a device aligns to 64 bytes.
-  if (t.region < 0) return;
-  const auto start = reinterpret_cast<std::uintptr_t>(deviceMemory[std::size_t(t.region)]->data);
-  const u64 key = start + (reinterpret_cast<std::uintptr_t>(t.base) - start) / 64 * 64;
-  auto found = c.cache.find(key);
-  if (found == c.cache.end()) return;
-  flushLine(c, key, found->second, at);
-  c.cache.erase(found);
 }
 }  // namespace AscendC

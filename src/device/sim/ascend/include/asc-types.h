@@ -26,6 +26,11 @@
 #define __inout_pipe__(...)
 #define __in_pipe__(...)
 #define __out_pipe__(...)
+#ifndef __forceinline__
+#define __forceinline__ inline __attribute__((always_inline))
+#endif
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
 #define __sync_alias__
 #define __sync_noalias__
 #ifndef GM_ADDR
@@ -43,6 +48,10 @@ using half = _Float16;
 struct bfloat16_t {
   std::uint16_t bits = 0;
   bfloat16_t() = default;
+  /** Whole literals convert by themselves, as in `x = 0`. */
+  template <class I>
+    requires std::is_integral_v<I>
+  bfloat16_t(I x) : bfloat16_t(float(x)) {}
   explicit bfloat16_t(float x) {
     std::uint32_t u;
     std::memcpy(&u, &x, 4);
@@ -87,15 +96,21 @@ struct fp4x2_e2m1_t {
   }
 };
 
+/** Two signed numbers of four bits in a byte, the low half first. Counts and offsets are in numbers, addresses in bytes. */
+struct int4b_t {
+  std::uint8_t bits = 0;
+  static int number(std::uint8_t bits, int half) { return int(std::int8_t(bits << (half ? 0 : 4))) >> 4; }
+};
+
 enum pipe_t { PIPE_S, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2, PIPE_MTE3, PIPE_FIX, PIPE_ALL };
 enum event_t { EVENT_ID0, EVENT_ID1, EVENT_ID2, EVENT_ID3, EVENT_ID4, EVENT_ID5, EVENT_ID6, EVENT_ID7 };
 enum QuantMode_t { NoQuant, F322F16, F322BF16, DEQF16, VDEQF16, QF322B8_PRE, VQF322B8_PRE, REQ8, VREQ8 };
 
 namespace AscendC {
 using ::PIPE_S, ::PIPE_V, ::PIPE_M, ::PIPE_MTE1, ::PIPE_MTE2, ::PIPE_MTE3, ::PIPE_FIX, ::PIPE_ALL;
-using ::bfloat16_t, ::fp4x2_e2m1_t, ::half, ::pipe_t, ::event_t, ::QuantMode_t;
+using ::bfloat16_t, ::int4b_t, ::fp4x2_e2m1_t, ::half, ::pipe_t, ::event_t, ::QuantMode_t;
 using TEventID = std::int8_t;
-using sim::u16, sim::u32, sim::u64, sim::u8;
+using sim::i64, sim::u16, sim::u32, sim::u64, sim::u8;
 
 constexpr bool is3510 = __NPU_ARCH__ == 3510;
 #ifdef SIM_FAST
@@ -119,7 +134,15 @@ enum class MaskMode : std::uint8_t { NORMAL, COUNTER };
 enum class CacheLine : std::uint8_t { SINGLE_CACHE_LINE, ENTIRE_DATA_CACHE };
 enum class DcciDst : std::uint8_t { CACHELINE_ALL, CACHELINE_UB, CACHELINE_OUT, CACHELINE_ATOMIC };
 enum class CacheMode : std::uint8_t { CACHE_MODE_DISABLE, CACHE_MODE_NORMAL, CACHE_MODE_LAST, CACHE_MODE_PERSISTENT };
+enum class FmatrixMode : std::uint8_t { FMATRIX_LEFT, FMATRIX_RIGHT };
 enum CoreType { AIC, AIV };
+template <class T>
+constexpr bool isInt4 = std::is_same_v<T, int4b_t>;
+/** Bytes of `n` elements, and elements in `bytes`. */
+template <class T>
+constexpr u64 bytesOf(u64 n) { return isInt4<T> ? (n + 1) / 2 : n * sizeof(T); }
+template <class T>
+constexpr u64 elementsIn(u64 bytes) { return isInt4<T> ? bytes * 2 : bytes / sizeof(T); }
 constexpr u64 MASK_PLACEHOLDER = 0;
 
 struct BinaryRepeatParams {
@@ -174,6 +197,8 @@ struct LoadData2dTransposeParams { u16 startIndex = 0; u8 repeatTimes = 1; u16 s
 struct MmadParams {
   MmadParams() = default;
   MmadParams(u16 m, u16 n, u16 k, u8 unitFlag = 0, bool cmatrixSource = false, bool cmatrixInitVal = true) : m(m), n(n), k(k), unitFlag(unitFlag), cmatrixSource(cmatrixSource), cmatrixInitVal(cmatrixInitVal) {}
+  MmadParams(u16 m, u16 n, u16 k, bool bias, int offset, bool sparse, bool winogradA, bool winogradB, u8 unitFlag = 0, bool align = false)
+      : m(m), n(n), k(k), isBias(bias), fmOffset(offset), enSsparse(sparse), enWinogradA(winogradA), enWinogradB(winogradB), unitFlag(unitFlag), kDirectionAlign(align), cmatrixInitVal(!bias) {}
   u16 m = 0, n = 0, k = 0;
   bool isBias = false;
   int fmOffset = 0;
@@ -200,7 +225,12 @@ struct FixpipeConfig { CO2Layout format; };
 inline constexpr FixpipeConfig CFG_NZ{CO2Layout::NZ};
 inline constexpr FixpipeConfig CFG_ROW_MAJOR{CO2Layout::ROW_MAJOR};
 template <class T>
-struct InitConstValueParams { u16 repeatTimes = 1, blockNum = 1, dstGap = 0; T initValue{}; };
+struct InitConstValueParams {
+  InitConstValueParams() = default;
+  InitConstValueParams(u16 repeats, u16 blocks, u16 gap, T value) : repeatTimes(repeats), blockNum(blocks), dstGap(gap), initValue(value) {}
+  u16 repeatTimes = 1, blockNum = 1, dstGap = 0;
+  T initValue{};
+};
 struct MrgSort4Info {
   MrgSort4Info() = default;
   MrgSort4Info(const u16 lengths[4], bool suspension, u16 valid, u16 repeats) : ifExhaustedSuspension(suspension), validBit(valid), repeatTimes(repeats) { std::memcpy(elementLengths, lengths, 8); }

@@ -1,223 +1,11 @@
 /**
- * How vector instructions walk their operands, and the element-wise ones: binary, unary, with a scalar, fills, copies.
- * One repeat is 256 bytes of the widest operand; strides are in 32-byte units, between blocks and between repeats.
- * Main functions: `Walk` (which lanes), `Operand` (where a lane lies), `vectorOp` (checks, notes, runs).
+ * Element-wise vector instructions: binary, unary, with a scalar, and those that read their destination too.
+ * Which element types one has is its table; integers wrap around.
  */
 #pragma once
-#include "asc-queue.h"
+#include "asc-walk.h"
 
 namespace AscendC {
-constexpr u32 REPEAT_BYTES = 256, BLOCK_BYTES = 32;
-
-struct Walk {
-  /** A plain run of elements; else repeats of masked lanes. */
-  bool isLinear = true;
-  u32 count = 0;
-  u32 repeats = 0, lanes = 0;
-  u64 mask[2] = {};
-
-  static Walk linear(u32 n) {
-    Walk w;
-    w.count = n;
-    return w;
-  }
-  bool has(u32 r, u32 i) const { return count ? r * lanes + i < count : (mask[i / 64] >> (i % 64)) & 1; }
-  template <class F>
-  void each(F&& f) const {
-    if (isLinear) {
-      for (u32 i = 0; i < count; i++) f(0u, i);
-      return;
-    }
-    for (u32 r = 0; r < repeats; r++)
-      for (u32 i = 0; i < lanes; i++)
-        if (has(r, i)) f(r, i);
-  }
-};
-/** Lanes of `bytes` each. A count of lanes, or the mask register when the instruction does not set it. */
-inline Walk repeatWalk(const Checked& k, u32 bytes, u64 mask, int repeats, bool setsMask) {
-  Core& c = self();
-  Walk w;
-  w.isLinear = false, w.lanes = REPEAT_BYTES / bytes, w.repeats = u32(repeats);
-  require(repeats >= 0 && repeats <= 255, "range", k, "repeat times are 0 to 255, got %d", repeats);
-  if (c.isCounting) {
-    w.count = u32(setsMask ? mask : c.maskCount);
-    w.repeats = (w.count + w.lanes - 1) / w.lanes;
-    return w;
-  }
-  if (!setsMask) {
-    w.mask[0] = c.mask[0], w.mask[1] = c.mask[1];
-    if (w.lanes == 64) w.mask[1] = 0;
-    return w;
-  }
-  require(mask <= w.lanes, "range", k, "the mask is at most %u elements here, got %llu", w.lanes, (unsigned long long)mask);
-  w.mask[0] = mask >= 64 ? ~0ull : (1ull << mask) - 1;
-  w.mask[1] = mask <= 64 ? 0 : mask >= 128 ? ~0ull : (1ull << (mask - 64)) - 1;
-  return w;
-}
-inline Walk repeatWalk(const Checked& k, u32 bytes, const u64 mask[2], int repeats, bool setsMask) {
-  Walk w = repeatWalk(k, bytes, u64(1), repeats, setsMask);
-  if (setsMask) w.mask[0] = mask[0], w.mask[1] = mask[1];
-  return w;
-}
-
-/** Where a lane of an operand lies. */
-struct Operand {
-  sim::Memory* memory = nullptr;
-  u32 addr = 0, bytes = 0, block = 1, repeat = 8;
-  bool isLinear = true;
-  u64 at(u32 r, u32 i) const {
-    if (isLinear) return addr + u64(i) * bytes;
-    const u32 perBlock = BLOCK_BYTES / bytes;
-    return addr + (u64(r) * repeat + u64(i / perBlock) * block) * BLOCK_BYTES + u64(i % perBlock) * bytes;
-  }
-};
-/** An operand whose lanes are noted as touched. */
-template <class T>
-Operand operand(Checked& k, const Walk& w, const LocalTensor<T>& t, u32 block, u32 repeat, sim::TouchKind kind, const char* role) {
-  need(k, t, UB, BLOCK_BYTES, role);
-  Operand o{t.memory, t.addr, sizeof(T), block, repeat, w.isLinear};
-  if constexpr (isFast) return o;
-  if (w.isLinear) {
-    span(k, t, 0, u64(w.count) * sizeof(T), kind);
-    return o;
-  }
-  // Lanes of one block that follow each other are one range.
-  u64 start = 0, end = 0;
-  w.each([&](u32 r, u32 i) {
-    const u64 at = o.at(r, i) - t.addr;
-    if (at != end || end == start) {
-      if (end > start) span(k, t, start, end - start, kind);
-      start = at;
-    }
-    end = at + sizeof(T);
-  });
-  if (end > start) span(k, t, start, end - start, kind);
-  return o;
-}
-/** Source and destination lie over each other exactly or not at all. */
-template <class D, class S>
-void exactOverlap(const Checked& k, const Walk& w, const LocalTensor<D>& dst, const LocalTensor<S>& src) {
-  if constexpr (isFast) return;
-  if (!w.isLinear || dst.memory != src.memory || dst.addr == src.addr) return;
-  const u64 d = dst.addr, s = src.addr, dn = u64(w.count) * sizeof(D), sn = u64(w.count) * sizeof(S);
-  if (d < s + sn && s < d + dn) sim::fail("partial-overlap", k.at, rangeOf(dst, 0, dn), sim::format("%s: destination and source overlap in part", k.op));
-}
-
-/** Of mask bytes the single bits keep their taint: logic on words combines them. */
-template <class D, class... P>
-void spreadBits(const Operand& dst, u32 r, u32 i, const P&... src) {
-  for (u32 b = 0; b < sizeof(D); b++) dst.memory->setBits(dst.at(r, i) + b, u8((src.first.memory->bitsAt(src.first.at(r, i) + b) | ...)));
-}
-/** dst[i] = f(a[i], b[i], ...) on the vector pipe. */
-template <class D, class F, class... S>
-void lanes(Checked& k, const Walk& w, Operand dst, F f, std::pair<Operand, S*>... src) {
-  issueOn(PIPE_V, k, [=] {
-    if constexpr (isFast) {
-      if (w.isLinear) {
-        D* d = reinterpret_cast<D*>(dst.memory->data + dst.addr);
-        for (u32 i = 0; i < w.count; i++) d[i] = f(reinterpret_cast<const S*>(src.first.memory->data + src.first.addr)[i]...);
-        return;
-      }
-    }
-    w.each([&](u32 r, u32 i) {
-      u8 taint = 0;
-      const D x = f(load<S>(*src.first.memory, src.first.at(r, i), taint)...);
-      if constexpr (sizeof...(S) > 0 && ((sizeof(S) == sizeof(D)) && ...))
-        if (taint & sim::someBits) {
-          spreadBits<D>(dst, r, i, src...);
-          std::memcpy(dst.memory->data + dst.at(r, i), &x, sizeof(D));
-          return;
-        }
-      store<D>(*dst.memory, dst.at(r, i), x, taint);
-    });
-  });
-}
-template <class T>
-std::pair<Operand, T*> from(Operand o) { return {o, nullptr}; }
-
-template <class T, class F>
-void binaryLinear(const char* op, const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& b, int count, sim::At at, F f) {
-  Checked k{op, at, {}};
-  require(count >= 0, "range", k, "the count is %d", count);
-  const Walk w = Walk::linear(u32(count));
-  exactOverlap(k, w, d, a), exactOverlap(k, w, d, b);
-  const Operand oa = operand(k, w, a, 1, 8, sim::reads, "first source"), ob = operand(k, w, b, 1, 8, sim::reads, "second source");
-  lanes<T, F, T, T>(k, w, operand(k, w, d, 1, 8, sim::writes, "destination"), f, from<T>(oa), from<T>(ob));
-}
-template <class T, class M, class F>
-void binaryRepeat(const char* op, const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& b, M mask, int repeats, const BinaryRepeatParams& p, bool setsMask, sim::At at, F f) {
-  Checked k{op, at, {}};
-  const Walk w = repeatWalk(k, sizeof(T), mask, repeats, setsMask);
-  const Operand oa = operand(k, w, a, p.src0BlkStride, p.src0RepStride, sim::reads, "first source"), ob = operand(k, w, b, p.src1BlkStride, p.src1RepStride, sim::reads, "second source");
-  lanes<T, F, T, T>(k, w, operand(k, w, d, p.dstBlkStride, p.dstRepStride, sim::writes, "destination"), f, from<T>(oa), from<T>(ob));
-}
-template <class D, class S, class F>
-void unaryLinear(const char* op, const LocalTensor<D>& d, const LocalTensor<S>& a, int count, sim::At at, F f) {
-  Checked k{op, at, {}};
-  require(count >= 0, "range", k, "the count is %d", count);
-  const Walk w = Walk::linear(u32(count));
-  exactOverlap(k, w, d, a);
-  const Operand oa = operand(k, w, a, 1, 8, sim::reads, "source");
-  lanes<D, F, S>(k, w, operand(k, w, d, 1, 8, sim::writes, "destination"), f, from<S>(oa));
-}
-template <class D, class S, class M, class F>
-void unaryRepeat(const char* op, const LocalTensor<D>& d, const LocalTensor<S>& a, M mask, int repeats, const UnaryRepeatParams& p, bool setsMask, sim::At at, F f) {
-  Checked k{op, at, {}};
-  const Walk w = repeatWalk(k, sizeof(D) > sizeof(S) ? sizeof(D) : sizeof(S), mask, repeats, setsMask);
-  const Operand oa = operand(k, w, a, p.srcBlkStride, p.srcRepStride, sim::reads, "source");
-  lanes<D, F, S>(k, w, operand(k, w, d, p.dstBlkStride, p.dstRepStride, sim::writes, "destination"), f, from<S>(oa));
-}
-
-/** An element-wise instruction in its three forms: a count, a count of lanes per repeat, a bit mask per repeat. */
-#define ASC_BINARY(Name, expression, TABLE, ...)                                                                                                           \
-  template <class T, bool setsMask = true>                                                                                                                 \
-  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& b, int count, SIM_AT) {                                                \
-    TABLE(#Name, T, __VA_ARGS__);                                                                                                                          \
-    binaryLinear(#Name, d, a, b, count, at, [](T x, T y) -> T { return expression; });                                                                     \
-  }                                                                                                                                                        \
-  template <class T, bool setsMask = true>                                                                                                                 \
-  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& b, u64 mask, int repeats, const BinaryRepeatParams& p, SIM_AT) {       \
-    TABLE(#Name, T, __VA_ARGS__);                                                                                                                          \
-    binaryRepeat(#Name, d, a, b, mask, repeats, p, setsMask, at, [](T x, T y) -> T { return expression; });                                                \
-  }                                                                                                                                                        \
-  template <class T, bool setsMask = true>                                                                                                                 \
-  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, const LocalTensor<T>& b, u64 mask[], int repeats, const BinaryRepeatParams& p, SIM_AT) {     \
-    TABLE(#Name, T, __VA_ARGS__);                                                                                                                          \
-    binaryRepeat(#Name, d, a, b, (const u64*)mask, repeats, p, setsMask, at, [](T x, T y) -> T { return expression; });                                    \
-  }
-#define ASC_UNARY(Name, expression, TABLE, ...)                                                                                                            \
-  template <class T, bool setsMask = true>                                                                                                                 \
-  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, int count, SIM_AT) {                                                                         \
-    TABLE(#Name, T, __VA_ARGS__);                                                                                                                          \
-    unaryLinear(#Name, d, a, count, at, [](T x) -> T { return expression; });                                                                              \
-  }                                                                                                                                                        \
-  template <class T, bool setsMask = true>                                                                                                                 \
-  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, u64 mask, int repeats, const UnaryRepeatParams& p, SIM_AT) {                                 \
-    TABLE(#Name, T, __VA_ARGS__);                                                                                                                          \
-    unaryRepeat(#Name, d, a, mask, repeats, p, setsMask, at, [](T x) -> T { return expression; });                                                         \
-  }                                                                                                                                                        \
-  template <class T, bool setsMask = true>                                                                                                                 \
-  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, u64 mask[], int repeats, const UnaryRepeatParams& p, SIM_AT) {                               \
-    TABLE(#Name, T, __VA_ARGS__);                                                                                                                          \
-    unaryRepeat(#Name, d, a, (const u64*)mask, repeats, p, setsMask, at, [](T x) -> T { return expression; });                                             \
-  }
-#define ASC_SCALAR(Name, expression, TABLE, ...)                                                                                                           \
-  template <class T, bool setsMask = true>                                                                                                                 \
-  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, Same<T> y, int count, SIM_AT) {                                                              \
-    TABLE(#Name, T, __VA_ARGS__);                                                                                                                          \
-    unaryLinear(#Name, d, a, count, at, [y](T x) -> T { return expression; });                                                                             \
-  }                                                                                                                                                        \
-  template <class T, bool setsMask = true>                                                                                                                 \
-  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, Same<T> y, u64 mask, int repeats, const UnaryRepeatParams& p, SIM_AT) {                      \
-    TABLE(#Name, T, __VA_ARGS__);                                                                                                                          \
-    unaryRepeat(#Name, d, a, mask, repeats, p, setsMask, at, [y](T x) -> T { return expression; });                                                        \
-  }                                                                                                                                                        \
-  template <class T, bool setsMask = true>                                                                                                                 \
-  void Name(const LocalTensor<T>& d, const LocalTensor<T>& a, Same<T> y, u64 mask[], int repeats, const UnaryRepeatParams& p, SIM_AT) {                    \
-    TABLE(#Name, T, __VA_ARGS__);                                                                                                                          \
-    unaryRepeat(#Name, d, a, (const u64*)mask, repeats, p, setsMask, at, [y](T x) -> T { return expression; });                                            \
-  }
-
 /** Integers wrap around. */
 template <class T, class F>
 T wrap(T x, T y, F f) {
@@ -261,6 +49,14 @@ ASC_SCALAR(Mins, x < y ? x : y, ASC_TYPES_950, half, float, int16_t, int32_t)
 ASC_SCALAR(LeakyRelu, x >= T(0) ? x : T(x * y), ASC_TYPES, half, float)
 ASC_SCALAR(ShiftLeft, T(std::make_unsigned_t<T>(x) << y), ASC_TYPES, int16_t, uint16_t, int32_t, uint32_t)
 ASC_SCALAR(ShiftRight, T(x >> y), ASC_TYPES, int16_t, uint16_t, int32_t, uint32_t)
+/** `rounds`: half of the last bit that falls out is added first. */
+template <class T, bool setsMask = true, class M>
+void ShiftRight(const LocalTensor<T>& d, const LocalTensor<T>& a, Same<T> y, M mask, int repeats, const UnaryRepeatParams& p, bool rounds, SIM_AT) {
+  ASC_TYPES("ShiftRight", T, int16_t, uint16_t, int32_t, uint32_t);
+  const auto f = [y, rounds](T x) -> T { return T((i64(x) + (rounds && y > 0 ? i64(1) << (y - 1) : 0)) >> y); };
+  if constexpr (std::is_pointer_v<M>) unaryRepeat("ShiftRight", d, a, (const u64*)mask, repeats, p, setsMask, at, f);
+  else unaryRepeat("ShiftRight", d, a, u64(mask), repeats, p, setsMask, at, f);
+}
 
 /** Instructions that read their destination too. */
 #define ASC_TERNARY(Name, expression, ...)                                                                                                               \
@@ -294,109 +90,65 @@ ASC_TERNARY(MulAddDst, T(T(x) * T(y) + z), half, float)
 ASC_TERNARY(FusedMulAdd, T(T(x) * z + T(y)), half, float)
 ASC_TERNARY(FusedMulAddRelu, T(x) * z + T(y) > T(0) ? T(T(x) * z + T(y)) : T(0), half, float)
 
-template <class T, class U, bool setsMask = true>
-void Axpy(const LocalTensor<T>& d, const LocalTensor<U>& a, Same<U> y, int count, SIM_AT) {
+ASC_TERNARY(MulAddRelu, T(T(x) * T(y) + z) > T(0) ? T(T(x) * T(y) + z) : T(0), half, float)
+
+template <class T, class U>
+void axpy(Checked& k, const Walk& w, const LocalTensor<T>& d, const LocalTensor<U>& a, U y, const UnaryRepeatParams& p) {
   ASC_TYPES("Axpy", T, half, float);
-  Checked k{"Axpy", at, {}};
-  const Walk w = Walk::linear(u32(count));
-  exactOverlap(k, w, d, a);
-  const Operand oa = operand(k, w, a, 1, 8, sim::reads, "source"), od = operand(k, w, d, 1, 8, sim::reads, "destination");
-  operand(k, w, d, 1, 8, sim::writes, "destination");
+  static_assert(std::is_same_v<T, U> || (std::is_same_v<T, float> && std::is_same_v<U, half>), "Axpy: no instruction for these element types on this architecture");
+  const Operand oa = operand(k, w, a, p.srcBlkStride, p.srcRepStride, sim::reads, "source"), od = operand(k, w, d, p.dstBlkStride, p.dstRepStride, sim::reads, "destination");
+  operand(k, w, d, p.dstBlkStride, p.dstRepStride, sim::writes, "destination");
   const auto f = [y](U x, T z) -> T { return T(T(x) * T(y) + z); };
   lanes<T, decltype(f), U, T>(k, w, od, f, from<U>(oa), from<T>(od));
 }
-
-template <class T, bool setsMask = true>
-void Duplicate(const LocalTensor<T>& d, Same<T> value, int count, SIM_AT) {
-  static_assert(sizeof(T) >= 2, "Duplicate: no instruction for this element type on this architecture (fill pairs as 16-bit elements)");
-  Checked k{"Duplicate", at, {}};
+template <class T, class U, bool setsMask = true>
+void Axpy(const LocalTensor<T>& d, const LocalTensor<U>& a, Same<U> y, int count, SIM_AT) {
+  Checked k{"Axpy", at, {}};
   require(count >= 0, "range", k, "the count is %d", count);
   const Walk w = Walk::linear(u32(count));
-  const auto f = [value] { return value; };
-  lanes<T>(k, w, operand(k, w, d, 1, 8, sim::writes, "destination"), f);
+  exactOverlap(k, w, d, a);
+  axpy(k, w, d, a, U(y), {});
 }
-/** Duplicate, dropped by a mutant. */
-template <class T>
-void Forget(const LocalTensor<T>& d, Same<T>, int count, SIM_AT) {
-  Checked k{"what stands for a dropped Duplicate", at, {}};
-  forgetOn(PIPE_V, k, d, u64(count) * sizeof(T));
-}
-template <class T, bool setsMask = true, class M>
-void Duplicate(const LocalTensor<T>& d, Same<T> value, M mask, int repeats, u16 block, u8 repeat, SIM_AT) {
-  static_assert(sizeof(T) >= 2, "Duplicate: no instruction for this element type on this architecture (fill pairs as 16-bit elements)");
-  Checked k{"Duplicate", at, {}};
-  Walk w;
-  if constexpr (std::is_pointer_v<M>) w = repeatWalk(k, sizeof(T), (const u64*)mask, repeats, setsMask);
-  else w = repeatWalk(k, sizeof(T), u64(mask), repeats, setsMask);
-  const auto f = [value] { return value; };
-  lanes<T>(k, w, operand(k, w, d, block, repeat, sim::writes, "destination"), f);
-}
-template <class T, bool setsMask = true, class M>
-void Copy(const LocalTensor<T>& d, const LocalTensor<T>& a, M mask, int repeats, const CopyRepeatParams& p, SIM_AT) {
-  static_assert(sizeof(T) == 2 || sizeof(T) == 4, "Copy: no instruction for this element type on this architecture");
-  Checked k{"Copy", at, {}};
-  Walk w;
-  if constexpr (std::is_pointer_v<M>) w = repeatWalk(k, sizeof(T), (const u64*)mask, repeats, setsMask);
-  else w = repeatWalk(k, sizeof(T), u64(mask), repeats, setsMask);
-  const Operand oa = operand(k, w, a, p.srcStride, p.srcRepeatSize, sim::reads, "source");
-  const auto f = [](T x) { return x; };
-  lanes<T, decltype(f), T>(k, w, operand(k, w, d, p.dstStride, p.dstRepeatSize, sim::writes, "destination"), f, from<T>(oa));
-}
-/** first, first + 1, ... */
-template <class T>
-void CreateVecIndex(const LocalTensor<T>& d, Same<T> first, u32 count, SIM_AT) {
-  ASC_TYPES("CreateVecIndex", T, int16_t, int32_t, half, float);
-  Checked k{"CreateVecIndex", at, {}};
-  const Walk w = Walk::linear(count);
-  const Operand od = operand(k, w, d, 1, 8, sim::writes, "destination");
-  issueOn(PIPE_V, k, [=] { w.each([&](u32, u32 i) { store<T>(*od.memory, od.at(0, i), T(first + T(i)), 0); }); });
-}
-template <class T>
-void ArithProgression(const LocalTensor<T>& d, Same<T> first, Same<T> step, int count, SIM_AT) {
-  ASC_TYPES("ArithProgression", T, int16_t, int32_t, half, float);
-  Checked k{"ArithProgression", at, {}};
-  const Walk w = Walk::linear(u32(count));
-  const Operand od = operand(k, w, d, 1, 8, sim::writes, "destination");
-  issueOn(PIPE_V, k, [=] { w.each([&](u32, u32 i) { store<T>(*od.memory, od.at(0, i), T(first + step * T(i)), 0); }); });
-}
-template <class T>
-void Arange(const LocalTensor<T>& d, Same<T> first, Same<T> step, int count, SIM_AT) { ArithProgression<T>(d, first, step, count, at); }
-
-/** Eight elements of the source become eight blocks, in every repeat. */
-template <class T>
-void Brcb(const LocalTensor<T>& d, const LocalTensor<T>& a, u8 repeats, const BrcbRepeatParams& p, SIM_AT) {
-  static_assert(sizeof(T) == 2 || sizeof(T) == 4, "Brcb: no instruction for this element type on this architecture");
-  Checked k{"Brcb", at, {}};
-  need(k, d, UB, 32, "destination"), need(k, a, UB, 32, "source");
-  span(k, a, 0, u64(repeats) * 8 * sizeof(T), sim::reads);
-  for (u32 r = 0; r < repeats; r++)
-    for (u32 b = 0; b < 8; b++) span(k, d, (u64(r) * p.dstRepStride + b * p.dstBlkStride) * 32, 32, sim::writes);
-  issueOn(PIPE_V, k, [=] {
-    for (u32 r = 0; r < repeats; r++)
-      for (u32 b = 0; b < 8; b++) {
-        u8 taint = 0;
-        const T x = load<T>(*a.memory, a.addr + (r * 8 + b) * sizeof(T), taint);
-        for (u32 i = 0; i < 32 / sizeof(T); i++) store<T>(*d.memory, d.addr + (u64(r) * p.dstRepStride + b * p.dstBlkStride) * 32 + i * sizeof(T), x, taint);
-      }
-  });
+template <class T, class U, bool setsMask = true, class M>
+void Axpy(const LocalTensor<T>& d, const LocalTensor<U>& a, Same<U> y, M mask, int repeats, const UnaryRepeatParams& p, SIM_AT) {
+  Checked k{"Axpy", at, {}};
+  axpy(k, maskWalk(k, sizeof(T), mask, repeats, setsMask), d, a, U(y), p);
 }
 
-inline void SetMaskNorm() { self().isCounting = false; }
-inline void SetMaskCount() { self().isCounting = true; }
-inline void ResetMask() { self().mask[0] = self().mask[1] = ~0ull; }
-template <class T, MaskMode mode = MaskMode::NORMAL>
-void SetVectorMask(u64 high, u64 low) {
-  if (mode == MaskMode::COUNTER) self().maskCount = low;
-  else self().mask[0] = low, self().mask[1] = high;
+/** Two sources to a narrower type: the result is rounded once to nearest even, and saturates where it is an integer. */
+template <class D, class S, class F>
+void narrowing(const char* op, const LocalTensor<D>& d, const LocalTensor<S>& a, const LocalTensor<S>& b, const Walk& w, Checked& k, const BinaryRepeatParams& p, F value) {
+  (void)op;
+  const Operand oa = operand(k, w, a, p.src0BlkStride, p.src0RepStride, sim::reads, "first source"), ob = operand(k, w, b, p.src1BlkStride, p.src1RepStride, sim::reads, "second source");
+  const auto f = [value](S x, S y) -> D {
+    const float v = value(x, y);
+    if constexpr (!std::is_integral_v<D>) return D(v);
+    const float r = std::nearbyint(v), low = float(std::numeric_limits<D>::min()), high = float(std::numeric_limits<D>::max());
+    return r != r ? D(0) : D(r < low ? low : r > high ? high : r);
+  };
+  lanes<D, decltype(f), S, S>(k, w, operand(k, w, d, p.dstBlkStride, p.dstRepStride, sim::writes, "destination"), f, from<S>(oa), from<S>(ob));
 }
-template <class T, MaskMode mode = MaskMode::NORMAL>
-void SetVectorMask(int count) {
-  if (mode == MaskMode::COUNTER) {
-    self().maskCount = u64(count);
-    return;
+template <class D, class S, class... Pair>
+constexpr bool isPairOf = ((std::is_same_v<D, typename Pair::first_type> && std::is_same_v<S, typename Pair::second_type>) || ...);
+#define ASC_NARROWING(Name, expression, ...)                                                                                                             \
+  template <class D, class S, bool setsMask = true>                                                                                                      \
+  void Name(const LocalTensor<D>& d, const LocalTensor<S>& a, const LocalTensor<S>& b, u32 count, SIM_AT) {                                              \
+    static_assert(isPairOf<D, S, __VA_ARGS__>, #Name ": no instruction for these element types on this architecture");                                   \
+    Checked k{#Name, at, {}};                                                                                                                            \
+    const float scale = self().deqScale;                                                                                                                 \
+    narrowing(#Name, d, a, b, Walk::linear(count), k, {}, [scale](S x, S y) -> float { (void)scale; return expression; });                               \
+  }                                                                                                                                                      \
+  template <class D, class S, bool setsMask = true, class M>                                                                                             \
+  void Name(const LocalTensor<D>& d, const LocalTensor<S>& a, const LocalTensor<S>& b, M mask, int repeats, const BinaryRepeatParams& p, SIM_AT) {       \
+    static_assert(isPairOf<D, S, __VA_ARGS__>, #Name ": no instruction for these element types on this architecture");                                   \
+    Checked k{#Name, at, {}};                                                                                                                            \
+    const float scale = self().deqScale;                                                                                                                 \
+    narrowing(#Name, d, a, b, maskWalk(k, sizeof(S), mask, repeats, setsMask), k, p, [scale](S x, S y) -> float { (void)scale; return expression; });    \
   }
-  const Checked k{"SetVectorMask", self().running, {}};
-  const Walk w = repeatWalk(k, sizeof(T), u64(count), 1, true);
-  self().mask[0] = w.mask[0], self().mask[1] = w.mask[1];
-}
+#define ASC_PAIR(D, S) std::pair<D, S>
+ASC_NARROWING(AddReluCast, std::max(0.0f, float(S(x + y))), ASC_PAIR(half, float), ASC_PAIR(int8_t, half), ASC_PAIR(int8_t, int16_t))
+ASC_NARROWING(SubReluCast, std::max(0.0f, float(S(x - y))), ASC_PAIR(half, float), ASC_PAIR(int8_t, half), ASC_PAIR(int8_t, int16_t))
+ASC_NARROWING(MulCast, float(S(x * y)), ASC_PAIR(int8_t, half), ASC_PAIR(uint8_t, half))
+ASC_NARROWING(AddDeqRelu, std::max(0.0f, float(x + y) * scale), ASC_PAIR(half, int32_t))
+#undef ASC_PAIR
 }  // namespace AscendC

@@ -3,14 +3,9 @@
  * behind it is enforced (see asc-*.h), and `SIM_FAST` turns the checks off. Written from the public documentation.
  */
 #pragma once
-#include "asc-cast.h"
-#include "asc-cube.h"
+#include "asc-axes.h"
+#include "asc-conv.h"
+#include "asc-misc.h"
+#include "asc-operators.h"
+#include "asc-pool.h"
 #include "asc-sort.h"
-
-namespace AscendC {
-/** What a kernel prints goes nowhere. */
-template <class... A>
-void printf(const char*, A...) {}
-template <class T>
-void DumpTensor(const T&, u32, u32) {}
-}  // namespace AscendC

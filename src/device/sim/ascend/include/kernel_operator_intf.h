@@ -1,0 +1,3 @@
+/** The same by the name that parts of a library include. */
+#pragma once
+#include "kernel_operator.h"
