@@ -6,6 +6,14 @@
 #include "asc-cast.h"
 #include "asc-cube.h"
 #include "asc-sort.h"
+#if __NPU_ARCH__ == 3510
+#include "asc-register-masks.h"
+#else
+#define ASC_NO_VECTOR_FUNCTION _Pragma("GCC error \"vector functions on registers: only 950 (NpuArch 3510) has them\"")
+#define __simd_vf__ ASC_NO_VECTOR_FUNCTION
+#define __simd_callee__ ASC_NO_VECTOR_FUNCTION
+#define __VEC_SCOPE__ ASC_NO_VECTOR_FUNCTION
+#endif
 
 namespace AscendC {
 /** What a kernel prints goes nowhere. */
