@@ -193,6 +193,63 @@ test("mutations: each is rejected or gives wrong numbers, by the rule it breaks"
   assert.deepEqual(wrong, []);
 });
 
+const ruleKernel = skip ? undefined : device!.compileKernels([foreignKernel(sourceOf("reg_rules"), "reg_rules", ["x", "y", "rule"], "vector")])[0]; // prettier-ignore
+/** Case n of the kernel on x = 0, 1, 2, ... and y = 0: the output. */
+function rule(n: number, options: Partial<RunOptions> = {}): Float32Array {
+  const out = new Float32Array(512);
+  const [x, y] = [device!.alloc(out.byteLength), device!.alloc(out.byteLength)];
+  device!.copyIn(
+    x,
+    0,
+    out.map((_, i) => i),
+  );
+  device!.copyIn(y, 0, out);
+  try {
+    device!.run(ruleKernel!, [{ buffer: x, byteOffset: 0 }, { buffer: y, byteOffset: 0 }, n], { numBlocks: 1, ...options }); // prettier-ignore
+    device!.copyOut(y, 0, out);
+  } finally {
+    device!.free(x);
+    device!.free(y);
+  }
+  return out;
+}
+
+test("instructions one by one: distributions, conversions, masks, streams", { skip }, () => {
+  const first = (n: number): number[] => [...rule(n).subarray(0, 128)];
+  const two = (f: (i: number) => number, g: (i: number) => number): number[] => Array.from({ length: 128 }, (_, i) => (i < 64 ? f(i) : g(i - 64))); // prettier-ignore
+  const none = (): number => 0;
+  const turns = (i: number): number => (i % 2 ? 64 + (i >> 1) : i >> 1);
+  const expected: Readonly<Record<number, number[]>> = {
+    1: two(() => 3, none),
+    2: two(() => 1, (i) => 2 * i),
+    3: two(turns, (i) => turns(64 + i)),
+    4: two(turns, (i) => 64 + i),
+    5: two((i) => i >> 3, (i) => i % 8),
+    6: two((i) => (i < 8 ? 8 * i + 7 : 0), none),
+    7: two((i) => (i < 10 ? 5 : i), (i) => (i < 10 ? 6 : 0)),
+    8: two((i) => i, (i) => 64 + i),
+    9: two((i) => 3 * i, none),
+    10: two((i) => (i > 0 && i < 11 ? i + 4 : 0), none),
+    11: two((i) => (i >> 3) * 16 + (i % 8), (i) => 8 + i),
+    12: two((i) => (i < 10 && i > 2 ? i : -1), none),
+    13: two((i) => (i > 60 ? 0 : 2 * i), none),
+    14: two((i) => 2 * i + 1, (i) => 5 * i + 2),
+    15: two((i) => 65 + i, none),
+    19: two((i) => i, (i) => i),
+    24: two((i) => (i < 10 ? 480 + i : 0), none),
+    30: two((i) => i + 128, none),
+  }; // prettier-ignore
+  for (const [n, values] of Object.entries(expected)) assert.deepEqual(first(Number(n)), values, `case ${n}`);
+});
+
+test("rules of vector functions are refused by name", { skip }, () => {
+  const rules: Readonly<Record<number, string>> = {
+    16: "local-mem-bar", 17: "local-mem-bar", 18: "local-mem-bar", 20: "alignment", 21: "out-of-bounds", 22: "out-of-bounds", 23: "uninitialised",
+    25: "uninitialised", 26: "uninitialised", 27: "unaligned-store-left", 28: "unaligned-load-state", 29: "data-dependent", 31: "vector-scope", 32: "vector-scope", 33: "memory-space",
+  }; // prettier-ignore
+  for (const [n, name] of Object.entries(rules)) assert.equal(outcomeOf(() => rule(Number(n)).length > 0), name, `case ${n}`); // prettier-ignore
+});
+
 test("what the vendor's compiler inserts between loads and stores counts where asked", { skip }, () => {
   const c = cases[1]!;
   const run = (options: Partial<RunOptions>): string =>

@@ -19,6 +19,23 @@ struct CastTrait {
 enum class ReduceType { SUM, MAX, MIN };
 enum class HighLowPart { LOWEST, HIGHEST };
 
+enum class ExpAlgo { INTRINSIC, PRECISION_1ULP_FTZ_TRUE, PRECISION_1ULP_FTZ_FALSE };
+struct ExpSpecificMode {
+  MaskMergeMode mrgMode = MaskMergeMode::ZEROING;
+  ExpAlgo algo = ExpAlgo::INTRINSIC;
+};
+enum class DivAlgo { INTRINSIC, DIFF_COMPENSATION, PRECISION_1ULP_FTZ_TRUE, PRECISION_0ULP_FTZ_TRUE, PRECISION_0ULP_FTZ_FALSE, PRECISION_1ULP_FTZ_FALSE };
+struct DivSpecificMode {
+  MaskMergeMode mrgMode = MaskMergeMode::ZEROING;
+  bool precisionMode = false;
+  DivAlgo algo = DivAlgo::INTRINSIC;
+};
+/** A mode is said by itself, or by the address of a struct that has it. All results are of full precision here. */
+template <auto mode>
+constexpr bool zeroes() {
+  if constexpr (std::is_pointer_v<decltype(mode)>) return mode->mrgMode == MaskMergeMode::ZEROING;
+  else return mode == MaskMergeMode::ZEROING;
+}
 template <class T, class U>
 constexpr bool isNamed = std::is_same_v<T, DefaultType> || std::is_same_v<T, typename U::ActualT>;
 /** dst[i] = f(sources...[i]) where the mask has the lane, else zero. A mask of poison gives poison. */
@@ -39,17 +56,17 @@ void lanesOf(const char* op, sim::At at, U& dst, const MaskReg& mask, F f, const
 #define ASC_REG_ALL std::int8_t, std::uint8_t, ASC_REG_INTS, half, float, bfloat16_t
 #define ASC_REG_CHECK(Name, ...)                                                                                          \
   static_assert(isNamed<T, U>, #Name ": the registers are of another type than is named");                               \
-  static_assert(mode == MaskMergeMode::ZEROING, #Name ": merging is not supported, lanes outside the mask become zero"); \
+  static_assert(zeroes<mode>(), #Name ": merging is not supported, lanes outside the mask become zero");                   \
   ASC_TYPES(#Name " of registers", typename U::ActualT, __VA_ARGS__)
 #define ASC_REG_UNARY(Name, expression, ...)                                                    \
-  template <class T = DefaultType, MaskMergeMode mode = MaskMergeMode::ZEROING, Register U>        \
+  template <class T = DefaultType, auto mode = MaskMergeMode::ZEROING, Register U>        \
   void Name(U& d, U& a, const MaskReg& mask, SIM_AT) {                                          \
     ASC_REG_CHECK(Name, __VA_ARGS__);                                                           \
     using V = typename U::ActualT;                                                              \
     lanesOf(#Name, at, d, mask, [](V x) -> V { return expression; }, a);                        \
   }
 #define ASC_REG_BINARY(Name, expression, ...)                                                   \
-  template <class T = DefaultType, MaskMergeMode mode = MaskMergeMode::ZEROING, Register U>        \
+  template <class T = DefaultType, auto mode = MaskMergeMode::ZEROING, Register U>        \
   void Name(U& d, U& a, U& b, const MaskReg& mask, SIM_AT) {                                    \
     ASC_REG_CHECK(Name, __VA_ARGS__);                                                           \
     using V = typename U::ActualT;                                                              \
@@ -63,7 +80,7 @@ void lanesOf(const char* op, sim::At at, U& dst, const MaskReg& mask, F f, const
     lanesOf(#Name, at, d, mask, [y = V(scalar)](V x) -> V { return expression; }, a);           \
   }
 #define ASC_REG_TERNARY(Name, expression, ...)                                                  \
-  template <class T = DefaultType, MaskMergeMode mode = MaskMergeMode::ZEROING, Register U>        \
+  template <class T = DefaultType, auto mode = MaskMergeMode::ZEROING, Register U>        \
   void Name(U& d, U& a, U& b, const MaskReg& mask, SIM_AT) {                                    \
     ASC_REG_CHECK(Name, __VA_ARGS__);                                                           \
     using V = typename U::ActualT;                                                              \
@@ -72,7 +89,13 @@ void lanesOf(const char* op, sim::At at, U& dst, const MaskReg& mask, F f, const
 ASC_REG_BINARY(Add, wrap(x, y, [](auto p, auto q) { return decltype(p)(p + q); }), ASC_REG_ALL)
 ASC_REG_BINARY(Sub, wrap(x, y, [](auto p, auto q) { return decltype(p)(p - q); }), ASC_REG_ALL)
 ASC_REG_BINARY(Mul, wrap(x, y, [](auto p, auto q) { return decltype(p)(p * q); }), ASC_REG_INTS, half, float, bfloat16_t)
-ASC_REG_BINARY(Div, x / y, half, float)
+/** What a division by zero gives has not been said of integers: all bits. */
+template <class V>
+V quotient(V x, V y) {
+  if constexpr (std::is_integral_v<V>) return y == V(0) ? V(~V(0)) : std::is_signed_v<V> && y == V(-1) ? V(0 - std::make_unsigned_t<V>(x)) : V(x / y);
+  else return x / y;
+}
+ASC_REG_BINARY(Div, quotient(x, y), ASC_REG_INTS, half, float)
 ASC_REG_BINARY(Max, x > y ? x : y, ASC_REG_ALL)
 ASC_REG_BINARY(Min, x < y ? x : y, ASC_REG_ALL)
 ASC_REG_BINARY(And, V(x & y), std::int8_t, std::uint8_t, ASC_REG_INTS)

@@ -78,8 +78,9 @@ struct MaskReg {
   u8 bits[VL];
   u8 taint[isFast ? 1 : VL];
   RegOrigin origin;
+  /** Until it is written it may have any bit. */
   MaskReg() {
-    std::memset(bits, 0, VL);
+    std::memset(bits, isFast ? 0 : 6, VL);
     if constexpr (!isFast) std::memset(taint, sim::unwritten, VL);
     born(origin);
   }
