@@ -200,6 +200,7 @@ void callVector(void (*)(P...), A&&... a) {
 
 /** Enqueues a vector function with its arguments as they are now. */
 template <auto f, class... A>
+  requires std::is_invocable_v<decltype(f), A...>
 void asc_vf_call(A&&... a) { ::AscendC::Reg::callVector<f>(f, std::forward<A>(a)...); }
 
 #define __VEC_SCOPE__ for (::AscendC::Reg::Scope vectorScope(::sim::At::here()); vectorScope.isOpen; vectorScope.isOpen = false)

@@ -8,11 +8,15 @@
 #include "asc-sort.h"
 #if __NPU_ARCH__ == 3510
 #include "asc-register-masks.h"
+#include "asc-simt.h"
 #else
-#define ASC_NO_VECTOR_FUNCTION _Pragma("GCC error \"vector functions on registers: only 950 (NpuArch 3510) has them\"")
+#define ASC_NO_VECTOR_FUNCTION _Pragma("GCC error \"vector functions on registers and threads: only 950 (NpuArch 3510) has them\"")
 #define __simd_vf__ ASC_NO_VECTOR_FUNCTION
 #define __simd_callee__ ASC_NO_VECTOR_FUNCTION
 #define __VEC_SCOPE__ ASC_NO_VECTOR_FUNCTION
+#define __simt_vf__ ASC_NO_VECTOR_FUNCTION
+#define __simt_callee__ ASC_NO_VECTOR_FUNCTION
+#define __launch_bounds__(...)
 #endif
 
 namespace AscendC {
