@@ -238,6 +238,12 @@ test("instructions one by one: distributions, conversions, masks, streams", { sk
     19: two((i) => i, (i) => i),
     24: two((i) => (i < 10 ? 480 + i : 0), none),
     30: two((i) => i + 128, none),
+    34: two((i) => 7 + i, (i) => 3 * i + 14),
+    35: two((i) => (i > 32 ? i - 32 : (i - 32) / 2), none),
+    36: two((i) => 1 + 2 * i, (i) => 1 + 2 * (63 - i)),
+    38: two((i) => (i < 10 ? i + 1 : 0), (i) => (i < 5 ? i + 1 : 0)),
+    39: two(() => 3, none),
+    40: two((i) => (i % 2 || i === 0 || i === 2 ? i + 1 : 0), (i) => (i < 2 ? i + 1 : 0)),
   }; // prettier-ignore
   for (const [n, values] of Object.entries(expected)) assert.deepEqual(first(Number(n)), values, `case ${n}`);
 });
@@ -245,7 +251,7 @@ test("instructions one by one: distributions, conversions, masks, streams", { sk
 test("rules of vector functions are refused by name", { skip }, () => {
   const rules: Readonly<Record<number, string>> = {
     16: "local-mem-bar", 17: "local-mem-bar", 18: "local-mem-bar", 20: "alignment", 21: "out-of-bounds", 22: "out-of-bounds", 23: "uninitialised",
-    25: "uninitialised", 26: "uninitialised", 27: "unaligned-store-left", 28: "unaligned-load-state", 29: "data-dependent", 31: "vector-scope", 32: "vector-scope", 33: "memory-space",
+    25: "uninitialised", 26: "uninitialised", 27: "unaligned-store-left", 28: "unaligned-load-state", 29: "data-dependent", 31: "vector-scope", 32: "vector-scope", 33: "memory-space", 37: "out-of-bounds",
   }; // prettier-ignore
   for (const [n, name] of Object.entries(rules)) assert.equal(outcomeOf(() => rule(Number(n)).length > 0), name, `case ${n}`); // prettier-ignore
 });

@@ -72,6 +72,24 @@ __simd_vf__ inline void Case(__ubuf__ float* y, __ubuf__ float* x, int32_t rule,
         case 28: { UnalignRegForLoad in; LoadUnAlign(a, in, x + 5); Keep(y, a); break; }
         case 29: if (x[1] == 1.0f) { LoadAlign(a, x); Keep(y, a); } break;
         case 30: LoadAlign(a, x); Duplicate(b, 2.0f); for (uint16_t n = 0; n < 64; n++) { Add(a, a, b, all); } Keep(y, a); break;
+        case 34: Arange(i, 7); Cast<float, int32_t, EVEN>(a, i, all); Keep(y, a); LoadAlign(b, x); Axpy(b, a, 2.0f, all); Keep(y + 64, b); break;
+        case 35: LoadAlign(a, x); Adds(a, a, -32.0f, all); LeakyRelu(a, a, 0.5f, all); Keep(y, a); break;
+        // Every second of 64 numbers; then by a place in the register.
+        case 36: Arange(i, 0); Muls(i, i, 2, all); Gather(a, x + 1, (RegTensor<uint32_t>&)i, all); Keep(y, a); Arange(i, -63); Muls(i, i, -1, all); Gather(b, a, (RegTensor<uint32_t>&)i); Keep(y + 64, b); break;
+        case 37: Arange(i, 500); Gather(a, x, (RegTensor<uint32_t>&)i, all); Keep(y, a); break;
+        // The first ten of a 16-bit mask, of 32 bits.
+        case 38: { uint32_t ten = 10; found = UpdateMask<half>(ten); UnPack(found, found); LoadAlign(a, x); Adds(a, a, 1.0f, found); Keep(y, a); Pack(found, found); LoadAlign(b, x); Cast<half, float, EVEN>(h, b, all); Adds(h, h, half(1), found); Cast<float, half, EVEN>(b, h, all); Keep(y + 64, b); break; }
+        case 39: {
+            RegTensor<uint32_t> wide;
+            RegTensor<uint16_t> narrow;
+            Duplicate(wide, 0x50003u);
+            Pack(narrow, wide);
+            UnPack(wide, narrow);
+            Cast<float, int32_t, EVEN>(a, (RegTensor<int32_t>&)wide, all);
+            Keep(y, a);
+            break;
+        }
+        case 40: { MaskReg d0, d1; found = CreateMask<float, MaskPattern::VL2>(); Interleave<float>(d0, d1, found, all); LoadAlign(a, x); Adds(a, a, 1.0f, d0); Keep(y, a); DeInterleave<float>(d0, d1, d0, d1); LoadAlign(a, x); Adds(a, a, 1.0f, d0); Keep(y + 64, a); break; }
     }
 }
 

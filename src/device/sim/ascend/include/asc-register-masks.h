@@ -1,7 +1,7 @@
 /**
  * Instructions between lanes of different places: comparison into masks, selection, logic of masks, conversion between
- * widths, sums and extremes of a register, interleaving.
- * Facts: hiascend.com, API pages atlasascendc_api_07_0335 to 0337 (masks), 0392 to 0415, 00237 to 00239 (CastTrait).
+ * widths, sums and extremes of a register.
+ * Facts: hiascend.com, API pages atlasascendc_api_07_0337 (masks), 0392 to 0415, 00237 to 00239 (CastTrait).
  */
 #pragma once
 #include "asc-register-ops.h"
@@ -153,27 +153,6 @@ void ReduceDataBlock(U& d, U a, MaskReg mask, SIM_AT) {
   for (u32 i = 0; i < U::lanes; i++) {
     const auto f = i < 8 ? reduced<type, V>(a, mask, i * n, n) : Found<V>{};
     d.put(i, f.value, f.taint);
-  }
-}
-/** Elements of two registers in turn, over both destinations; and back. */
-template <class T = DefaultType, Register U>
-void Interleave(U& d0, U& d1, U& a, U& b, SIM_AT) {
-  const U x = a, y = b;
-  follow(d0, x, y), follow(d1, x, y);
-  if (!computes("Interleave", at)) return;
-  for (u32 i = 0; i < 2 * U::lanes; i++) {
-    const U& from = i % 2 ? y : x;
-    (i < U::lanes ? d0 : d1).put(i % U::lanes, from.get(i / 2), from.taintOf(i / 2));
-  }
-}
-template <class T = DefaultType, Register U>
-void DeInterleave(U& d0, U& d1, U& a, U& b, SIM_AT) {
-  const U x = a, y = b;
-  follow(d0, x, y), follow(d1, x, y);
-  if (!computes("DeInterleave", at)) return;
-  for (u32 i = 0; i < 2 * U::lanes; i++) {
-    const U& from = i < U::lanes ? x : y;
-    (i % 2 ? d1 : d0).put(i / 2, from.get(i % U::lanes), from.taintOf(i % U::lanes));
   }
 }
 }  // namespace AscendC::Reg

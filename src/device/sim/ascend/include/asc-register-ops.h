@@ -105,6 +105,7 @@ ASC_REG_SCALAR(Adds, wrap(x, y, [](auto p, auto q) { return decltype(p)(p + q); 
 ASC_REG_SCALAR(Muls, wrap(x, y, [](auto p, auto q) { return decltype(p)(p * q); }), ASC_REG_INTS, half, float, bfloat16_t)
 ASC_REG_SCALAR(Maxs, x > y ? x : y, ASC_REG_ALL)
 ASC_REG_SCALAR(Mins, x < y ? x : y, ASC_REG_ALL)
+ASC_REG_SCALAR(LeakyRelu, x > V(0) ? x : V(x * y), half, float)
 ASC_REG_UNARY(Exp, V(std::exp(float(x))), half, float)
 ASC_REG_UNARY(Ln, V(std::log(float(x))), half, float)
 ASC_REG_UNARY(Sqrt, V(std::sqrt(float(x))), half, float)
@@ -114,6 +115,13 @@ ASC_REG_UNARY(Relu, x > V(0) ? x : V(0), std::int32_t, half, float)
 ASC_REG_UNARY(Not, V(~x), std::int8_t, std::uint8_t, ASC_REG_INTS)
 ASC_REG_TERNARY(MulAddDst, wrap(wrap(x, y, [](auto p, auto q) { return decltype(p)(p * q); }), z, [](auto p, auto q) { return decltype(p)(p + q); }), ASC_REG_INTS, half, float, bfloat16_t)
 ASC_REG_TERNARY(MulDstAdd, wrap(wrap(z, x, [](auto p, auto q) { return decltype(p)(p * q); }), y, [](auto p, auto q) { return decltype(p)(p + q); }), half, float, bfloat16_t)
+/** a * scalar is added to the destination. */
+template <class T = DefaultType, class S, MaskMergeMode mode = MaskMergeMode::ZEROING, Register U>
+void Axpy(U& d, U& a, S scalar, const MaskReg& mask, SIM_AT) {
+  ASC_REG_CHECK(Axpy, half, float, std::int64_t, std::uint64_t);
+  using V = typename U::ActualT;
+  lanesOf("Axpy", at, d, mask, [y = V(scalar)](V x, V z) -> V { return V(x * y + z); }, a, d);
+}
 
 /** exp(a - b) in float; of half it takes the even or the odd elements. */
 template <class T = DefaultType, class S = DefaultType, RegLayout layout = RegLayout::ZERO, MaskMergeMode mode = MaskMergeMode::ZEROING, Register U, Register V>

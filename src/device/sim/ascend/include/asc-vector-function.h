@@ -94,6 +94,14 @@ struct VectorFunction {
     order(op, start, place.usable, kind != sim::reads, reg, at);
     return place;
   }
+  /** Bytes from an address to the end of its tensor. */
+  u64 rest(const void* p) {
+    const u64 start = u64(static_cast<const u8*>(p) - ub().data);
+    u64 end = start + 1;
+    for (u32 r : roots)
+      if (start >= core.roots[r].start && start < core.roots[r].end) end = core.roots[r].end;
+    return end - start;
+  }
   /** Two instructions of one function may finish in any order unless they share a register, or a barrier stands between. */
   void order(const char* op, u64 start, u64 bytes, bool isStore, Origin& reg, sim::At at) {
     number++;

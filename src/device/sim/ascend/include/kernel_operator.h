@@ -7,7 +7,7 @@
 #include "asc-cube.h"
 #include "asc-sort.h"
 #if __NPU_ARCH__ == 3510
-#include "asc-register-masks.h"
+#include "asc-register-moves.h"
 #include "asc-simt.h"
 #else
 #define ASC_NO_VECTOR_FUNCTION _Pragma("GCC error \"vector functions on registers and threads: only 950 (NpuArch 3510) has them\"")
