@@ -56,6 +56,7 @@ function gather(): SimCase {
       change("one thread less", "if (i < count)", "i < count", "i + 1 < count"),
       change("too many threads", "dim3{64, 8, 1}", "8", "33"),
       swap("leaves the tensor", "z[i] = value;", "z[i + 4000] = value;"),
+      change("wild address", "ValueAt(x, index[i])", "index[i]", "index[i] + 1000000000"),
       change("another block", "sums[blockIdx.x]", "blockIdx.x", "0"),
       drop("no output", "z[i] = value;"),
     ],
@@ -73,7 +74,7 @@ test("threads: the right numbers in every order, by the audit as well", { skip }
 test("threads: mutations are rejected or give wrong numbers", { skip }, (t) => {
   const rules: Readonly<Record<string, RegExp>> = {
     "drop one sync": /^(race-raw|uninitialised)$/, "drop a barrier": /^race-threads$/, "barrier that not all reach": /^deadlock$/, "no atomic": /^race-threads$/,
-    "no input": /^uninitialised$/, "too many threads": /^range$/, "leaves the tensor": /^out-of-bounds$/, "another block": /^race-waw$/,
+    "no input": /^uninitialised$/, "too many threads": /^range$/, "leaves the tensor": /^out-of-bounds$/, "wild address": /^out-of-bounds$/, "another block": /^race-waw$/,
   }; // prettier-ignore
   const wrong: string[] = [];
   c.mutants.forEach(({ kind, edits }, m) => {

@@ -163,7 +163,7 @@ constexpr bool fits = (std::is_same_v<T, DefaultType> || std::is_same_v<T, P>)&&
 #define ASC_REG_LOAD(Name)                                                                                                              \
   template <class T = DefaultType, LoadDist dist = LoadDist::DIST_NORM, Register U, class P>                                               \
   void Name(U& dst, P* p, SIM_AT) {                                                                                                     \
-    ASC_REG_FITS;                                                                                                                       \
+    static_assert(fits<T, U, P> || (loadRow(dist).way == LoadRow::unpack && sizeof(typename U::ActualT) * loadRow(dist).bytes == sizeof(P) * VL), #Name ": the register has elements of another size"); \
     static_assert(loadRow(dist).way != LoadRow::pairs, #Name ": this distribution fills two registers");                               \
     loadBytes(#Name, p, loadRow(dist), at, dst);                                                                                        \
   }                                                                                                                                     \

@@ -3,11 +3,12 @@
  * memory alike. Plain addresses cannot be watched, so memory is compared instead: what a run changes it wrote, what
  * another order of the threads gives otherwise is a race, and what another filling of unwritten bytes gives otherwise
  * was read before it was written. It runs when it is issued, after everything that the vector pipe was given.
- * Not seen: reads outside the memory that was given, and stores of what was there already.
+ * Not seen: accesses outside the memory that was given which find other memory, and stores of what was there already.
  * Facts: hiascend.com, API pages atlasascendc_api_07_10303 (asc_vf_call), 10306 (asc_syncthreads), 10375
  * (asc_atomic_add), 10838 and 10844 (indices). Main functions: `asc_vf_call`, `asc_syncthreads`, `ThreadBlock::run`.
  */
 #pragma once
+#include <csignal>
 #include "asc-vector-function.h"
 
 #define __simt_vf__
@@ -41,7 +42,9 @@ struct ThreadBlock {
   ucontext_t scheduler{};
   u32 now = 0;
   bool hasRoundedAtomics = false;
+  sim::At at;
   inline static ThreadBlock* active = nullptr;
+  inline static struct sigaction handler;
 
   static std::vector<u8*>& stacks() {
     static std::vector<u8*> free;
@@ -64,11 +67,22 @@ struct ThreadBlock {
     t.context.uc_stack.ss_sp = t.stack, t.context.uc_stack.ss_size = STACK_BYTES, t.context.uc_link = nullptr;
     makecontext(&t.context, &ThreadBlock::enter, 0);
   }
+  /** An address where no memory is: reported, where it would end the process. */
+  static void trap(int) {
+    sigaction(SIGSEGV, &handler, nullptr);
+    if (!active) return;
+    const sim::At at = active->at;
+    active = nullptr;
+    sim::fail("out-of-bounds", at, "", "a thread touches an address where no memory is");
+  }
   /** All threads to their ends, those that meet at a barrier in phases. */
   void run(bool isBackwards) {
     const u32 n = size.x * size.y * size.z;
     threads.assign(n, Thread{});
     active = this;
+    struct sigaction trapped{};
+    trapped.sa_handler = trap;
+    sigaction(SIGSEGV, &trapped, &handler);
     blockDim = size, gridDim = dim3(u32(GetBlockNum() * self().numSubs())), blockIdx = dim3(u32(GetBlockIdx()), 0, 0);
     for (bool isFirst = true;; isFirst = false) {
       u32 waiting = 0;
@@ -82,9 +96,10 @@ struct ThreadBlock {
       }
       if (!waiting) break;
       for (u32 i = 0; i < n && waiting < n; i++)
-        if (threads[i].isWaiting) active = nullptr, sim::fail("deadlock", threads[i].at, "", sim::format("asc_syncthreads: %u of %u threads came, the others have ended: the block hangs", waiting, n));
+        if (threads[i].isWaiting) active = nullptr, sigaction(SIGSEGV, &handler, nullptr), sim::fail("deadlock", threads[i].at, "", sim::format("asc_syncthreads: %u of %u threads came, the others have ended: the block hangs", waiting, n));
     }
     active = nullptr;
+    sigaction(SIGSEGV, &handler, nullptr);
   }
 };
 
@@ -208,7 +223,7 @@ void callThreads(sim::At at, dim3 size, void (*)(P...), A&&... a) {
   if constexpr (isFast) ThreadBlock{size, [=] { std::apply(f, args); }, {}, {}}.run(false);
   else {
     Call call(size, [=] { std::apply(f, args); });
-    call.function.k.at = at;
+    call.function.k.at = call.block.at = at;
     std::apply([&](auto... p) { (call.mayUse(p), ...); }, args);
     call.run();
   }
