@@ -244,6 +244,7 @@ test("instructions one by one: distributions, conversions, masks, streams", { sk
     38: two((i) => (i < 10 ? i + 1 : 0), (i) => (i < 5 ? i + 1 : 0)),
     39: two(() => 3, none),
     40: two((i) => (i % 2 || i === 0 || i === 2 ? i + 1 : 0), (i) => (i < 2 ? i + 1 : 0)),
+    41: two((i) => (i < 60 ? 0 : i + 1), none),
   }; // prettier-ignore
   for (const [n, values] of Object.entries(expected)) assert.deepEqual(first(Number(n)), values, `case ${n}`);
 });
@@ -251,7 +252,7 @@ test("instructions one by one: distributions, conversions, masks, streams", { sk
 test("rules of vector functions are refused by name", { skip }, () => {
   const rules: Readonly<Record<number, string>> = {
     16: "local-mem-bar", 17: "local-mem-bar", 18: "local-mem-bar", 20: "alignment", 21: "out-of-bounds", 22: "out-of-bounds", 23: "uninitialised",
-    25: "uninitialised", 26: "uninitialised", 27: "unaligned-store-left", 28: "unaligned-load-state", 29: "data-dependent", 31: "vector-scope", 32: "vector-scope", 33: "memory-space", 37: "out-of-bounds",
+    25: "uninitialised", 26: "uninitialised", 27: "unaligned-store-left", 28: "unaligned-load-state", 29: "data-dependent", 31: "vector-scope", 32: "vector-scope", 33: "memory-space", 37: "out-of-bounds", 42: "local-mem-bar",
   }; // prettier-ignore
   for (const [n, name] of Object.entries(rules)) assert.equal(outcomeOf(() => rule(Number(n)).length > 0), name, `case ${n}`); // prettier-ignore
 });

@@ -90,6 +90,9 @@ __simd_vf__ inline void Case(__ubuf__ float* y, __ubuf__ float* x, int32_t rule,
             break;
         }
         case 40: { MaskReg d0, d1; found = CreateMask<float, MaskPattern::VL2>(); Interleave<float>(d0, d1, found, all); LoadAlign(a, x); Adds(a, a, 1.0f, d0); Keep(y, a); DeInterleave<float>(d0, d1, d0, d1); LoadAlign(a, x); Adds(a, a, 1.0f, d0); Keep(y + 64, a); break; }
+        // A comparison's bits by way of UB; four bits of the mask stand for a number of 32 bits.
+        case 41: LoadAlign(a, x); Compares<float, CMPMODE::GE>(found, a, 60.0f, all); StoreAlign<uint8_t>((__ubuf__ uint8_t*)(y + 128), found); LocalMemBar<MemType::VEC_STORE, MemType::VEC_LOAD>(); LoadAlign<uint8_t>(some, (__ubuf__ uint8_t*)(y + 128)); Select(b, a, b, some); Adds(b, b, 1.0f, some); Keep(y, b); break;
+        case 42: LoadAlign(a, x); Compares<float, CMPMODE::GE>(found, a, 60.0f, all); StoreAlign<uint8_t>((__ubuf__ uint8_t*)(y + 128), found); LoadAlign<uint8_t>(some, (__ubuf__ uint8_t*)(y + 128)); Adds(a, a, 1.0f, some); Keep(y, a); break;
     }
 }
 

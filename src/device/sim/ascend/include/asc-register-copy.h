@@ -236,7 +236,6 @@ void LoadAlign(U& dst, P*& p, u32 stride, u32 repeatStride, const MaskReg& mask,
 /** The part of a stream that does not fill 32 bytes yet. */
 struct UnalignRegForLoad { bool isReady = false; };
 struct UnalignRegForStore { bool isPending = false; };
-using UnalignReg = UnalignRegForLoad;
 template <class P>
 void LoadUnAlignPre(UnalignRegForLoad& stream, P*) { stream.isReady = true; }
 template <class T = DefaultType, Register U, class P>

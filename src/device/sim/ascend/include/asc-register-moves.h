@@ -1,7 +1,7 @@
 /**
  * Instructions that move lanes: interleaving, packing and unpacking of halves, of registers and of masks; collecting by
- * an index from UB or from a register; counting up.
- * Facts: hiascend.com, API pages atlasascendc_api_07_0335 to 0339 (masks), 0401, 0405 to 0408, 0422, 0423.
+ * an index from UB or from a register; counting up; masks as bits of UB.
+ * Facts: hiascend.com, API pages atlasascendc_api_07_0325, 0326 and 0335 to 0339 (masks), 0401, 0405 to 0408, 0422, 0423.
  */
 #pragma once
 #include "asc-register-masks.h"
@@ -150,4 +150,64 @@ void Arange(U& d, S first, SIM_AT) {
   if (!computes("Arange", at)) return;
   for (u32 i = 0; i < U::lanes; i++) d.put(i, V(V(first) + V(i)), 0);
 }
+
+enum class MaskDist { DIST_NORM, DIST_US, DIST_DS, DIST_PACK };
+/** The taint of one bit: of a byte, those of its bits that were not known when they were written. */
+inline u8 bitTaint(const sim::Memory& m, const u8* data, u32 bit) {
+  const u64 at = u64(data - m.data) + bit / 8;
+  return m.bitsAt(at) >> bit % 8 & 1 ? m.taint[at] : 0;
+}
+/** A mask from bits of UB, the lowest first; each twice, or every second. */
+template <class T = DefaultType, MaskDist dist = MaskDist::DIST_NORM, class P>
+void LoadAlign(MaskReg& d, P* p, SIM_AT) {
+  static_assert(dist != MaskDist::DIST_PACK, "LoadAlign: this distribution is one of stores");
+  constexpr u32 bytes = dist == MaskDist::DIST_US ? VL / 16 : dist == MaskDist::DIST_DS ? VL / 4 : VL / 8;
+  Place place{reinterpret_cast<u8*>(p), nullptr, bytes, false};
+  MaskReg out;
+  bool isRunning = true;
+  if constexpr (!isFast) {
+    VectorFunction& f = inFunction("LoadAlign", at);
+    place = f.touch("LoadAlign", p, bytes, bytes < 32 ? bytes : 32, sim::reads, out.origin, at);
+    isRunning = f.runs;
+  }
+  for (u32 i = 0; i < VL && isRunning; i++) {
+    const u32 bit = dist == MaskDist::DIST_US ? i / 2 : dist == MaskDist::DIST_DS ? 2 * i : i;
+    const bool isInside = bit / 8 < place.usable;
+    u8 taint = isInside ? 0 : u8(sim::unwritten);
+    if constexpr (!isFast)
+      if (isInside) taint = place.isForeign ? u8(sim::foreign) : bitTaint(inFunction("LoadAlign", at).ub(), place.data, bit);
+    out.put(i, 1, isInside && (place.data[bit / 8] >> bit % 8 & 1), taint);
+  }
+  d = out;
+}
+template <class T = DefaultType, PostLiteral post, MaskDist dist = MaskDist::DIST_NORM, class P>
+void LoadAlign(MaskReg& d, P*& p, std::int32_t stride, SIM_AT) { LoadAlign<T, dist>(d, moved<post>(p, stride), at); }
+template <class T = DefaultType, MaskDist dist = MaskDist::DIST_NORM, class P>
+void LoadAlign(MaskReg& d, P* p, AddrReg offset, SIM_AT) { LoadAlign<T, dist>(d, p + offset.elements, at); }
+/** A mask to bits of UB; all, or every second. */
+template <class T = DefaultType, MaskDist dist = MaskDist::DIST_NORM, class P>
+void StoreAlign(P* p, const MaskReg& a, SIM_AT) {
+  static_assert(dist == MaskDist::DIST_NORM || dist == MaskDist::DIST_PACK, "StoreAlign: this distribution is one of loads");
+  constexpr u32 step = dist == MaskDist::DIST_PACK ? 2 : 1, bytes = VL / 8 / step;
+  u8* to = reinterpret_cast<u8*>(p);
+  Stored stored{a.origin};
+  if constexpr (!isFast) {
+    VectorFunction& f = inFunction("StoreAlign", at);
+    to = f.touch("StoreAlign", p, bytes, bytes, sim::writes, stored.origin, at).data;
+    if (!f.runs) return;
+  }
+  for (u32 i = 0; i < bytes; i++) {
+    u8 value = 0, tainted = 0;
+    for (u32 b = 0; b < 8; b++) value |= u8(a.has((i * 8 + b) * step, 1) << b), tainted |= u8((a.taintOf((i * 8 + b) * step, 1) != 0) << b);
+    to[i] = value;
+    if constexpr (!isFast) {
+      sim::Memory& m = inFunction("StoreAlign", at).ub();
+      m.setBits(u64(to + i - m.data), tainted);
+    }
+  }
+}
+template <class T = DefaultType, PostLiteral post, MaskDist dist = MaskDist::DIST_NORM, class P>
+void StoreAlign(P*& p, const MaskReg& a, std::int32_t stride, SIM_AT) { StoreAlign<T, dist>(moved<post>(p, stride), a, at); }
+template <class T = DefaultType, MaskDist dist = MaskDist::DIST_NORM, class P>
+void StoreAlign(P* p, const MaskReg& a, AddrReg offset, SIM_AT) { StoreAlign<T, dist>(p + offset.elements, a, at); }
 }  // namespace AscendC::Reg

@@ -137,6 +137,7 @@ struct VectorFunction {
     records = isRecording, runs = !isRecording, next = 0, pendingStores = 0;
     body();
     if (runs && next != log.size()) sim::fail("data-dependent", k.at, "", "which bytes a vector function touches must not depend on data in UB");
+    blocks.clear();
     end();
   }
   /** The one that runs; registers exist in it only. */
