@@ -15,6 +15,8 @@ export interface SimCase {
   readonly source: string;
   readonly args: readonly string[];
   readonly kind: string;
+  /** 16-bit buffers hold bf16; half otherwise. */
+  readonly isBf16?: boolean;
   /** In the order of the arguments: an array is a buffer. */
   readonly values: readonly (Bytes | number)[];
   /** Output buffers by position, with what they must hold and how near. */
@@ -113,6 +115,7 @@ function rmsNorm(): SimCase {
     name: "rmsnorm",
     source: sourceOf("rmsnorm"),
     kind: "vector",
+    isBf16: true,
     args: ["x", "w", "out", "rows", "cols", "eps"],
     values: [x, w, filled(new Uint16Array(rows * cols)), rows, cols, eps],
     // One step of bf16.

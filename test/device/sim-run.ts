@@ -11,7 +11,7 @@ function isRight(c: SimCase, outputs: readonly ArrayBufferView[]): boolean {
   return c.expected.every(({ values, tolerance }, i) => {
     const raw = outputs[i]!;
     const got: ArrayLike<number> =
-      raw instanceof Uint16Array ? (c.name === "rmsnorm" ? bf16ToF32(raw) : Float32Array.from(raw, f16FromBits)) : (raw as Float32Array); // prettier-ignore
+      raw instanceof Uint16Array ? (c.isBf16 ? bf16ToF32(raw) : Float32Array.from(raw, f16FromBits)) : (raw as Float32Array); // prettier-ignore
     for (let j = 0; j < values.length; j++)
       if (!(Math.abs(got[j]! - values[j]!) <= tolerance * Math.max(1, Math.abs(values[j]!)))) return false;
     return true;

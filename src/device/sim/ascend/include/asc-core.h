@@ -17,6 +17,11 @@ inline const char* const pipeNames[] = {"S", "V", "M", "MTE1", "MTE2", "MTE3", "
 constexpr int NUM_PIPES = 7, NUM_CROSS_FLAGS = 16, NUM_MODES = 5;
 /** Of the vector unit: a mask of 16 bytes, then two words of a reduction, then a sum. */
 constexpr u32 REGISTER_BYTES = 64, COMPARE_MASK = 0, BEST_VALUE = 32, SUM_VALUE = 48;
+namespace Reg {
+struct VectorFunction;
+}
+/** The vector function that runs, see asc-registers.h. */
+inline Reg::VectorFunction* activeVectorFunction = nullptr;
 enum Kind { vectorKernel, cubeKernel, mixKernel, mixKernel11 };
 
 constexpr Space spaceOf(TPosition p) {
@@ -64,6 +69,8 @@ struct Core : sim::PipedCore {
   /** Which tensor wrote a 32-byte block last. */
   std::vector<u32> owners[NUM_SPACES];
   std::vector<Root> roots;
+  /** Tensors of UB whose address the kernel took, the latest last. */
+  std::vector<u32> addressed;
   sim::Flag flags[int(HardEvent::MAX)][8];
   u32 taken[int(HardEvent::MAX)] = {};
   std::vector<Sent> sent[NUM_MODES][NUM_CROSS_FLAGS];
@@ -116,6 +123,7 @@ struct Core : sim::PipedCore {
     for (int i = 0; i < NUM_SPACES; i++) kept[i] = std::move(memories[i]);
     *this = Core();
     for (int i = 0; i < NUM_SPACES; i++) memories[i] = std::move(kept[i]);
+    activeVectorFunction = nullptr;
     id = number, isCube = cube, block = blockIdx, sub = subIdx, numPipes = NUM_PIPES;
     consumersFirst = {PIPE_MTE3, PIPE_FIX, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2};
     roots.push_back({UB, 0, 0});

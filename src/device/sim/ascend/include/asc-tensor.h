@@ -74,7 +74,12 @@ struct LocalTensor {
   void SetSize(u32 n) { count = n; }
   void SetBufferLen(u32 n) { count = n; }
   TPosition GetPosition() const { return position; }
-  T* GetPhyAddr(u32 offset = 0) const { return reinterpret_cast<T*>(memory->data + addr) + offset; }
+  /** For vector functions, which take addresses: the tensor is noted as one that they may touch. */
+  T* GetPhyAddr(u32 offset = 0) const {
+    if constexpr (!isFast)
+      if (auto& known = self().addressed; memory == &self().memories[UB]) std::erase(known, root), known.push_back(root);
+    return reinterpret_cast<T*>(memory->data + addr) + offset;
+  }
   T GetValue(u32 i, SIM_AT) const;
   void SetValue(u32 i, Same<T> value, SIM_AT) const;
   /** tensor(i) reads and writes an element. */

@@ -9,3 +9,15 @@
 #include "asc-operators.h"
 #include "asc-pool.h"
 #include "asc-sort.h"
+#if __NPU_ARCH__ == 3510
+#include "asc-register-moves.h"
+#include "asc-simt.h"
+#else
+#define ASC_NO_VECTOR_FUNCTION _Pragma("GCC error \"vector functions on registers and threads: only 950 (NpuArch 3510) has them\"")
+#define __simd_vf__ ASC_NO_VECTOR_FUNCTION
+#define __simd_callee__ ASC_NO_VECTOR_FUNCTION
+#define __VEC_SCOPE__ ASC_NO_VECTOR_FUNCTION
+#define __simt_vf__ ASC_NO_VECTOR_FUNCTION
+#define __simt_callee__ ASC_NO_VECTOR_FUNCTION
+#define __launch_bounds__(...)
+#endif
