@@ -9,7 +9,7 @@ import type { Chip } from "./chips/types.ts";
 import { assumptions, clockOf, coreDeviceBytes, coreRates, matrixRate } from "./cost-table.ts";
 import type { TileProgram } from "./ir.ts";
 import { lower, type Lowering } from "./passes.ts";
-import { atLeast, atMost, exactly, less, over, plus, rangeOf, scaled, type Range } from "./range.ts";
+import { atLeast, exactly, less, over, plus, rangeOf, scaled, type Range } from "./range.ts";
 import { sumOf, trafficOf, type Launch, type Overlap, type Traffic } from "./traffic.ts";
 
 export const limits = [
@@ -17,6 +17,7 @@ export const limits = [
   "core's copies",
   "matrix unit",
   "vector unit",
+  "handover",
   "instructions",
   "launch",
 ] as const;
@@ -85,26 +86,35 @@ export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?:
         c.scalarReads * assumptions.scalarReadCycles.value +
         c.syncs * assumptions.syncCycles.value,
     );
+  const handing = (bytes: number): Range => perCycle(bytes === 0 ? 0 : bytes / rates.handoverBytes!);
   const parts: Record<Limit, Range> = {
     "device memory": over(deviceBytes, memory),
     "core's copies": copies,
     "matrix unit": matrix(t.matrixOps),
     "vector unit": vector(t.vectorBytes),
+    handover: handing(t.handedOver),
     instructions: issue(t),
     launch: exactly(isListed ? assumptions.barrierSeconds.value : assumptions.launchSeconds.value),
   };
-  const { "matrix unit": m, "vector unit": v, instructions, launch: overhead } = parts;
+  const { "matrix unit": m, "vector unit": v, handover, instructions, launch: overhead } = parts;
   const copying = atLeast(parts["device memory"], copies);
-  /** What turns save whose copies run beside their work: the shorter of the two, but in the turns that fill. */
-  const saved = (o: Overlap): Range => {
-    const work = plus(matrix(o.matrixOps), vector(o.vectorBytes), issue(o));
-    const fills = o.loop === undefined ? Math.min(1, cores.low / o.turns) : o.entries / o.turns;
-    return scaled(atMost(scaled(copying, o.copied / moved), work), 1 - fills);
+  /** What of a turn's work runs beside the rest of it, a turn ahead of each other: two cores, and the copies between them. */
+  const stagesOf = (o: Overlap): Range[] => {
+    const [products, numbers, handed] = [matrix(o.matrixOps), vector(o.vectorBytes), handing(o.handedOver)];
+    if (!o.passed) return [plus(products, numbers, handed, issue(o))];
+    const theirs = { ...o.passed, scalarReads: 0 };
+    const own = { instructions: o.instructions - theirs.instructions, syncs: o.syncs - theirs.syncs, scalarReads: o.scalarReads }; // prettier-ignore
+    const vectorCore = plus(numbers, issue(own));
+    return [plus(products, issue(theirs)), ...(o.passed.isHandedBeside ? [vectorCore, handed] : [plus(vectorCore, handed)])]; // prettier-ignore
   };
-  const seconds = less(
-    plus(overhead, copying, m, v, instructions),
-    ...t.overlaps.filter((o) => o.copied > 0).map(saved),
-  );
+  /** What turns save whose copies run beside their work: all but the longest, but in the turns that fill. */
+  const saved = (o: Overlap): Range => {
+    const stages = [...(o.copied > 0 ? [scaled(copying, o.copied / moved)] : []), ...stagesOf(o)];
+    const fill = o.loop === undefined ? Math.min(1, cores.low / o.turns) : o.entries / o.turns;
+    const longest = stages.reduce((a, b) => atLeast(a, b));
+    return scaled(less(plus(...stages), longest), 1 - Math.min(1, fill * (stages.length - 1)));
+  };
+  const seconds = less(plus(overhead, copying, m, v, handover, instructions), ...t.overlaps.map(saved));
   const limit = limits.reduce((a, b) => (parts[b].high > parts[a].high ? b : a));
   return { traffic: t, deviceBytes, ops: sumOf(t.matrixOps as Record<string, number>), seconds, parts, limit };
 }

@@ -129,6 +129,23 @@ export class Homes {
     const { op, shape } = this.tile(id);
     return this.split && op.kind === "load" && this.isContiguous(op.view, shape) && !this.isReadAsVector(id);
   }
+  /**
+   * Operands that the vector core makes and copies to the staging memory itself: where the chip has that way, and whole
+   * fractals leave nothing to be filled with zeros or turned on it. Others pass through a workspace.
+   */
+  isHandedOver(root: number): boolean {
+    if (this.chip.arch.matrix.vectorPath !== "direct" || this.live.uniform.has(root) || this.isStaged(root))
+      return false;
+    const reads = [...this.live.tiles.values()].flatMap(({ op }) => (op.kind === "dot" ? [{ id: op.a, isTurned: op.transA }, { id: op.b, isTurned: !op.transB }] : [])).filter(({ id }) => !this.live.uniform.has(id) && this.root(id) === root); // prettier-ignore
+    return reads.length > 0 && reads.every(({ id, isTurned }) => {
+      const { shape, dtype } = this.tile(id);
+      const [rows, cols] = shape as [number, number];
+      const { size } = dtypes[dtype];
+      const { n, kBytes } = this.chip.arch.matrix;
+      if (cols === 1 || (isTurned && size === 4)) return false;
+      return isTurned ? rows % n === 0 : (cols * size) % kBytes === 0;
+    }); // prettier-ignore
+  }
   isVector(id: number): boolean {
     if (this.live.uniform.has(id)) return false;
     const root = this.root(id);

@@ -7,12 +7,12 @@
 import { dtypes, type DType } from "../base/dtype.ts";
 import { foldIndex } from "./builder.ts";
 import type { Space } from "./chips/types.ts";
-import { instructionsOf } from "./cost-table.ts";
+import { assumptions, coreRates, instructionsOf } from "./cost-table.ts";
 import { copiesBeside, homesOf, type Ahead } from "./ahead.ts";
 import { forEachRun, isFalling } from "./falling.ts";
 import type { Homes } from "./homes.ts";
 import type { IndexExpr, Stmt, TileValue, View } from "./ir.ts";
-import { dotBytes, roundUp, tileBytes } from "./padding.ts";
+import { dotBytes, roundUp, rowsOf, tileBytes } from "./padding.ts";
 import type { Liveness } from "./liveness.ts";
 import type { Lowering } from "./passes.ts";
 import { rangeOf } from "./range.ts";
@@ -33,6 +33,8 @@ export interface Traffic {
   /** Through slots between matrix and vector cores, both ways counted. */
   readonly workspaceRead: number;
   readonly workspaceWritten: number;
+  /** From the vector core to the matrix core's memory, where there is a way of its own. */
+  readonly handedOver: number;
   /** Into and out of each on-chip memory. */
   readonly local: Readonly<Partial<Record<Space, number>>>;
   /** Single elements that the scalar unit reads from device memory. */
@@ -62,6 +64,14 @@ export interface Overlap {
   readonly instructions: number;
   readonly syncs: number;
   readonly scalarReads: number;
+  readonly handedOver: number;
+  /**
+   * Where the vector core hands its tiles over a turn ahead and takes nothing back: what of the work is the matrix core's,
+   * and whether the copies between them run beside the vector core's own.
+   */
+  readonly passed:
+    | { readonly instructions: number; readonly syncs: number; readonly isHandedBeside: boolean }
+    | undefined;
   /** How often the loop begins, and its turns in all. */
   readonly entries: number;
   readonly turns: number;
@@ -95,6 +105,8 @@ class Walker {
   private readonly ahead: Ahead;
   /** The loop whose turns what is walked now would run beside. */
   private beside: string;
+  /** By turns, of each tile that passes between the cores; undefined: the two wait for each other. */
+  private readonly ways = new Map<string, ({ readonly isBeside: boolean } | undefined)[]>();
 
   constructor(low: Lowering, launch: Launch) {
     this.low = low;
@@ -136,9 +148,18 @@ class Walker {
       instructions: this.valueOf(t, `${name}|instructions`),
       syncs: this.valueOf(t, `${name}|syncs`),
       scalarReads: this.valueOf(t, `${name}|scalarReads`),
+      handedOver: this.valueOf(t, `${name}|handedOver`),
+      passed: this.passed(t, name),
       entries: name === GRID ? 1 : this.valueOf(t, `${name}|entries`),
       turns: name === GRID ? programs : this.valueOf(t, `${name}|turns`),
     }));
+  }
+
+  private passed(t: Tally, turns: string): Overlap["passed"] {
+    const ways = this.ways.get(turns);
+    if (!ways || ways.some((w) => w === undefined)) return undefined;
+    const value = (name: string): number => this.valueOf(t, `${turns}|matrix core's ${name}`);
+    return { instructions: value("instructions"), syncs: value("syncs"), isHandedBeside: ways.every((w) => w!.isBeside) }; // prettier-ignore
   }
 
   get live(): Liveness {
@@ -310,9 +331,15 @@ class Walker {
       t[here]! += count;
     };
   }
-  /** Adds up counters that are the same every time. */
-  private steady(counts: readonly (readonly [name: string, amount: number])[], weight: number): Action {
+  /** Adds up counters that are the same every time; instructions of the matrix core count for it as well. */
+  private steady(
+    counts: readonly (readonly [name: string, amount: number])[],
+    weight: number,
+    isMatrixCore = false,
+  ): Action {
     const list = counts.flatMap(([name, amount]) => this.both(name).map((place) => [place, amount] as const));
+    if (isMatrixCore)
+      for (const [name, amount] of counts) list.push([this.at(`${this.beside}|matrix core's ${name}`), amount]);
     return (_, t) => {
       for (const [place, amount] of list) t[place]! += amount;
       t[WEIGHT]! += weight;
@@ -324,7 +351,7 @@ class Walker {
     const { size } = dtypes[view.dtype];
     const places = [this.at(`${isWrite ? "written" : "read"}:${view.buffer}`), this.at(`local:${space}`), WEIGHT];
     if (turns !== undefined) places.push(this.at(`${turns}|copied`));
-    const once = this.steady([["instructions", 1], ["syncs", 2]], 0);
+    const once = this.steady([["instructions", 1], ["syncs", 2]], 0, this.homes.split && space !== this.homes.roles.vector);
     return (at, t) => {
       const bytes = count(at) * size;
       for (const place of places) t[place]! += bytes;
@@ -387,6 +414,7 @@ class Walker {
         ["syncs", 4],
       ],
       (left + right) / 8,
+      true,
     );
   }
 
@@ -394,14 +422,40 @@ class Walker {
   private handover(tile: TileValue): Action[] {
     const { homes } = this;
     const { id, op } = tile;
-    const pass = (bytes: number): Action =>
-      this.steady([["workspaceWritten", bytes], ["workspaceRead", bytes], ["instructions", 2], ["syncs", 4]], 2 * bytes); // prettier-ignore
+    const pass = (bytes: number): Action => {
+      this.noteWay(undefined);
+      return this.steady([["workspaceWritten", bytes], ["workspaceRead", bytes], ["instructions", 2], ["syncs", 4]], 2 * bytes); // prettier-ignore
+    };
     const out: Action[] = [];
     const isLast = homes.isProduct(id) && (op.kind === "dot" || op.kind === "result") && homes.isVector(id);
     if (isLast || (op.kind === "dot" && !homes.isProduct(id))) out.push(pass(sizeOf(tile.shape) * 4));
     const isOperand = homes.root(id) === id && [...homes.live.tiles.values()].some(({ op: o }) => o.kind === "dot" && (homes.root(o.a) === id || homes.root(o.b) === id)); // prettier-ignore
-    if (isOperand && !homes.isStaged(id)) out.push(pass(sizeOf(tile.shape) * dtypes[tile.dtype].size));
-    return out;
+    if (!isOperand || homes.isStaged(id)) return out;
+    const bytes = sizeOf(tile.shape) * dtypes[tile.dtype].size;
+    if (!homes.isHandedOver(id)) return [...out, pass(bytes)];
+    // A copy for each column of fractals, or for each row; the next is issued while the last one runs, if that is long.
+    const { rows, pitch } = rowsOf(this.low.chip, homes.roles.vector, tile);
+    const copies = Math.min(rows, (pitch * dtypes[tile.dtype].size) / 32);
+    const hidden = Math.floor(bytes / coreRates[this.low.chip.name].handoverBytes! / assumptions.issueCycles.value);
+    const turnsOf = (part: string, tile: number): string | undefined => this.low.memory.placements.find((p) => p.part === part && p.tile === tile)?.turns; // prettier-ignore
+    this.noteWay(turnsOf("operand", id) === this.beside && homes.live.isInEachTurn(id, this.beside) ? { isBeside: turnsOf("value", homes.head(id)) === this.beside } : undefined); // prettier-ignore
+    return [
+      ...out,
+      this.steady(
+        [
+          ["handedOver", bytes],
+          ["instructions", Math.max(1, copies - hidden)],
+          ["syncs", 4],
+        ],
+        bytes,
+      ),
+    ];
+  }
+
+  private noteWay(way: { readonly isBeside: boolean } | undefined): void {
+    const known = this.ways.get(this.beside);
+    if (known) known.push(way);
+    else this.ways.set(this.beside, [way]);
   }
 
   private vector(tile: TileValue): Action[] {
@@ -413,7 +467,9 @@ class Walker {
     const width = Math.max(...tiles.map((x) => tileBytes(low.chip, homes.roles.vector, x.dtype === "bool" ? { ...x, dtype: "f16" } : x))); // prettier-ignore
     const last = tiles[tiles.length - 1]!.shape;
     const count = instructionsOf(op, low.expansions.get(id)?.into, last[last.length - 1] ?? 1);
-    return [this.steady([["vectorBytes", count * width], ["instructions", count], ["syncs", count]], (count * width) / 10)]; // prettier-ignore
+    // A vector unit that is in order needs no barriers, see plan.ts of the emitter.
+    const barriers = low.chip.arch.matrix.vectorPath === "direct" ? 0 : count;
+    return [this.steady([["vectorBytes", count * width], ["instructions", count], ["syncs", barriers]], (count * width) / 10)]; // prettier-ignore
   }
 }
 
@@ -467,6 +523,7 @@ export function trafficOf(low: Lowering, launch: Launch): Traffic {
     written: walker.table(t, "written:"),
     workspaceRead: value("workspaceRead"),
     workspaceWritten: value("workspaceWritten"),
+    handedOver: value("handedOver"),
     local: walker.table(t, "local:"),
     scalarReads: value("scalarReads"),
     vectorBytes: value("vectorBytes"),

@@ -52,7 +52,7 @@ export class CubeCore {
     if (root === id && !homes.live.uniform.has(id)) {
       const operand = operandOf(this.plan, id);
       if (operand && homes.isStaged(id)) this.load(tile, operand);
-      else if (operand) this.receive(id, operand);
+      else if (operand && !this.awaitOperand(id)) this.receive(id, operand);
     }
     if (op.kind === "dot") this.dot(tile, op);
     if (homes.isProduct(id) && (op.kind === "dot" || op.kind === "result") && homes.isVector(id)) this.send(id);
@@ -119,7 +119,19 @@ export class CubeCore {
     this.steps.lines(lines, [touch("MTE2", l1, true), from]);
   } // prettier-ignore
 
-  /** An operand that the vector core made. */
+  /** An operand that the vector core copies to L1 by itself, if it is one; its place is free after the last product. */
+  private awaitOperand(root: number): boolean {
+    const slot = this.handover.inL1(root);
+    if (!slot) return false;
+    this.steps.comment(`${this.plan.nameOf(root)} from the vector core`);
+    this.handover.await(this.steps, slot, "ready");
+    return true;
+  }
+  leave({ id }: TileValue): void {
+    const slot = this.plan.homes.root(id) === id ? this.handover.inL1(id) : undefined;
+    if (slot) this.handover.tell(this.steps, slot, "free");
+  }
+  /** An operand that the vector core made, through the workspace. */
   private receive(root: number, operand: Operand): void {
     const slot = this.handover.toCube(root, operand.rows, operand.cols, operand.dtype);
     this.steps.comment(`${this.plan.nameOf(root)} from the vector core`);
