@@ -45,7 +45,7 @@ interface CoreRates {
   readonly deviceBytes: number | undefined;
   /** From the shared cache. */
   readonly cacheBytes: number | undefined;
-  /** From the vector core to the memory where operands of the matrix core wait, where there is such a way. */
+  /** Between the memories of the two cores, where there is such a way: published from UB to L1, assumed the same from L0C to UB. */
   readonly handoverBytes?: number;
   readonly source: string;
 }

@@ -104,15 +104,16 @@ export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?:
     if (!o.passed) return [plus(products, numbers, handed, issue(o))];
     const theirs = { ...o.passed, scalarReads: 0 };
     const own = { instructions: o.instructions - theirs.instructions, syncs: o.syncs - theirs.syncs, scalarReads: o.scalarReads }; // prettier-ignore
-    const vectorCore = plus(numbers, issue(own));
-    return [plus(products, issue(theirs)), ...(o.passed.isHandedBeside ? [vectorCore, handed] : [plus(vectorCore, handed)])]; // prettier-ignore
+    const [matrixCore, vectorCore] = [plus(products, issue(theirs)), plus(numbers, issue(own))];
+    if (o.passed.isHandedBeside) return [matrixCore, vectorCore, handed];
+    return o.passed.isByMatrixCore ? [plus(matrixCore, handed), vectorCore] : [matrixCore, plus(vectorCore, handed)];
   };
   /** What turns save whose copies run beside their work: all but the longest, but in the turns that fill. */
   const saved = (o: Overlap): Range => {
     const stages = [...(o.copied > 0 ? [scaled(copying, o.copied / moved)] : []), ...stagesOf(o)];
     const fill = o.loop === undefined ? Math.min(1, cores.low / o.turns) : o.entries / o.turns;
     const longest = stages.reduce((a, b) => atLeast(a, b));
-    return scaled(less(plus(...stages), longest), 1 - Math.min(1, fill * (stages.length - 1)));
+    return scaled(less(plus(...stages), longest), 1 - fill);
   };
   const seconds = less(plus(overhead, copying, m, v, handover, instructions), ...t.overlaps.map(saved));
   const limit = limits.reduce((a, b) => (parts[b].high > parts[a].high ? b : a));

@@ -60,6 +60,7 @@ interface Joined {
  * place, which needs no room of its own.
  */
 function turnedInto(r: Request, requests: readonly Request[]): Request | undefined {
-  const isHandedOver = r.part === "value" && requests.some((s) => s.isShared && s.tile === r.tile);
+  const isHandedOver =
+    r.part === "value" && requests.some((s) => s.isShared && s.part === "operand" && s.tile === r.tile);
   return isHandedOver ? requests.find((q) => r.reuses.includes(q.key) && q.to === r.from && q.bytes === r.bytes && !q.traffic && q.turns === undefined) : undefined; // prettier-ignore
 }

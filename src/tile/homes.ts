@@ -8,13 +8,15 @@
  */
 import { dtypes } from "../base/dtype.ts";
 import type { Chip, Role, Space } from "./chips/types.ts";
-import type { BinaryOp, TileValue, View } from "./ir.ts";
+import type { BinaryOp, TileOp, TileValue, View } from "./ir.ts";
 import type { LegalProgram } from "./legality.ts";
 import { findAccumulations, type Accumulations } from "./accumulate.ts";
 import { Liveness } from "./liveness.ts";
 import { keepsLayout, rowsOf } from "./padding.ts";
 import { isColumnBroadcast } from "./scratch.ts";
 
+/** Ops that are vector instructions and nothing else. */
+const inVectorUnit: ReadonlySet<TileOp["kind"]> = new Set(["unary", "binary", "compare", "select", "cast", "broadcast", "reshape", "reduce"]); // prettier-ignore
 const repeatable: ReadonlySet<BinaryOp> = new Set(["add", "sub", "mul", "div", "min", "max"]);
 
 export class Homes {
@@ -145,6 +147,23 @@ export class Homes {
       if (cols === 1 || (isTurned && size === 4)) return false;
       return isTurned ? rows % n === 0 : (cols * size) % kBytes === 0;
     }); // prettier-ignore
+  }
+  /**
+   * Products that the matrix core copies to the vector memory itself: where the chip has that way, rows without padding
+   * that vector instructions alone read. Others pass through a workspace.
+   */
+  isTakenOver(id: number): boolean {
+    const [, n] = this.tile(id).shape as [number, number];
+    if (this.chip.arch.matrix.vectorPath !== "direct" || n % this.chip.arch.matrix.n !== 0) return false;
+    const views = [...this.live.tiles.keys()].filter(
+      (x) => !this.live.uniform.has(x) && this.root(x) === this.root(id),
+    );
+    return views
+      .flatMap((x) => this.live.usesOf(x))
+      .every(({ kind, by }) => {
+        if (kind !== "operand") return kind === "acc";
+        return inVectorUnit.has(this.tile(by).op.kind);
+      });
   }
   isVector(id: number): boolean {
     if (this.live.uniform.has(id)) return false;

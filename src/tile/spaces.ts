@@ -150,7 +150,8 @@ class SpacePlanner extends Homes {
     const reuses = inPlace && !isFilled ? sameSize.map((x) => `v${this.head(x)}`) : [];
     const more = this.extended.get(id);
     if (more) return this.ask(`v${id}`, id, "value", space, bytes * more.buffers, more.range);
-    this.ask(`v${id}`, id, "value", space, bytes, range, reuses, this.trafficOf(this.groups.get(id)!));
+    const isTaken = (op.kind === "dot" || this.isProduct(id)) && this.isTakenOver(id);
+    this.ask(`v${id}`, id, "value", space, bytes, range, reuses, this.trafficOf(this.groups.get(id)!), isTaken);
     if (this.sums.products.has(id) && this.throughWorkspace) this.workspaceBytes += own;
   }
 

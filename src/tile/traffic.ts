@@ -33,7 +33,7 @@ export interface Traffic {
   /** Through slots between matrix and vector cores, both ways counted. */
   readonly workspaceRead: number;
   readonly workspaceWritten: number;
-  /** From the vector core to the matrix core's memory, where there is a way of its own. */
+  /** Between memories of the two cores, where there is a way of its own. */
   readonly handedOver: number;
   /** Into and out of each on-chip memory. */
   readonly local: Readonly<Partial<Record<Space, number>>>;
@@ -66,11 +66,16 @@ export interface Overlap {
   readonly scalarReads: number;
   readonly handedOver: number;
   /**
-   * Where the vector core hands its tiles over a turn ahead and takes nothing back: what of the work is the matrix core's,
-   * and whether the copies between them run beside the vector core's own.
+   * Where one of the two cores hands its tiles to the other a turn ahead and takes nothing back: what of the work is the
+   * matrix core's, and whether the copies between them run beside their writer's own.
    */
   readonly passed:
-    | { readonly instructions: number; readonly syncs: number; readonly isHandedBeside: boolean }
+    | {
+        readonly instructions: number;
+        readonly syncs: number;
+        readonly isByMatrixCore: boolean;
+        readonly isHandedBeside: boolean;
+      }
     | undefined;
   /** How often the loop begins, and its turns in all. */
   readonly entries: number;
@@ -86,6 +91,13 @@ interface At {
   readonly loops: number[];
 }
 type Eval = (at: At) => number;
+
+/** A tile that goes straight from one core to the other, a turn ahead; the copy may run beside its writer's own work. */
+interface Way {
+  readonly to: "vector" | "matrix";
+  readonly isBeside: boolean;
+}
+type Place = readonly [part: string, tile: number];
 
 /** Counters, each at a place of its own; names are as `Walker.at` gives them. */
 type Tally = Float64Array;
@@ -106,7 +118,7 @@ class Walker {
   /** The loop whose turns what is walked now would run beside. */
   private beside: string;
   /** By turns, of each tile that passes between the cores; undefined: the two wait for each other. */
-  private readonly ways = new Map<string, ({ readonly isBeside: boolean } | undefined)[]>();
+  private readonly ways = new Map<string, (Way | undefined)[]>();
 
   constructor(low: Lowering, launch: Launch) {
     this.low = low;
@@ -157,9 +169,9 @@ class Walker {
 
   private passed(t: Tally, turns: string): Overlap["passed"] {
     const ways = this.ways.get(turns);
-    if (!ways || ways.some((w) => w === undefined)) return undefined;
+    if (!ways || ways.some((w) => w === undefined || w.to !== ways[0]!.to)) return undefined;
     const value = (name: string): number => this.valueOf(t, `${turns}|matrix core's ${name}`);
-    return { instructions: value("instructions"), syncs: value("syncs"), isHandedBeside: ways.every((w) => w!.isBeside) }; // prettier-ignore
+    return { instructions: value("instructions"), syncs: value("syncs"), isByMatrixCore: ways[0]!.to === "vector", isHandedBeside: ways.every((w) => w!.isBeside) }; // prettier-ignore
   }
 
   get live(): Liveness {
@@ -428,7 +440,13 @@ class Walker {
     };
     const out: Action[] = [];
     const isLast = homes.isProduct(id) && (op.kind === "dot" || op.kind === "result") && homes.isVector(id);
-    if (isLast || (op.kind === "dot" && !homes.isProduct(id))) out.push(pass(sizeOf(tile.shape) * 4));
+    if (isLast || (op.kind === "dot" && !homes.isProduct(id))) {
+      const bytes = sizeOf(tile.shape) * 4;
+      const cell = homes.sums.cellOf(homes.root(id)) ?? homes.root(id);
+      if (homes.isTakenOver(id))
+        out.push(...this.direct("vector", bytes, 1, { id, reader: ["value", id], writer: ["product", cell] })); // prettier-ignore
+      else out.push(pass(bytes));
+    }
     const isOperand = homes.root(id) === id && [...homes.live.tiles.values()].some(({ op: o }) => o.kind === "dot" && (homes.root(o.a) === id || homes.root(o.b) === id)); // prettier-ignore
     if (!isOperand || homes.isStaged(id)) return out;
     const bytes = sizeOf(tile.shape) * dtypes[tile.dtype].size;
@@ -437,22 +455,18 @@ class Walker {
     const { rows, pitch } = rowsOf(this.low.chip, homes.roles.vector, tile);
     const copies = Math.min(rows, (pitch * dtypes[tile.dtype].size) / 32);
     const hidden = Math.floor(bytes / coreRates[this.low.chip.name].handoverBytes! / assumptions.issueCycles.value);
-    const turnsOf = (part: string, tile: number): string | undefined => this.low.memory.placements.find((p) => p.part === part && p.tile === tile)?.turns; // prettier-ignore
-    this.noteWay(turnsOf("operand", id) === this.beside && homes.live.isInEachTurn(id, this.beside) ? { isBeside: turnsOf("value", homes.head(id)) === this.beside } : undefined); // prettier-ignore
-    return [
-      ...out,
-      this.steady(
-        [
-          ["handedOver", bytes],
-          ["instructions", Math.max(1, copies - hidden)],
-          ["syncs", 4],
-        ],
-        bytes,
-      ),
-    ];
+    return [...out, ...this.direct("matrix", bytes, Math.max(1, copies - hidden), { id, reader: ["operand", id], writer: ["value", homes.head(id)] })]; // prettier-ignore
   }
+  /** Straight to the other core's memory: the copies are the writer's, each core sets a flag and waits for one. */
+  private direct(to: "vector" | "matrix", bytes: number, copies: number, { id, reader, writer }: { id: number; reader: Place; writer: Place }): Action[] {
+    const turnsOf = ([part, of]: Place): string | undefined => this.low.memory.placements.find((p) => p.part === part && p.tile === of)?.turns;
+    const isAhead = turnsOf(reader) === this.beside && this.homes.live.isInEachTurn(id, this.beside);
+    this.noteWay(isAhead ? { to, isBeside: turnsOf(writer) === this.beside } : undefined);
+    const writes = [["handedOver", bytes], ["instructions", copies], ["syncs", 2]] as const;
+    return [this.steady(writes, bytes, to === "vector"), this.steady([["syncs", 2]], 0, to === "matrix")];
+  } // prettier-ignore
 
-  private noteWay(way: { readonly isBeside: boolean } | undefined): void {
+  private noteWay(way: Way | undefined): void {
     const known = this.ways.get(this.beside);
     if (known) known.push(way);
     else this.ways.set(this.beside, [way]);

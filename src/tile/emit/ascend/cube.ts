@@ -264,9 +264,16 @@ export class CubeCore {
   private send(id: number): void {
     const [m, n] = this.tile(id).shape as [number, number];
     const l0c = this.product(id);
-    const slot = this.handover.toVector(id, m, n, l0c.dtype);
     this.steps.comment(`${this.plan.nameOf(id)} to the vector core`);
     this.zeroIfNew(id);
+    const direct = this.handover.inUB(id);
+    if (direct) {
+      const ub = this.declare(id, "value", "VECCALC", l0c.dtype);
+      this.handover.await(this.steps, direct, "free");
+      this.steps.lines([this.fixpipe(l0c, m, ub.text, "0", l0c.dtype, String(m), String(n), "0", String(n))], [touch("FIX", l0c, false)]); // prettier-ignore
+      return this.handover.tell(this.steps, direct, "ready");
+    }
+    const slot = this.handover.toVector(id, m, n, l0c.dtype);
     this.handover.wait(this.steps, slot, "free");
     this.steps.lines([this.fixpipe(l0c, m, slot.name, "0", l0c.dtype, String(m), String(n), "0", String(n))], [touch("FIX", l0c, false), { pipe: "FIX", isWrite: true, memory: DEVICE + slot.name, from: 0, to: 1 }]); // prettier-ignore
     this.handover.set(this.steps, slot, "ready", "FIX");

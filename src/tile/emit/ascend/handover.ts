@@ -19,13 +19,19 @@ export interface Slot {
   readonly free: number;
   readonly reader: "cube" | "vector";
 }
-/** A place in L1; `places`: how many the writer may be ahead, with turns that take halves. */
-export interface DirectSlot extends Pick<Slot, "name" | "ready" | "free"> {
+/** A place in the reader's memory; `places`: how many the writer may be ahead, with turns that take halves. */
+export interface DirectSlot extends Pick<Slot, "name" | "ready" | "free" | "reader"> {
   readonly places: 1 | 2;
 }
-/** Flags that kernels may use: 0, 1 and, where there is a direct way, 10 say ready, the others free. */
+/** Flags that kernels may use: 0, 1 and, where there are direct ways, 9 and 10 say ready, the others free. */
 const NUM_FLAGS = 11;
-const READY = { cube: 0, vector: 1, direct: 10 } as const;
+const READY = { cube: 0, vector: 1 } as const;
+const DIRECT = {
+  /** From UB to L1. */
+  cube: { ready: 10, written: "MTE3", read: "MTE1" },
+  /** From L0C to UB. */
+  vector: { ready: 9, written: "FIX", read: "V" },
+} as const;
 
 export class Handover {
   private readonly plan: Plan;
@@ -58,31 +64,40 @@ export class Handover {
 
   private nextFlag(dtype: DType): number {
     const free = 2 + this.known.size + this.direct.size;
-    const most = this.direct.size > 0 ? READY.direct : NUM_FLAGS;
+    const most = this.direct.size > 0 ? DIRECT.vector.ready : NUM_FLAGS;
     if (free >= most) this.plan.refuse("dot", dtype, `of more than ${most - 2} tiles between the cores`);
     return free;
   }
   /** The operand that the vector core copies to L1 itself; undefined for all others. */
   inL1(root: number): DirectSlot | undefined {
-    if (!this.plan.homes.isHandedOver(root)) return undefined;
-    const name = this.plan.nameOf(root);
+    return this.plan.homes.isHandedOver(root) ? this.place("cube", root, "operand") : undefined;
+  }
+  /** The product that the cube core copies to UB itself; undefined for all others. */
+  inUB(id: number): DirectSlot | undefined {
+    return this.plan.homes.isTakenOver(id) ? this.place("vector", id, "value") : undefined;
+  }
+  private place(reader: "cube" | "vector", id: number, part: string): DirectSlot {
+    const name = `${this.plan.nameOf(id)} ${part}`;
     const found = this.direct.get(name);
     if (found) return found;
-    const { turns } = this.plan.placement(root, "operand");
-    const places = turns !== undefined && this.plan.homes.live.isInEachTurn(root, turns) ? 2 : 1;
-    const slot: DirectSlot = { name, ready: READY.direct, free: this.nextFlag(this.plan.homes.tile(root).dtype), places }; // prettier-ignore
+    const { homes } = this.plan;
+    const { turns } = this.plan.placement(id, part);
+    const places = turns !== undefined && homes.live.isInEachTurn(id, turns) ? 2 : 1;
+    const slot: DirectSlot = { name, reader, ready: DIRECT[reader].ready, free: this.nextFlag(homes.tile(id).dtype), places }; // prettier-ignore
     this.direct.set(name, slot);
     return slot;
   }
   /**
-   * The same for places in L1, on the pipe that copies there or reads them. With two places an answer is about the turn
+   * The same for those places, on the pipe that copies there or reads them. With two places an answer is about the turn
    * before the last one, so it tells the core nothing of its own pipes (no crossing).
    */
   tell(steps: Steps, slot: DirectSlot, what: "ready" | "free"): void {
-    steps.lines([`CrossCoreSetFlag<0x2, PIPE_${what === "ready" ? "MTE3" : "MTE1"}>(${slot[what]});`], []);
+    const { written, read } = DIRECT[slot.reader];
+    steps.lines([`CrossCoreSetFlag<0x2, PIPE_${what === "ready" ? written : read}>(${slot[what]});`], []);
   }
   await(steps: Steps, slot: DirectSlot, what: "ready" | "free"): void {
-    steps.lines([`CrossCoreWaitFlag<0x2, PIPE_${what === "ready" ? "MTE1" : "MTE3"}>(${slot[what]});`], []);
+    const { written, read } = DIRECT[slot.reader];
+    steps.lines([`CrossCoreWaitFlag<0x2, PIPE_${what === "ready" ? read : written}>(${slot[what]});`], []);
   }
 
   set(steps: Steps, slot: Slot, what: "ready" | "free", pipe: Pipe): void {
@@ -100,15 +115,15 @@ export class Handover {
       const type = core === "vector" && s.dtype === "bf16" ? "uint16_t" : typeNames[s.dtype];
       return [`GlobalTensor<${type}> ${s.name};`, `${s.name}.SetGlobalBuffer((__gm__ ${type}*)(workspace + GetBlockIdx() * ${this.workspaceBytes} + ${s.offset}));`]; // prettier-ignore
     });
-    const frees = core === "cube" ? this.perPlace((s) => `CrossCoreSetFlag<0x2, PIPE_MTE1>(${s.free});`) : [];
+    const frees = this.perPlace((s) => s.reader === core, (s) => `CrossCoreSetFlag<0x2, PIPE_${DIRECT[s.reader].read}>(${s.free});`); // prettier-ignore
     return [...views.flat(), ...this.slots.filter((s) => s.reader === core).map((s) => `CrossCoreSetFlag<0x2, PIPE_MTE2>(${s.free});`), ...frees]; // prettier-ignore
   }
   /** The writer takes the last word of its readers, so that no flag is left. */
   close(core: "cube" | "vector"): string[] {
-    const frees = core === "vector" ? this.perPlace((s) => `CrossCoreWaitFlag<0x2, PIPE_MTE3>(${s.free});`) : [];
+    const frees = this.perPlace((s) => s.reader !== core, (s) => `CrossCoreWaitFlag<0x2, PIPE_${DIRECT[s.reader].written}>(${s.free});`); // prettier-ignore
     return [...this.slots.filter((s) => s.reader !== core).map((s) => `CrossCoreWaitFlag(${s.free});`), ...frees];
   }
-  private perPlace(line: (s: DirectSlot) => string): string[] {
-    return [...this.direct.values()].flatMap((s) => Array.from({ length: s.places }, () => line(s)));
+  private perPlace(isMine: (s: DirectSlot) => boolean, line: (s: DirectSlot) => string): string[] {
+    return [...this.direct.values()].filter(isMine).flatMap((s) => Array.from({ length: s.places }, () => line(s)));
   }
 }

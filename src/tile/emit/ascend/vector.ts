@@ -125,16 +125,24 @@ export class VectorCore {
   }
   /** A product of the cube core, and the sum it joins. */
   private receive(tile: TileValue): void {
-    const { homes } = this.plan;
     const [m, n] = tile.shape as [number, number];
-    const slot = this.handover.toVector(tile.id, m, n, tile.dtype);
     const dst = this.buf(tile.id);
+    const direct = this.handover.inUB(tile.id);
+    if (direct) {
+      this.handover.await(this.steps, direct, "ready");
+      return this.addAcc(tile, dst);
+    }
+    const slot = this.handover.toVector(tile.id, m, n, tile.dtype);
     const rows = this.rows(tile.id);
     const { pitch } = rows;
     this.steps.clearPadding(dst, rows, roundUp(rows.length, 32 / dtypes[tile.dtype].size));
     this.handover.wait(this.steps, slot, "ready");
     this.steps.lines([`DataCopyPad(${dst.text}, ${slot.name}, ${blocks(n === 1 ? 1 : m, n === 1 ? m : n, pitch, tile.dtype, true)}, DataCopyPadExtParams<${typeNames[tile.dtype]}>{false, 0, 0, 0});`], [touch("MTE2", dst, true)]); // prettier-ignore
     this.handover.set(this.steps, slot, "free", "MTE2");
+    this.addAcc(tile, dst);
+  }
+  private addAcc(tile: TileValue, dst: Buf): void {
+    const { homes } = this.plan;
     if (tile.op.kind !== "dot" || homes.isProduct(tile.id) || tile.op.acc === undefined) return;
     const { acc } = tile.op;
     if (this.isUniform(acc))
@@ -182,7 +190,16 @@ export class VectorCore {
     this.handover.tell(this.steps, slot, "ready");
     return true;
   }
-  leave(): void {}
+  /** A product's place is free after its last reader. */
+  leave({ id, op }: TileValue): void {
+    if (!this.isReceived(id, op)) return;
+    const slot = this.handover.inUB(id);
+    if (slot) this.handover.tell(this.steps, slot, "free");
+  }
+  private isReceived(id: number, op: TileOp): boolean {
+    const { homes } = this.plan;
+    return homes.root(id) === id && homes.isVector(id) && (op.kind === "dot" || (op.kind === "result" && homes.isProduct(id))); // prettier-ignore
+  }
 
   private compute(tile: TileValue): void {
     const { id, op, dtype } = tile;

@@ -118,14 +118,14 @@ inline std::vector<std::unique_ptr<sim::Memory>> deviceMemory;
 inline Core& self() { return *static_cast<Core*>(sim::scheduler.current->owner); }
 /**
  * Whose memory a tensor of this core lies in. On 950 a vector core of a mixed kernel reaches the L1 of its block's cube
- * core, and a cube core the UB of its vector core, where it has one; everything else is the core's own.
+ * core, and a cube core the UB of its first vector core, by our reading; everything else is the core's own.
  */
 inline Core& homeOf(Space s) {
   Core& c = self();
   const int kind = sim::current.kind;
   if (!is3510 || (kind != mixKernel && kind != mixKernel11)) return c;
   if (s == L1 && !c.isCube) return *cores[std::size_t(c.id - 1 - c.sub)];
-  if (s == UB && c.isCube && kind == mixKernel11) return *cores[std::size_t(c.id + 1)];
+  if (s == UB && c.isCube) return *cores[std::size_t(c.id + 1)];
   return c;
 }
 inline bool isAic() { return self().isCube; }
