@@ -49,13 +49,15 @@ interface CoreRates {
   readonly deviceBytes: number | undefined;
   /** From the shared cache. */
   readonly cacheBytes: number | undefined;
+  /** Between the memories of the two cores, where there is such a way: published from UB to L1, assumed the same from L0C to UB. */
+  readonly handoverBytes?: number;
   readonly source: string;
 }
 const ascend = { vectorBytes: 256, cacheBytes: 110 };
 export const coreRates: Readonly<Record<ChipName, CoreRates>> = {
   "ascend-910b": { ...ascend, deviceBytes: 32, source: "platform_config; one repeat of 256 bytes a cycle" },
   "ascend-910c": { ...ascend, deviceBytes: 32, source: "platform_config; one repeat of 256 bytes a cycle" },
-  "ascend-950": { ...ascend, deviceBytes: 31, source: "platform_config of 950PR (950DT: 80); registers of 256 bytes" },
+  "ascend-950": { ...ascend, deviceBytes: 31, handoverBytes: 128, source: "platform_config of 950PR (950DT: 80); registers of 256 bytes" },
   "mlu-370": { vectorBytes: 128, deviceBytes: undefined, cacheBytes: undefined, source: "vector unit of 128 bytes a cycle on 3xx" },
   "mlu-590": { vectorBytes: 128, deviceBytes: undefined, cacheBytes: undefined, source: "as MLU370; unpublished" },
 }; // prettier-ignore

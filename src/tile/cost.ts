@@ -10,7 +10,7 @@ import { assumptions, clockOf, coreDeviceBytes, coreRates, matrixRate } from "./
 import type { TileProgram } from "./ir.ts";
 import { teamTasks } from "./cluster.ts";
 import { lower, ofTeams, type Lowering } from "./passes.ts";
-import { atLeast, atMost, exactly, less, over, plus, rangeOf, scaled, type Range } from "./range.ts";
+import { atLeast, exactly, less, over, plus, rangeOf, scaled, type Range } from "./range.ts";
 import { sumOf, trafficOf, type Launch, type Overlap, type Traffic } from "./traffic.ts";
 
 export const limits = [
@@ -18,6 +18,7 @@ export const limits = [
   "core's copies",
   "matrix unit",
   "vector unit",
+  "handover",
   "instructions",
   "launch",
 ] as const;
@@ -112,26 +113,36 @@ export function priceOf(t: Traffic, chip: Chip, around: Surroundings): Cost {
         c.scalarReads * assumptions.scalarReadCycles.value +
         c.syncs * assumptions.syncCycles.value,
     );
+  const handing = (bytes: number): Range => perCycle(bytes === 0 ? 0 : bytes / rates.handoverBytes!);
   const parts: Record<Limit, Range> = {
     "device memory": over(deviceBytes, memory),
     "core's copies": copies,
     "matrix unit": matrix(t.matrixOps),
     "vector unit": vector(t.vectorBytes),
+    handover: handing(t.handedOver),
     instructions: issue(t),
     launch: exactly(isListed ? assumptions.barrierSeconds.value : assumptions.launchSeconds.value),
   };
-  const { "matrix unit": m, "vector unit": v, instructions, launch: overhead } = parts;
+  const { "matrix unit": m, "vector unit": v, handover, instructions, launch: overhead } = parts;
   const copying = atLeast(parts["device memory"], copies);
-  /** What turns save whose copies run beside their work: the shorter of the two, but in the turns that fill. */
-  const saved = (o: Overlap): Range => {
-    const work = plus(matrix(o.matrixOps), vector(o.vectorBytes), issue(o));
-    const fills = o.loop === undefined ? Math.min(1, cores.low / o.turns) : o.entries / o.turns;
-    return scaled(atMost(scaled(copying, o.copied / moved), work), 1 - fills);
+  /** What of a turn's work runs beside the rest of it, a turn ahead of each other: two cores, and the copies between them. */
+  const stagesOf = (o: Overlap): Range[] => {
+    const [products, numbers, handed] = [matrix(o.matrixOps), vector(o.vectorBytes), handing(o.handedOver)];
+    if (!o.passed) return [plus(products, numbers, handed, issue(o))];
+    const theirs = { ...o.passed, scalarReads: 0 };
+    const own = { instructions: o.instructions - theirs.instructions, syncs: o.syncs - theirs.syncs, scalarReads: o.scalarReads }; // prettier-ignore
+    const [matrixCore, vectorCore] = [plus(products, issue(theirs)), plus(numbers, issue(own))];
+    if (o.passed.isHandedBeside) return [matrixCore, vectorCore, handed];
+    return o.passed.isByMatrixCore ? [plus(matrixCore, handed), vectorCore] : [matrixCore, plus(vectorCore, handed)];
   };
-  const seconds = less(
-    plus(overhead, copying, m, v, instructions),
-    ...t.overlaps.filter((o) => o.copied > 0).map(saved),
-  );
+  /** What turns save whose copies run beside their work: all but the longest, but in the turns that fill. */
+  const saved = (o: Overlap): Range => {
+    const stages = [...(o.copied > 0 ? [scaled(copying, o.copied / moved)] : []), ...stagesOf(o)];
+    const fill = o.loop === undefined ? Math.min(1, cores.low / o.turns) : o.entries / o.turns;
+    const longest = stages.reduce((a, b) => atLeast(a, b));
+    return scaled(less(plus(...stages), longest), 1 - fill);
+  };
+  const seconds = less(plus(overhead, copying, m, v, handover, instructions), ...t.overlaps.map(saved));
   const limit = limits.reduce((a, b) => (parts[b].high > parts[a].high ? b : a));
   return {
     traffic: t,

@@ -8,13 +8,15 @@
  */
 import { dtypes } from "../base/dtype.ts";
 import type { Chip, Role, Space } from "./chips/types.ts";
-import type { BinaryOp, TileValue, View } from "./ir.ts";
+import type { BinaryOp, TileOp, TileValue, View } from "./ir.ts";
 import type { LegalProgram } from "./legality.ts";
 import { findAccumulations, type Accumulations } from "./accumulate.ts";
 import { Liveness } from "./liveness.ts";
 import { keepsLayout, rowsOf } from "./padding.ts";
 import { isColumnBroadcast } from "./scratch.ts";
 
+/** Ops that are vector instructions and nothing else. */
+const inVectorUnit: ReadonlySet<TileOp["kind"]> = new Set(["unary", "binary", "compare", "select", "cast", "broadcast", "reshape", "reduce"]); // prettier-ignore
 const repeatable: ReadonlySet<BinaryOp> = new Set(["add", "sub", "mul", "div", "min", "max"]);
 
 export class Homes {
@@ -128,6 +130,40 @@ export class Homes {
   isStaged(id: number): boolean {
     const { op, shape } = this.tile(id);
     return this.split && op.kind === "load" && this.isContiguous(op.view, shape) && !this.isReadAsVector(id);
+  }
+  /**
+   * Operands that the vector core makes and copies to the staging memory itself: where the chip has that way, and whole
+   * fractals leave nothing to be filled with zeros or turned on it. Others pass through a workspace.
+   */
+  isHandedOver(root: number): boolean {
+    if (this.chip.arch.matrix.vectorPath !== "direct" || this.live.uniform.has(root) || this.isStaged(root))
+      return false;
+    const reads = [...this.live.tiles.values()].flatMap(({ op }) => (op.kind === "dot" ? [{ id: op.a, isTurned: op.transA }, { id: op.b, isTurned: !op.transB }] : [])).filter(({ id }) => !this.live.uniform.has(id) && this.root(id) === root); // prettier-ignore
+    return reads.length > 0 && reads.every(({ id, isTurned }) => {
+      const { shape, dtype } = this.tile(id);
+      const [rows, cols] = shape as [number, number];
+      const { size } = dtypes[dtype];
+      const { n, kBytes } = this.chip.arch.matrix;
+      if (cols === 1 || (isTurned && size === 4)) return false;
+      return isTurned ? rows % n === 0 : (cols * size) % kBytes === 0;
+    }); // prettier-ignore
+  }
+  /**
+   * Products that the matrix core copies to the vector memory itself: where the chip has that way, rows without padding
+   * that vector instructions alone read. Others pass through a workspace.
+   */
+  isTakenOver(id: number): boolean {
+    const [, n] = this.tile(id).shape as [number, number];
+    if (this.chip.arch.matrix.vectorPath !== "direct" || n % this.chip.arch.matrix.n !== 0) return false;
+    const views = [...this.live.tiles.keys()].filter(
+      (x) => !this.live.uniform.has(x) && this.root(x) === this.root(id),
+    );
+    return views
+      .flatMap((x) => this.live.usesOf(x))
+      .every(({ kind, by }) => {
+        if (kind !== "operand") return kind === "acc";
+        return inVectorUnit.has(this.tile(by).op.kind);
+      });
   }
   isVector(id: number): boolean {
     if (this.live.uniform.has(id)) return false;

@@ -37,8 +37,10 @@ export class Liveness {
   private readonly results = new Map<string, number>();
   private readonly positions = new Map<Stmt, number>();
   private clock = 0;
+  private readonly body: readonly Stmt[];
 
   constructor(program: TileProgram) {
+    this.body = program.body;
     this.list(program.body, []);
   }
 
@@ -61,6 +63,12 @@ export class Liveness {
   slotHead(id: number): number {
     const { op } = this.tiles.get(id)!;
     return op.kind === "result" ? (this.carries.get(`${op.loop}:${op.slot}`) ?? id) : id;
+  }
+
+  /** Whether every turn of a loop ("grid": of the programs) makes a tile once: no condition or inner loop is around it. */
+  isInEachTurn(id: number, turns: string): boolean {
+    const stmts = turns === "grid" ? this.body : this.loops.get(Number(turns))!.stmt.body;
+    return stmts.some((s) => s.kind === "let" && s.tile.id === id);
   }
 
   /** From the first definition to the last reading of several tiles that share memory. */

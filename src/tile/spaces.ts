@@ -28,6 +28,8 @@ export interface Placement {
   readonly to: number;
   /** The loop ("grid": over programs) whose turns take the two halves of the place by turns; else there is one. */
   readonly turns?: string | undefined;
+  /** The tile that an instruction turns this one into, in the same place. */
+  readonly into?: number;
 }
 
 /** A place that copies fill or empty while instructions work on another: whether it has two halves, and if not, why. */
@@ -51,7 +53,13 @@ export interface MemoryPlan {
 
 /** Whether copies fill a place or empty it while other instructions run. */
 type Traffic = "in" | "out" | undefined;
-export type Request = Omit<Placement, "offset"> & { readonly reuses: readonly string[]; readonly key: string; readonly traffic: Traffic }; // prettier-ignore
+export type Request = Omit<Placement, "offset"> & {
+  readonly reuses: readonly string[];
+  readonly key: string;
+  readonly traffic: Traffic;
+  /** Another core fills it, ahead of this one: no other tile may have its bytes, at any time. */
+  readonly isShared: boolean;
+};
 
 class SpacePlanner extends Homes {
   private readonly legal: LegalProgram;
@@ -80,8 +88,8 @@ class SpacePlanner extends Homes {
     return { requests: this.requests, workspaceBytes: this.workspaceBytes, loops };
   }
 
-  private ask(key: string, tile: number, part: string, space: Space, bytes: number, range: Range, reuses: readonly string[] = [], traffic: Traffic = undefined): void {
-    this.requests.push({ key, tile, part, space, bytes, from: range.from, to: range.to, reuses, traffic: this.split ? traffic : undefined });
+  private ask(key: string, tile: number, part: string, space: Space, bytes: number, range: Range, reuses: readonly string[] = [], traffic: Traffic = undefined, isShared = false): void {
+    this.requests.push({ key, tile, part, space, bytes, from: range.from, to: range.to, reuses, traffic: this.split ? traffic : undefined, isShared });
   } // prettier-ignore
   private scratch(tile: number, bytes: number, at: number, part = "scratch"): void {
     this.ask(`${part}${tile}.${this.requests.length}`, tile, part, this.roles.vector, bytes, { from: at, to: at });
@@ -142,7 +150,8 @@ class SpacePlanner extends Homes {
     const reuses = inPlace && !isFilled ? sameSize.map((x) => `v${this.head(x)}`) : [];
     const more = this.extended.get(id);
     if (more) return this.ask(`v${id}`, id, "value", space, bytes * more.buffers, more.range);
-    this.ask(`v${id}`, id, "value", space, bytes, range, reuses, this.trafficOf(this.groups.get(id)!));
+    const isTaken = (op.kind === "dot" || this.isProduct(id)) && this.isTakenOver(id);
+    this.ask(`v${id}`, id, "value", space, bytes, range, reuses, this.trafficOf(this.groups.get(id)!), isTaken);
     if (this.sums.products.has(id) && this.throughWorkspace) this.workspaceBytes += own;
   }
 
@@ -203,7 +212,7 @@ class SpacePlanner extends Homes {
     for (const [id, bytes] of operands) largest.set(this.root(id), Math.max(bytes, largest.get(this.root(id)) ?? 0));
     for (const [root, bytes] of largest) {
       const range = this.live.spanOf(this.groups.get(this.head(root))!.filter((x) => this.root(x) === root));
-      this.ask(`s${root}`, root, "operand", this.roles.stage, bytes, range, [], "in");
+      this.ask(`s${root}`, root, "operand", this.roles.stage, bytes, range, [], "in", this.isHandedOver(root));
       if (!this.isStaged(root) && this.throughWorkspace) this.workspaceBytes += bytes;
     }
   }
@@ -227,12 +236,18 @@ export interface Requests {
   readonly loops: readonly (Range & { readonly name: string })[];
 }
 
+/** Shared places have their bytes all of the time. */
+export function lasting(requests: readonly Request[]): Request[] {
+  const to = Math.max(0, ...requests.map((r) => r.to));
+  return requests.map((r) => (r.isShared ? { ...r, from: 0, to } : r));
+}
+
 /** Offsets by first fit in order of definition. */
 export function pack(requests: readonly Request[], chip: Chip): Pick<MemoryPlan, "placements" | "peakBytes"> {
   const placements: (Omit<Placement, "to"> & { key: string; to: number })[] = [];
   const peakBytes: Partial<Record<Space, number>> = {};
   const ordered = requests.toSorted((a, b) => a.from - b.from);
-  for (const { reuses, traffic: _, ...r } of ordered) {
+  for (const { reuses, traffic: _, isShared: _shared, ...r } of ordered) {
     const { alignBytes } = spaceOf(chip, r.space);
     const bytes = roundUp(r.bytes, alignBytes) * (r.turns === undefined ? 1 : 2);
     const live = placements.filter((p) => p.space === r.space && p.to >= r.from);
@@ -254,5 +269,5 @@ export const requestsOf = (legal: LegalProgram, chip: Chip, pipelines: readonly 
 /** `pipelines` say which tiles have two buffers, and until when. */
 export function assignMemorySpaces(legal: LegalProgram, chip: Chip, pipelines: readonly Pipeline[] = []): MemoryPlan {
   const { requests, workspaceBytes } = requestsOf(legal, chip, pipelines);
-  return { ...pack(requests, chip), workspaceBytes, buffering: [] };
+  return { ...pack(lasting(requests), chip), workspaceBytes, buffering: [] };
 }

@@ -8,12 +8,12 @@ import { dtypes, type DType } from "../base/dtype.ts";
 import { foldIndex } from "./builder.ts";
 import type { Space } from "./chips/types.ts";
 import { CORES, type ClusterPlan } from "./cluster.ts";
-import { instructionsOf } from "./cost-table.ts";
+import { assumptions, coreRates, instructionsOf } from "./cost-table.ts";
 import { copiesBeside, homesOf, type Ahead } from "./ahead.ts";
 import { forEachRun, isFalling } from "./falling.ts";
 import type { Homes } from "./homes.ts";
 import type { IndexExpr, Stmt, TileValue, View } from "./ir.ts";
-import { dotBytes, roundUp, tileBytes } from "./padding.ts";
+import { dotBytes, roundUp, rowsOf, tileBytes } from "./padding.ts";
 import { groupOf, lineRule } from "./lines.ts";
 import type { Liveness } from "./liveness.ts";
 import type { Lowering } from "./passes.ts";
@@ -35,6 +35,8 @@ export interface Traffic {
   /** Through slots between matrix and vector cores, both ways counted. */
   readonly workspaceRead: number;
   readonly workspaceWritten: number;
+  /** Between memories of the two cores, where there is a way of its own. */
+  readonly handedOver: number;
   /** Into and out of each on-chip memory. */
   readonly local: Readonly<Partial<Record<Space, number>>>;
   /** Single elements that the scalar unit reads from device memory. */
@@ -64,6 +66,19 @@ export interface Overlap {
   readonly instructions: number;
   readonly syncs: number;
   readonly scalarReads: number;
+  readonly handedOver: number;
+  /**
+   * Where one of the two cores hands its tiles to the other a turn ahead and takes nothing back: what of the work is the
+   * matrix core's, and whether the copies between them run beside their writer's own.
+   */
+  readonly passed:
+    | {
+        readonly instructions: number;
+        readonly syncs: number;
+        readonly isByMatrixCore: boolean;
+        readonly isHandedBeside: boolean;
+      }
+    | undefined;
   /** How often the loop begins, and its turns in all. */
   readonly entries: number;
   readonly turns: number;
@@ -78,6 +93,13 @@ interface At {
   readonly loops: number[];
 }
 type Eval = (at: At) => number;
+
+/** A tile that goes straight from one core to the other, a turn ahead; the copy may run beside its writer's own work. */
+interface Way {
+  readonly to: "vector" | "matrix";
+  readonly isBeside: boolean;
+}
+type Place = readonly [part: string, tile: number];
 
 /** Counters, each at a place of its own; names are as `Walker.at` gives them. */
 type Tally = Float64Array;
@@ -98,6 +120,8 @@ class Walker {
   /** The loop whose turns what is walked now would run beside. */
   private beside: string;
   private readonly team: Team | undefined;
+  /** By turns, of each tile that passes between the cores; undefined: the two wait for each other. */
+  private readonly ways = new Map<string, (Way | undefined)[]>();
 
   constructor(low: Lowering, launch: Launch, team: Team | undefined) {
     this.low = low;
@@ -140,9 +164,18 @@ class Walker {
       instructions: this.valueOf(t, `${name}|instructions`),
       syncs: this.valueOf(t, `${name}|syncs`),
       scalarReads: this.valueOf(t, `${name}|scalarReads`),
+      handedOver: this.valueOf(t, `${name}|handedOver`),
+      passed: this.passed(t, name),
       entries: name === GRID ? 1 : this.valueOf(t, `${name}|entries`),
       turns: name === GRID ? programs : this.valueOf(t, `${name}|turns`),
     }));
+  }
+
+  private passed(t: Tally, turns: string): Overlap["passed"] {
+    const ways = this.ways.get(turns);
+    if (!ways || ways.some((w) => w === undefined || w.to !== ways[0]!.to)) return undefined;
+    const value = (name: string): number => this.valueOf(t, `${turns}|matrix core's ${name}`);
+    return { instructions: value("instructions"), syncs: value("syncs"), isByMatrixCore: ways[0]!.to === "vector", isHandedBeside: ways.every((w) => w!.isBeside) }; // prettier-ignore
   }
 
   get live(): Liveness {
@@ -316,9 +349,15 @@ class Walker {
       t[here]! += count;
     };
   }
-  /** Adds up counters that are the same every time. */
-  private steady(counts: readonly (readonly [name: string, amount: number])[], weight: number): Action {
+  /** Adds up counters that are the same every time; instructions of the matrix core count for it as well. */
+  private steady(
+    counts: readonly (readonly [name: string, amount: number])[],
+    weight: number,
+    isMatrixCore = false,
+  ): Action {
     const list = counts.flatMap(([name, amount]) => this.both(name).map((place) => [place, amount] as const));
+    if (isMatrixCore)
+      for (const [name, amount] of counts) list.push([this.at(`${this.beside}|matrix core's ${name}`), amount]);
     return (_, t) => {
       for (const [place, amount] of list) t[place]! += amount;
       t[WEIGHT]! += weight;
@@ -330,7 +369,7 @@ class Walker {
     const { size } = dtypes[view.dtype];
     const places = [this.at(`${isWrite ? "written" : "read"}:${view.buffer}`), this.at(`local:${space}`), WEIGHT];
     if (turns !== undefined) places.push(this.at(`${turns}|copied`));
-    const once = this.steady([["instructions", 1], ["syncs", 2]], 0);
+    const once = this.steady([["instructions", 1], ["syncs", 2]], 0, this.homes.split && space !== this.homes.roles.vector);
     return (at, t) => {
       const bytes = count(at) * size;
       for (const place of places) t[place]! += bytes;
@@ -407,6 +446,7 @@ class Walker {
         ["syncs", 4],
       ],
       (left + right) / 8,
+      true,
     );
   }
 
@@ -414,14 +454,42 @@ class Walker {
   private handover(tile: TileValue): Action[] {
     const { homes } = this;
     const { id, op } = tile;
-    const pass = (bytes: number): Action =>
-      this.steady([["workspaceWritten", bytes], ["workspaceRead", bytes], ["instructions", 2], ["syncs", 4]], 2 * bytes); // prettier-ignore
+    const pass = (bytes: number): Action => {
+      this.noteWay(undefined);
+      return this.steady([["workspaceWritten", bytes], ["workspaceRead", bytes], ["instructions", 2], ["syncs", 4]], 2 * bytes); // prettier-ignore
+    };
     const out: Action[] = [];
     const isLast = homes.isProduct(id) && (op.kind === "dot" || op.kind === "result") && homes.isVector(id);
-    if (isLast || (op.kind === "dot" && !homes.isProduct(id))) out.push(pass(sizeOf(tile.shape) * 4));
+    if (isLast || (op.kind === "dot" && !homes.isProduct(id))) {
+      const bytes = sizeOf(tile.shape) * 4;
+      const cell = homes.sums.cellOf(homes.root(id)) ?? homes.root(id);
+      if (homes.isTakenOver(id))
+        out.push(...this.direct("vector", bytes, 1, { id, reader: ["value", id], writer: ["product", cell] })); // prettier-ignore
+      else out.push(pass(bytes));
+    }
     const isOperand = homes.root(id) === id && [...homes.live.tiles.values()].some(({ op: o }) => o.kind === "dot" && (homes.root(o.a) === id || homes.root(o.b) === id)); // prettier-ignore
-    if (isOperand && !homes.isStaged(id)) out.push(pass(sizeOf(tile.shape) * dtypes[tile.dtype].size));
-    return out;
+    if (!isOperand || homes.isStaged(id)) return out;
+    const bytes = sizeOf(tile.shape) * dtypes[tile.dtype].size;
+    if (!homes.isHandedOver(id)) return [...out, pass(bytes)];
+    // A copy for each column of fractals, or for each row; the next is issued while the last one runs, if that is long.
+    const { rows, pitch } = rowsOf(this.low.chip, homes.roles.vector, tile);
+    const copies = Math.min(rows, (pitch * dtypes[tile.dtype].size) / 32);
+    const hidden = Math.floor(bytes / coreRates[this.low.chip.name].handoverBytes! / assumptions.issueCycles.value);
+    return [...out, ...this.direct("matrix", bytes, Math.max(1, copies - hidden), { id, reader: ["operand", id], writer: ["value", homes.head(id)] })]; // prettier-ignore
+  }
+  /** Straight to the other core's memory: the copies are the writer's, each core sets a flag and waits for one. */
+  private direct(to: "vector" | "matrix", bytes: number, copies: number, { id, reader, writer }: { id: number; reader: Place; writer: Place }): Action[] {
+    const turnsOf = ([part, of]: Place): string | undefined => this.low.memory.placements.find((p) => p.part === part && p.tile === of)?.turns;
+    const isAhead = turnsOf(reader) === this.beside && this.homes.live.isInEachTurn(id, this.beside);
+    this.noteWay(isAhead ? { to, isBeside: turnsOf(writer) === this.beside } : undefined);
+    const writes = [["handedOver", bytes], ["instructions", copies], ["syncs", 2]] as const;
+    return [this.steady(writes, bytes, to === "vector"), this.steady([["syncs", 2]], 0, to === "matrix")];
+  } // prettier-ignore
+
+  private noteWay(way: Way | undefined): void {
+    const known = this.ways.get(this.beside);
+    if (known) known.push(way);
+    else this.ways.set(this.beside, [way]);
   }
 
   private vector(tile: TileValue): Action[] {
@@ -433,7 +501,9 @@ class Walker {
     const width = Math.max(...tiles.map((x) => tileBytes(low.chip, homes.roles.vector, x.dtype === "bool" ? { ...x, dtype: "f16" } : x))); // prettier-ignore
     const last = tiles[tiles.length - 1]!.shape;
     const count = instructionsOf(op, low.expansions.get(id)?.into, last[last.length - 1] ?? 1);
-    return [this.steady([["vectorBytes", count * width], ["instructions", count], ["syncs", count]], (count * width) / 10)]; // prettier-ignore
+    // A vector unit that is in order needs no barriers, see plan.ts of the emitter.
+    const barriers = low.chip.arch.matrix.vectorPath === "direct" ? 0 : count;
+    return [this.steady([["vectorBytes", count * width], ["instructions", count], ["syncs", barriers]], (count * width) / 10)]; // prettier-ignore
   }
 }
 
@@ -510,6 +580,7 @@ export function trafficOf(low: Lowering, launch: Launch, plan?: ClusterPlan): Tr
     written: walker.table(t, "written:"),
     workspaceRead: value("workspaceRead"),
     workspaceWritten: value("workspaceWritten"),
+    handedOver: value("handedOver"),
     local: walker.table(t, "local:"),
     scalarReads: value("scalarReads"),
     vectorBytes: value("vectorBytes"),

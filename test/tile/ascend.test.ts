@@ -103,3 +103,20 @@ test("what another flag implies has none of its own", () => {
   const text = textOf([at("MTE2", true, "load", 0), at("V", false, "read", 0), at("V", true, "write", 64), at("MTE3", false, "store", 64), at("MTE3", false, "store too", 0)]); // prettier-ignore
   assert.deepEqual(text.filter((l) => l.startsWith("Set")), ["SetFlag<HardEvent::MTE2_V>(EVENT_ID0);", "SetFlag<HardEvent::V_MTE3>(EVENT_ID0);"]); // prettier-ignore
 });
+
+test("950: operands go from UB to L1 themselves, whole fractals without a workspace; 910B knows no such way", () => {
+  const fp4 = (name: "ascend-910b" | "ascend-950") => {
+    const { programs } = allCases.find((c) => c.op.startsWith("narrowMatmul of e2m1"))!;
+    return emitAscend(programs(chips[name])[0]!, chips[name]);
+  };
+  const direct = fp4("ascend-950");
+  assert.equal(direct.workspaceBytesPerBlock, 0);
+  assert.match(direct.source, /DataCopy\(mul_\d+_operand\[i \* \d+\], mul_\d+\[i \* 16\], DataCopyParams\{/);
+  const count = (text: string): number => direct.source.split(text).length - 1;
+  // A place for each of two turns, both given back at the end.
+  assert.equal(count("CrossCoreSetFlag<0x2, PIPE_MTE1>(2);"), 3);
+  assert.equal(count("CrossCoreWaitFlag<0x2, PIPE_MTE3>(2);"), 3);
+  const through = fp4("ascend-910b");
+  assert.ok(through.workspaceBytesPerBlock > 0);
+  assert.doesNotMatch(through.source, /TSCM/);
+});

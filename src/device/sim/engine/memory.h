@@ -64,6 +64,8 @@ struct Memory {
   /** Null where taint is not followed (device memory). */
   u8* taint = nullptr;
   u64 sizeBytes = 0;
+  /** Whose on-chip memory it is. */
+  int core = -1;
   /** Which bits of a byte are tainted, where its taint is `someBits`. */
   std::vector<u8> bits;
   /** Reads of bytes that no core wrote in this launch are refused. */

@@ -151,6 +151,7 @@ function elementOf(source: string, line: string): number {
 const forms: readonly Form[] = [
   { head: /DataCopyPad\((?!\w+(?:Gm|Ws)\b)[^;]*?DataCopyExtParams\{/, lengths: [{ at: 0, step: "1" }, { at: 1, step: "element" }], strides: [{ at: 2, wrong: bytesAsBlocks }, { at: 3, wrong: blocksAsBytes }] }, // prettier-ignore
   { head: /DataCopyPad\(\w+(?:Gm|Ws)\b[^;]*?DataCopyExtParams\{/, lengths: [{ at: 0, step: "1" }, { at: 1, step: "element" }], strides: [{ at: 2, wrong: blocksAsBytes }, { at: 3, wrong: bytesAsBlocks }] }, // prettier-ignore
+  { head: /DataCopyParams\{/, lengths: [{ at: 0, step: "1" }, { at: 1, step: "1" }], strides: [{ at: 2, wrong: blocksAsBytes }, { at: 3, wrong: blocksAsBytes }] }, // prettier-ignore
   { head: /Nd2NzParams\{/, lengths: [{ at: 1, step: "1" }, { at: 2, step: "1" }], strides: [{ at: 4, wrong: elementsAsBytes }, { at: 5, wrong: blockElements }] }, // prettier-ignore
   {
     head: /MmadParams\(/,

@@ -40,6 +40,8 @@ interface Core {
   scatter(stmt: Extract<Stmt, { kind: "scatter" }>, at: number): void;
   /** Around a loop: a carried tile takes its first value, or that of the next turn. */
   carry(slot: number, value: number, when: "before" | "next"): void;
+  /** After the statements that may read a tile. */
+  leave(tile: TileValue): void;
   readonly places: Places;
 }
 
@@ -89,6 +91,7 @@ function statements(plan: Plan, core: Core, stmts: readonly Stmt[]): void {
       }
     }
   }
+  for (const s of stmts) if (s.kind === "let") core.leave(s.tile);
 }
 
 /** The text of one core: its views of device memory, its places, the loop over programs. */

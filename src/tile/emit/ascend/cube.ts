@@ -52,7 +52,7 @@ export class CubeCore {
     if (root === id && !homes.live.uniform.has(id)) {
       const operand = operandOf(this.plan, id);
       if (operand && homes.isStaged(id)) this.load(tile, operand);
-      else if (operand) this.receive(id, operand);
+      else if (operand && !this.awaitOperand(id)) this.receive(id, operand);
     }
     if (op.kind === "dot") this.dot(tile, op);
     if (homes.isProduct(id) && (op.kind === "dot" || op.kind === "result") && homes.isVector(id)) this.send(id);
@@ -119,7 +119,19 @@ export class CubeCore {
     this.steps.lines(lines, [touch("MTE2", l1, true), from]);
   } // prettier-ignore
 
-  /** An operand that the vector core made. */
+  /** An operand that the vector core copies to L1 by itself, if it is one; its place is free after the last product. */
+  private awaitOperand(root: number): boolean {
+    const slot = this.handover.inL1(root);
+    if (!slot) return false;
+    this.steps.comment(`${this.plan.nameOf(root)} from the vector core`);
+    this.handover.await(this.steps, slot, "ready");
+    return true;
+  }
+  leave({ id }: TileValue): void {
+    const slot = this.plan.homes.root(id) === id ? this.handover.inL1(id) : undefined;
+    if (slot) this.handover.tell(this.steps, slot, "free");
+  }
+  /** An operand that the vector core made, through the workspace. */
   private receive(root: number, operand: Operand): void {
     const slot = this.handover.toCube(root, operand.rows, operand.cols, operand.dtype);
     this.steps.comment(`${this.plan.nameOf(root)} from the vector core`);
@@ -252,9 +264,16 @@ export class CubeCore {
   private send(id: number): void {
     const [m, n] = this.tile(id).shape as [number, number];
     const l0c = this.product(id);
-    const slot = this.handover.toVector(id, m, n, l0c.dtype);
     this.steps.comment(`${this.plan.nameOf(id)} to the vector core`);
     this.zeroIfNew(id);
+    const direct = this.handover.inUB(id);
+    if (direct) {
+      const ub = this.declare(id, "value", "VECCALC", l0c.dtype);
+      this.handover.await(this.steps, direct, "free");
+      this.steps.lines([this.fixpipe(l0c, m, ub.text, "0", l0c.dtype, String(m), String(n), "0", String(n))], [touch("FIX", l0c, false)]); // prettier-ignore
+      return this.handover.tell(this.steps, direct, "ready");
+    }
+    const slot = this.handover.toVector(id, m, n, l0c.dtype);
     this.handover.wait(this.steps, slot, "free");
     this.steps.lines([this.fixpipe(l0c, m, slot.name, "0", l0c.dtype, String(m), String(n), "0", String(n))], [touch("FIX", l0c, false), { pipe: "FIX", isWrite: true, memory: DEVICE + slot.name, from: 0, to: 1 }]); // prettier-ignore
     this.handover.set(this.steps, slot, "ready", "FIX");

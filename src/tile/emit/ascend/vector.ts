@@ -11,7 +11,7 @@ import { roundUp, rowsOf, type Rows } from "../../padding.ts";
 import { opName } from "../../print.ts";
 import type { Placement } from "../../spaces.ts";
 import type { Handover } from "./handover.ts";
-import { operandOf } from "./operands.ts";
+import { operandOf, type Operand } from "./operands.ts";
 import { Places } from "./places.ts";
 import type { Plan } from "./plan.ts";
 import { asLanes16, touch, typeNames, type Buf } from "./buffers.ts";
@@ -125,16 +125,24 @@ export class VectorCore {
   }
   /** A product of the cube core, and the sum it joins. */
   private receive(tile: TileValue): void {
-    const { homes } = this.plan;
     const [m, n] = tile.shape as [number, number];
-    const slot = this.handover.toVector(tile.id, m, n, tile.dtype);
     const dst = this.buf(tile.id);
+    const direct = this.handover.inUB(tile.id);
+    if (direct) {
+      this.handover.await(this.steps, direct, "ready");
+      return this.addAcc(tile, dst);
+    }
+    const slot = this.handover.toVector(tile.id, m, n, tile.dtype);
     const rows = this.rows(tile.id);
     const { pitch } = rows;
     this.steps.clearPadding(dst, rows, roundUp(rows.length, 32 / dtypes[tile.dtype].size));
     this.handover.wait(this.steps, slot, "ready");
     this.steps.lines([`DataCopyPad(${dst.text}, ${slot.name}, ${blocks(n === 1 ? 1 : m, n === 1 ? m : n, pitch, tile.dtype, true)}, DataCopyPadExtParams<${typeNames[tile.dtype]}>{false, 0, 0, 0});`], [touch("MTE2", dst, true)]); // prettier-ignore
     this.handover.set(this.steps, slot, "free", "MTE2");
+    this.addAcc(tile, dst);
+  }
+  private addAcc(tile: TileValue, dst: Buf): void {
+    const { homes } = this.plan;
     if (tile.op.kind !== "dot" || homes.isProduct(tile.id) || tile.op.acc === undefined) return;
     const { acc } = tile.op;
     if (this.isUniform(acc))
@@ -148,15 +156,49 @@ export class VectorCore {
     const operand = operandOf(this.plan, id);
     if (!operand) return;
     const { rows, cols } = operand;
-    const slot = this.handover.toCube(id, rows, cols, dtype);
     const src = this.buf(id);
     // In the shape that the dot reads, which may be a view of this tile.
     const { pitch } = rowsOf(homes.chip, homes.roles.vector, { dtype, shape: [rows, cols] });
     this.steps.comment(`${this.plan.nameOf(id)} to the cube core`);
+    if (this.sendToL1(id, src, operand, pitch)) return;
+    const slot = this.handover.toCube(id, rows, cols, dtype);
     this.handover.wait(this.steps, slot, "free");
     const words = dtype === "bf16" ? asLanes16(src) : src;
     this.steps.lines([`DataCopyPad(${slot.name}, ${words.text}, ${blocks(cols === 1 ? 1 : rows, cols === 1 ? rows : cols, pitch, dtype, false)});`], [touch("MTE3", src, false)]); // prettier-ignore
     this.handover.set(this.steps, slot, "ready", "MTE3");
+  }
+
+  /** Rows become columns of fractals, blocks of 32 bytes; along the shorter side, so that copies are few. */
+  private sendToL1(id: number, src: Buf, { rows, cols, dtype }: Operand, pitch: number): boolean {
+    const slot = this.handover.inL1(id);
+    if (!slot) return false;
+    const { size } = dtypes[dtype];
+    const c0 = 32 / size;
+    const [across, height] = [Math.ceil(cols / c0), roundUp(rows, this.plan.homes.chip.arch.matrix.n)];
+    const l1 = this.places.declare(
+      `${this.plan.nameOf(id)}_operand`,
+      "TSCM",
+      this.plan.placement(id, "operand"),
+      dtype,
+    );
+    const isByColumn = across <= rows;
+    const [count, to, from] = isByColumn ? [across, height * c0, c0] : [rows, c0, pitch];
+    const params = isByColumn ? `${rows}, 1, ${pitch / c0 - 1}, 0` : `${across}, 1, 0, ${height - 1}`;
+    const copy = `DataCopy(${l1.text}[i * ${to}], ${src.text}[i * ${from}], DataCopyParams{${params}});`;
+    this.handover.await(this.steps, slot, "free");
+    this.steps.lines([count === 1 ? copy.replaceAll(/\[i \* \d+\]/g, "") : `for (int32_t i = 0; i < ${count}; i++) ${copy}`], [touch("MTE3", src, false)]); // prettier-ignore
+    this.handover.tell(this.steps, slot, "ready");
+    return true;
+  }
+  /** A product's place is free after its last reader. */
+  leave({ id, op }: TileValue): void {
+    if (!this.isReceived(id, op)) return;
+    const slot = this.handover.inUB(id);
+    if (slot) this.handover.tell(this.steps, slot, "free");
+  }
+  private isReceived(id: number, op: TileOp): boolean {
+    const { homes } = this.plan;
+    return homes.root(id) === id && homes.isVector(id) && (op.kind === "dot" || (op.kind === "result" && homes.isProduct(id))); // prettier-ignore
   }
 
   private compute(tile: TileValue): void {

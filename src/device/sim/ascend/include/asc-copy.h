@@ -139,9 +139,11 @@ void DataCopy(const GlobalTensor<T>& d, const LocalTensor<T>& a, const DataCopyP
 inline pipe_t pipeBetween(const Checked& k, const sim::Memory* from, const sim::Memory* to) {
   Core& c = self();
   const auto is = [&c](const sim::Memory* m, Space s) { return m == &c.memories[s]; };
+  const auto isAcross = [](const sim::Memory* m, Space s) { return m && &homeOf(s) != &self() && m == &homeOf(s).memories[s]; };
   if (is(from, UB) && is(to, UB)) return PIPE_V;
-  if (is(from, UB) && is(to, L1)) return PIPE_MTE3;
-  if (is(from, L1) && is(to, UB)) return PIPE_MTE1;
+  // 950: between a vector core and the cube core of its block.
+  if (is(from, UB) && isAcross(to, L1)) return PIPE_MTE3;
+  if (is(from, L1) && isAcross(to, UB)) return PIPE_MTE1;
   if (is(from, L1) && is(to, BT)) return PIPE_MTE1;
   if (is(from, L1) && is(to, FB)) return PIPE_FIX;
   require(false, "memory-space", k, "there is no copy from %s to %s", from ? from->name.c_str() : "nowhere", to ? to->name.c_str() : "nowhere");
@@ -150,6 +152,7 @@ inline pipe_t pipeBetween(const Checked& k, const sim::Memory* from, const sim::
 template <class T>
 void copyBlocks(Checked& k, const LocalTensor<T>& d, const LocalTensor<T>& a, const Blocks& b) {
   const pipe_t pipe = pipeBetween(k, a.memory, d.memory);
+  k.isAcross = a.memory && d.memory && a.memory->core != d.memory->core;
   for (u32 i = 0; i < b.count; i++) span(k, a, i * b.from, b.bytes, sim::reads), span(k, d, i * b.to, b.bytes, sim::writes);
   issueOn(pipe, k, [=] {
     for (u32 i = 0; i < b.count; i++) {

@@ -103,6 +103,7 @@ struct Core : sim::PipedCore {
     sim::Memory& m = memories[s];
     if (m.data) return m;
     m.name = spaceNames[s];
+    m.core = id;
     m.sizeBytes = spaceBytes[s];
     m.data = new u8[m.sizeBytes];
     if (!isFast) m.taint = new u8[m.sizeBytes];
@@ -146,6 +147,18 @@ inline std::vector<std::unique_ptr<sim::Memory>> deviceMemory;
 inline std::map<const u8*, Sent> handovers;
 
 inline Core& self() { return *static_cast<Core*>(sim::scheduler.current->owner); }
+/**
+ * Whose memory a tensor of this core lies in. On 950 a vector core of a mixed kernel reaches the L1 of its block's cube
+ * core, and a cube core the UB of its first vector core, by our reading; everything else is the core's own.
+ */
+inline Core& homeOf(Space s) {
+  Core& c = self();
+  const int kind = sim::current.kind;
+  if (!is3510 || (kind != mixKernel && kind != mixKernel11)) return c;
+  if (s == L1 && !c.isCube) return *cores[std::size_t(c.id - 1 - c.sub)];
+  if (s == UB && c.isCube) return *cores[std::size_t(c.id + 1)];
+  return c;
+}
 inline bool isAic() { return self().isCube; }
 inline bool isAiv() { return !self().isCube; }
 

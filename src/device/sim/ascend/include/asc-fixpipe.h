@@ -88,10 +88,21 @@ void fixpipeGlobal(Checked& k, const GlobalTensor<D>& d, const LocalTensor<S>& a
   }
 }
 template <class D, class S>
-void fixpipeLocal(Checked& k, const LocalTensor<D>& d, const LocalTensor<S>& a, const LocalTensor<u64>* scales, const FixpipeParamsV220& p) {
+void fixpipeLocal(Checked& k, const LocalTensor<D>& d, const LocalTensor<S>& a, const LocalTensor<u64>* scales, const FixpipeParamsV220& p, CO2Layout layout) {
+  constexpr u32 group = sizeof(D) == 1 ? 32 : 16;
+  // 950: straight to the UB of the block's vector core, in rows.
+  if (d.memory && &homeOf(UB) != &self() && d.memory == &homeOf(UB).memories[UB]) {
+    k.isAcross = true;
+    require(layout == CO2Layout::ROW_MAJOR, "layout", k, "a product in UB is in rows%s", "");
+    require(d.addr % 32 == 0 && p.dstStride * sizeof(D) % 32 == 0, "alignment", k, "rows in UB start at multiples of 32 bytes, got a pitch of %u elements", p.dstStride);
+    fixpipe<D, S>(k, a, scales, p, [&] {
+      for (u32 i = 0; i < p.mSize; i++) span(k, d, u64(i) * p.dstStride * sizeof(D), p.nSize * sizeof(D), sim::writes);
+      return [=](u32 i, u32 j, D x, u8 taint, u64) { store<D>(*d.memory, d.addr + (u64(i) * p.dstStride + j) * sizeof(D), x, taint); };
+    });
+    return;
+  }
   need(k, d, L1, 32, "destination");
   fixpipe<D, S>(k, a, scales, p, [&] {
-    constexpr u32 group = sizeof(D) == 1 ? 32 : 16;
     for (u32 g = 0; g < (p.nSize + group - 1) / group; g++) span(k, d, u64(g) * p.dstStride * 32, u64(p.mSize) * group * sizeof(D), sim::writes);
     return [=](u32 i, u32 j, D x, u8 taint, u64) { store<D>(*d.memory, d.addr + u64(j / group) * p.dstStride * 32 + (u64(i) * group + j % group) * sizeof(D), x, taint); };
   });
@@ -109,12 +120,12 @@ void Fixpipe(const GlobalTensor<D>& d, const LocalTensor<S>& a, const LocalTenso
 template <class D, class S, const FixpipeConfig& config = CFG_NZ>
 void Fixpipe(const LocalTensor<D>& d, const LocalTensor<S>& a, const FixpipeParamsV220& p, SIM_AT) {
   Checked k{"Fixpipe", at, {}};
-  fixpipeLocal(k, d, a, (const LocalTensor<u64>*)nullptr, p);
+  fixpipeLocal(k, d, a, (const LocalTensor<u64>*)nullptr, p, config.format);
 }
 template <class D, class S, const FixpipeConfig& config = CFG_NZ>
 void Fixpipe(const LocalTensor<D>& d, const LocalTensor<S>& a, const LocalTensor<u64>& scales, const FixpipeParamsV220& p, SIM_AT) {
   Checked k{"Fixpipe", at, {}};
-  fixpipeLocal(k, d, a, &scales, p);
+  fixpipeLocal(k, d, a, &scales, p, config.format);
 }
 
 /** The older way: DataCopy out of L0C, with what is not in its parameters set beforehand. */
@@ -148,6 +159,6 @@ void DataCopy(const GlobalTensor<D>& d, const LocalTensor<S>& a, const DataCopyC
 template <class D, class S>
 void DataCopy(const LocalTensor<D>& d, const LocalTensor<S>& a, const DataCopyCO12DstParams& p, SIM_AT) {
   Checked k{"DataCopy out of L0C", at, {}};
-  fixpipeLocal(k, d, a, (const LocalTensor<u64>*)nullptr, fixpipeParamsOf(k, p));
+  fixpipeLocal(k, d, a, (const LocalTensor<u64>*)nullptr, fixpipeParamsOf(k, p), p.nz2ndEn ? CO2Layout::ROW_MAJOR : CO2Layout::NZ);
 }
 }  // namespace AscendC

@@ -113,7 +113,7 @@ inline TPipe* GetTPipePtr() {
 template <class T, class B>
 LocalTensor<T> tensorOf(Space s, TPosition p, const B& b, u32 offsetBytes, u32 count) {
   LocalTensor<T> t;
-  t.memory = &self().memory(s), t.addr = b.addr + offsetBytes, t.count = count, t.root = b.root, t.position = p;
+  t.memory = &homeOf(s).memory(s), t.addr = b.addr + offsetBytes, t.count = count, t.root = b.root, t.position = p;
   return t;
 }
 

@@ -37,13 +37,13 @@ struct LocalTensor {
   void* buffer = nullptr;
 
   LocalTensor() = default;
-  LocalTensor(TPosition pos, u32 byteAddr, u32 elements, SIM_AT) : memory(&self().memory(spaceOf(pos))), addr(byteAddr), count(elements), position(pos) {
+  LocalTensor(TPosition pos, u32 byteAddr, u32 elements, SIM_AT) : memory(&homeOf(spaceOf(pos)).memory(spaceOf(pos))), addr(byteAddr), count(elements), position(pos) {
     if constexpr (!isFast) root = addRoot(spaceOf(pos), byteAddr, bytesOf<T>(elements), at);
   }
   explicit LocalTensor(u32 byteAddr, SIM_AT) : LocalTensor(TPosition::VECCALC, byteAddr, u32(elementsIn<T>(spaceBytes[UB] - byteAddr)), at) {}
 
   static u32 addRoot(Space s, u32 start, u64 bytes, sim::At at) {
-    Core& c = self();
+    Core& c = homeOf(s);
     if (start % spaceAlign[s]) sim::fail("alignment", at, sim::format("%s[%u]", spaceNames[s], start), sim::format("a tensor in %s starts at a multiple of %u bytes", spaceNames[s], spaceAlign[s]));
     const u64 end = start + (bytes + 31) / 32 * 32;
     if (end > spaceBytes[s]) sim::fail("capacity", at, sim::format("%s[%u..%llu)", spaceNames[s], start, (unsigned long long)end), sim::format("%s has %u bytes", spaceNames[s], spaceBytes[s]));
@@ -107,6 +107,8 @@ struct Checked {
   std::vector<sim::Span> foreign;
   /** Units of time, where bytes do not tell. */
   double cost = 0;
+  /** Goes from a memory of one core to a memory of another. */
+  bool isAcross = false;
 };
 template <class T>
 std::string rangeOf(const LocalTensor<T>& t, u64 offset, u64 bytes) {
@@ -118,7 +120,8 @@ void span(Checked& k, const LocalTensor<T>& t, u64 offset, u64 bytes, sim::Touch
   if constexpr (isFast) return;
   if (bytes == 0) return;
   if (!t.memory) sim::fail("no-memory", k.at, "", sim::format("%s takes a tensor that was never given memory", k.op));
-  Core& c = self();
+  Core& c = *cores[std::size_t(t.memory->core)];
+  if (&c != &self() && !k.isAcross) sim::fail("memory-space", k.at, rangeOf(t, offset, bytes), sim::format("%s reaches only memories of its own core", k.op));
   const Root& r = c.roots[t.root];
   const u64 start = t.addr + offset;
   if (start + bytes > r.end || start < r.start)
