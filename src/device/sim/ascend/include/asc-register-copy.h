@@ -11,11 +11,11 @@ namespace AscendC::Reg {
 enum class LoadDist {
   DIST_NORM, DIST_BRC_B8, DIST_BRC_B16, DIST_BRC_B32, DIST_US_B8, DIST_US_B16, DIST_DS_B8, DIST_DS_B16, DIST_UNPACK_B8, DIST_UNPACK_B16, DIST_UNPACK_B32,
   DIST_UNPACK4_B8, DIST_BLK, DIST_E2B_B16, DIST_E2B_B32, DIST_DINTLV_B8, DIST_DINTLV_B16, DIST_DINTLV_B32
-}; // prettier-ignore
+};
 enum class StoreDist {
   DIST_NORM, DIST_NORM_B8, DIST_NORM_B16, DIST_NORM_B32, DIST_FIRST_ELEMENT_B8, DIST_FIRST_ELEMENT_B16, DIST_FIRST_ELEMENT_B32, DIST_PACK_B16, DIST_PACK_B32, DIST_PACK_B64, DIST_PACK4_B32,
   DIST_INTLV_B8, DIST_INTLV_B16, DIST_INTLV_B32
-}; // prettier-ignore
+};
 enum class DataCopyMode { DATA_BLOCK_COPY };
 
 /** How a load spreads bytes: `from(j)` is the byte of memory that byte j of the registers takes, -1: zero. */

@@ -23,6 +23,7 @@ struct Seen {
   bool isStore;
   int line;
 };
+/** Where an access lies. */
 struct Place {
   u8 *data, *taint;
   /** Bytes of the range that lie in the tensor; what a load takes behind them is nobody's. */
@@ -44,7 +45,7 @@ struct VectorFunction {
   std::vector<Access> log;
   std::size_t next = 0;
   std::unordered_map<u64, std::vector<Seen>> blocks;
-  u32 number = 0, registers = 0;
+  u32 number = 0;
   /** [is the earlier one a store][is the later one a store]: instructions up to this number are waited for. */
   u32 barriers[2][2] = {};
   /** Stores whose last bytes still lie in an unaligned register. */
@@ -66,6 +67,7 @@ struct VectorFunction {
       }
     }
   }
+  /** Checks and notes bytes that a register instruction touches for its register `reg`, or finds them in the log. */
   Place touch(const char* op, const void* p, u64 bytes, u32 align, sim::TouchKind kind, Origin& reg, sim::At at) {
     sim::Memory& m = ub();
     const u64 start = u64(static_cast<const u8*>(p) - m.data);
