@@ -227,7 +227,7 @@ bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int
   return true;
 }
 
-void touch_shared(const char* op, int line, const Use& u, Space space) {
+void touch_shared(const char* op, int line, const Use& u, Space space, int cluster) {
   auto& m = machine;
   Core& own = *m.core;
   const uint32_t index = (uint32_t)(&own - m.cores.data());
@@ -248,19 +248,22 @@ void touch_shared(const char* op, int line, const Use& u, Space space) {
     return;
   }
   if (space != SRAM) return;
-  Cluster& c = m.clusters[own.cluster];
+  Cluster& c = m.clusters[cluster < 0 ? own.cluster : cluster];
+  // Cores of two clusters meet in barriers of the whole job only.
+  const auto stranger = [&](size_t core) { return m.cores[core].cluster == own.cluster ? std::string("another core of the cluster ") : std::string("a core of another cluster "); };
+  const auto expected = [&](size_t core) { return m.cores[core].cluster == own.cluster ? ": expected __sync_cluster in between" : ": expected a barrier of the whole job in between"; };
   for (int64_t i = 0; i < u.region.count; i++) {
     const int64_t from = (u.region.base + i * u.region.stride - m.sram.base) / 4;
     const int64_t to = (u.region.base + i * u.region.stride + u.region.bytes - m.sram.base + 3) / 4;
     for (int64_t g = from; g < to; g++) {
       if (c.writer[g] && c.writer[g] - 1 != index && own.clock[c.writer[g] - 1] < c.write_time[g]) {
-        report("sync", op, line, std::string(u.writes ? "writes " : "reads ") + name_of(m.sram.base + g * 4) + ", which another core of the cluster wrote: expected __sync_cluster in between", m.sram.base + g * 4);
+        report("sync", op, line, std::string(u.writes ? "writes " : "reads ") + name_of(m.sram.base + g * 4) + ", which " + stranger(c.writer[g] - 1) + "wrote" + expected(c.writer[g] - 1), m.sram.base + g * 4);
         return;
       }
       if (u.writes) {
         for (size_t r = 0; r < m.cores.size(); r++)
           if (r != index && c.read_time[g * m.cores.size() + r] > own.clock[r]) {
-            report("sync", op, line, "writes " + name_of(m.sram.base + g * 4) + ", which another core of the cluster reads: expected __sync_cluster in between", m.sram.base + g * 4);
+            report("sync", op, line, "writes " + name_of(m.sram.base + g * 4) + ", which " + stranger(r) + "reads" + expected(r), m.sram.base + g * 4);
             return;
           }
         c.writer[g] = index + 1;

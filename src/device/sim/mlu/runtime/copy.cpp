@@ -22,7 +22,13 @@ struct Job {
   int64_t dst_stride, src_stride, count;
   const char* op;
   int line;
+  /// Of SRAM2SRAM: whose memory the destination is; -1 otherwise.
+  int dst_cluster = -1;
+  bool is_far() const { return dst_cluster >= 0 && dst_cluster != machine.core->cluster; }
 };
+/// Bytes, and what is known of them, of an SRAM address in another cluster, whose memory is not the one at hand.
+char* far_bytes(int cluster, const char* p) { return machine.clusters[cluster].sram.data() + (p - machine.sram.base); }
+uint8_t* far_known(int cluster, const char* p) { return machine.clusters[cluster].sram_known.data() + (p - machine.sram.base); }
 
 /// A tag travels with bytes that are copied whole.
 void carry_tag(const Job& j) {
@@ -51,13 +57,13 @@ void run(const Job& j) {
       const int size = j.size % 4 == 0 && (uintptr_t)s % 4 == 0 ? 4 : j.size % 2 == 0 && (uintptr_t)s % 2 == 0 ? 2 : 1;
       const bool known = is_known(s, j.size, size);
       if (!known && is_off_chip(j.dir.to)) report("unwritten", j.op, j.line, "stores bytes of " + name_of(s) + " that nothing has written to " + name_of(d), s);
-      memmove(j.dir.to == WRAM ? wram_bytes(d) : d, j.dir.from == WRAM ? wram_bytes(s) : s, j.size);
-      uint8_t* to = known_of(d);
+      memmove(j.is_far() ? far_bytes(j.dst_cluster, d) : j.dir.to == WRAM ? wram_bytes(d) : d, j.dir.from == WRAM ? wram_bytes(s) : s, j.size);
+      uint8_t* to = j.is_far() ? far_known(j.dst_cluster, d) : known_of(d);
       const uint8_t* from = known_of(s);
       if (to && from) memmove(to, from, j.size);
       else if (to) memset(to, 1, j.size);
     } else
-      memmove(d, s, j.size);
+      memmove(j.is_far() ? far_bytes(j.dst_cluster, d) : d, s, j.size);
   }
 }
 
@@ -73,6 +79,18 @@ bool check(const Job& j, std::vector<Use>& uses, bool is_async, Pipe pipe) {
     report("task type", j.op, j.line, "expected no copies with SRAM in a Block kernel");
     return false;
   }
+  if (j.dir.from == SRAM && j.dir.to == SRAM && j.dst_cluster < 0) {
+    report("space", j.op, j.line, "expected the number of the destination's cluster for SRAM2SRAM");
+    return false;
+  }
+  if (j.dst_cluster >= 0 && (j.dir.from != SRAM || j.dir.to != SRAM)) {
+    report("space", j.op, j.line, std::string("expected SRAM2SRAM with the number of a cluster, got ") + space_names[j.dir.from] + "2" + space_names[j.dir.to]);
+    return false;
+  }
+  if (j.dst_cluster >= m.config.clusters && j.dst_cluster >= 0) {
+    report("bounds", j.op, j.line, "expected a cluster of the job, 0.." + std::to_string(m.config.clusters - 1) + ", got " + std::to_string(j.dst_cluster));
+    return false;
+  }
   if (!is_inside(j.op, j.line, src, j.dir.from, false) || !is_inside(j.op, j.line, dst, j.dir.to, true)) return false;
   if (j.dir.from == WRAM || j.dir.to == WRAM) {
     if ((uintptr_t)j.src % 64 || (uintptr_t)j.dst % 64 || j.size % 64) {
@@ -86,11 +104,12 @@ bool check(const Job& j, std::vector<Use>& uses, bool is_async, Pipe pipe) {
   }
   uses.push_back({src, false, 1});
   uses.push_back({dst, true, 1});
-  if (j.dir.from == j.dir.to && overlaps(src, dst)) {
+  if (j.dir.from == j.dir.to && !j.is_far() && overlaps(src, dst)) {
     report("overlap", j.op, j.line, "expected source and destination apart, got " + name_of(j.src) + " and " + name_of(j.dst), j.src);
     return false;
   }
-  check_pending(j.op, j.line, uses.data(), 2, pipe);
+  if (j.is_far()) uses.pop_back();
+  check_pending(j.op, j.line, uses.data(), (int64_t)uses.size(), pipe);
   if (is_async && !m.config.is_relaxed)
     // Vector ops that were issued before run beside this copy until they are waited for.
     for (auto& u : uses) {
@@ -108,7 +127,7 @@ bool check(const Job& j, std::vector<Use>& uses, bool is_async, Pipe pipe) {
       }
     }
   touch_shared(j.op, j.line, uses[0], j.dir.from);
-  touch_shared(j.op, j.line, uses[1], j.dir.to);
+  touch_shared(j.op, j.line, {dst, true, 1}, j.dir.to, j.dst_cluster);
   return true;
 }
 
@@ -136,6 +155,11 @@ void copy(Job j, int dir, bool is_async) {
   if (j.dir.from == SRAM || j.dir.to == SRAM) yield_sometimes();
 }
 
+void to_cluster(const Job& j, int dir, bool is_async) {
+  if (j.dst_cluster < 0) return report("bounds", j.op, j.line, "expected a cluster of the job, got " + std::to_string(j.dst_cluster));
+  copy(j, dir, is_async);
+}
+
 /// Start of segment i of a 3-d walk.
 int64_t walk(int64_t i, int64_t stride0, int64_t segments1, int64_t stride1) {
   const int64_t inner = segments1 + 1;
@@ -147,16 +171,24 @@ int64_t walk(int64_t i, int64_t stride0, int64_t segments1, int64_t stride1) {
 using namespace bang;
 
 #define DEFINE(name, is_async)                                                                                         \
-  void name(void* dst, const void* src, int64_t size, mluMemcpyDirection_t dir, int line) {                            \
+  void name(void* dst, const void* src, int64_t size, mluMemcpyDirection_t dir, Line line) {                            \
     copy({(char*)dst, (const char*)src, size, {}, 0, 0, 1, #name, line}, dir, is_async);                               \
   }                                                                                                                    \
+  void name(void* dst, const void* src, int64_t size, mluMemcpyDirection_t dir, int dst_cluster_id, Line line) {         \
+    to_cluster({(char*)dst, (const char*)src, size, {}, 0, 0, 1, #name, line, dst_cluster_id}, dir, is_async);          \
+  }                                                                                                                    \
   void name(void* dst, const void* src, int64_t size, mluMemcpyDirection_t dir, int64_t dst_stride, int64_t src_stride,\
-            int64_t segments, int line) {                                                                              \
+            int64_t segments, int dst_cluster_id, Line line) {                                                         \
+    to_cluster({(char*)dst, (const char*)src, size, {}, dst_stride, src_stride, segments + 1, #name, line,              \
+                dst_cluster_id}, dir, is_async);                                                                        \
+  }                                                                                                                    \
+  void name(void* dst, const void* src, int64_t size, mluMemcpyDirection_t dir, int64_t dst_stride, int64_t src_stride,\
+            int64_t segments, Line line) {                                                                              \
     copy({(char*)dst, (const char*)src, size, {}, dst_stride, src_stride, segments + 1, #name, line}, dir, is_async);  \
   }                                                                                                                    \
   void name(void* dst, const void* src, int64_t size, mluMemcpyDirection_t dir, int64_t dst_stride0,                   \
             int64_t dst_segments1, int64_t dst_stride1, int64_t dst_segments2, int64_t src_stride0,                    \
-            int64_t src_segments1, int64_t src_stride1, int64_t src_segments2, int line) {                             \
+            int64_t src_segments1, int64_t src_stride1, int64_t src_segments2, Line line) {                             \
     const int64_t n = (dst_segments1 + 1) * (dst_segments2 + 1);                                                       \
     if (n != (src_segments1 + 1) * (src_segments2 + 1))                                                                \
       return report("bounds", #name, line, "expected equally many segments on both sides");                            \
@@ -168,6 +200,6 @@ using namespace bang;
 DEFINE(__memcpy, false)
 DEFINE(__memcpy_async, true)
 
-void __gather(void* dst, const void* src, const unsigned* offsets, int64_t size, mluMemcpyDirection_t dir, int64_t dst_stride, int64_t count, int line) {
+void __gather(void* dst, const void* src, const unsigned* offsets, int64_t size, mluMemcpyDirection_t dir, int64_t dst_stride, int64_t count, Line line) {
   for (int64_t i = 0; i < count; i++) copy({(char*)dst + i * dst_stride, (const char*)src + offsets[i], size, {}, 0, 0, 1, "__gather", line}, dir, false);
 }

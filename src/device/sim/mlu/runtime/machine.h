@@ -180,8 +180,8 @@ constexpr int grain = 64;
 void check_pending(const char* op, int line, const Use* uses, int64_t count, int own_pipe);
 /// Runs the copies of a pipe that were issued; all pipes for -1.
 void finish(int pipe);
-/// A record of an access to memory that cores share.
-void touch_shared(const char* op, int line, const Use& use, Space space);
+/// A record of an access to memory that cores share; `cluster`: whose SRAM, -1 for the core's own.
+void touch_shared(const char* op, int line, const Use& use, Space space, int cluster = -1);
 void yield_sometimes();
 /// Unit costs, a model and no chip's time. A unit is about a cycle of an MLU370 core: 128 bytes of a vector op or of a copy
 /// on the chip, 32 bytes to or from device memory (614 GB/s by 16 cores by 1.3 GHz), 1024 multiply-adds. A pipe does one

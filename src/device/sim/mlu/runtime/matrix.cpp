@@ -129,12 +129,12 @@ void conv(float* d, const T* s, const T* b, int ci, int h, int w, int kh, int kw
 }  // namespace
 
 #define X(T)                                                                                                           \
-  void __bang_reshape_filter(T* d, const T* s, int n, int h, int w, int c, int line) { reshape_filter(d, s, n, h, w, c, line); } \
-  void __bang_load_matrix(T* d, const T* s, mluMemcpyDirection_t dir, int k, int n, int pitch, bool transposed, int line) { load_matrix(d, s, dir, k, n, pitch, transposed, line); } \
-  void __bang_matmul(float* d, const T* a, const T* b, int m, int k, int n, int line) { matmul("__bang_matmul", d, a, b, m, k, n, line); } \
-  void __bang_conv(float* d, const T* s, const T* b, int ci, int h, int w, int kh, int kw, int sx, int sy, int co, int line) { conv(d, s, b, ci, h, w, kh, kw, sx, sy, co, line); } \
-  void __bang_mlp(float* d, const T* v, const T* b, int height, int width, int line) { matmul("__bang_mlp", d, v, b, 1, height, width, line); }
+  void __bang_reshape_filter(T* d, const T* s, int n, int h, int w, int c, Line line) { reshape_filter(d, s, n, h, w, c, line); } \
+  void __bang_load_matrix(T* d, const T* s, mluMemcpyDirection_t dir, int k, int n, int pitch, bool transposed, Line line) { load_matrix(d, s, dir, k, n, pitch, transposed, line); } \
+  void __bang_matmul(float* d, const T* a, const T* b, int m, int k, int n, Line line) { matmul("__bang_matmul", d, a, b, m, k, n, line); } \
+  void __bang_conv(float* d, const T* s, const T* b, int ci, int h, int w, int kh, int kw, int sx, int sy, int co, Line line) { conv(d, s, b, ci, h, w, kh, kw, sx, sy, co, line); } \
+  void __bang_mlp(float* d, const T* v, const T* b, int height, int width, Line line) { matmul("__bang_mlp", d, v, b, 1, height, width, line); }
 BANG_FACTORS(X)
 #undef X
-void __bang_matmul(half* d, const half* a, const half* b, int m, int k, int n, int line) { matmul("__bang_matmul", d, a, b, m, k, n, line); }
-void __bang_matmul(bfloat16_t* d, const bfloat16_t* a, const bfloat16_t* b, int m, int k, int n, int line) { matmul("__bang_matmul", d, a, b, m, k, n, line); }
+void __bang_matmul(half* d, const half* a, const half* b, int m, int k, int n, Line line) { matmul("__bang_matmul", d, a, b, m, k, n, line); }
+void __bang_matmul(bfloat16_t* d, const bfloat16_t* a, const bfloat16_t* b, int m, int k, int n, Line line) { matmul("__bang_matmul", d, a, b, m, k, n, line); }

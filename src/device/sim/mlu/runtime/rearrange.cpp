@@ -82,11 +82,11 @@ void atomic(const char* op, T* global, const T* s, int n, int line, F f) {
 }  // namespace
 
 #define X(T)                                                                                                           \
-  void __bang_sumpool(T* d, const T* s, int c, int h, int w, int kh, int kw, int sh, int sw, int line) { pool("__bang_sumpool", SUM, d, s, c, h, w, kh, kw, sh, sw, line); } \
-  void __bang_maxpool(T* d, const T* s, int c, int h, int w, int kh, int kw, int sh, int sw, int line) { pool("__bang_maxpool", MAX, d, s, c, h, w, kh, kw, sh, sw, line); } \
-  void __bang_minpool(T* d, const T* s, int c, int h, int w, int kh, int kw, int sh, int sw, int line) { pool("__bang_minpool", MIN, d, s, c, h, w, kh, kw, sh, sw, line); } \
-  void __bang_avgpool(T* d, const T* s, int c, int h, int w, int kh, int kw, int sh, int sw, int line) { pool("__bang_avgpool", AVG, d, s, c, h, w, kh, kw, sh, sw, line); } \
-  void __bang_reduce_sum(T* d, const T* s, int n, int line) {                                                          \
+  void __bang_sumpool(T* d, const T* s, int c, int h, int w, int kh, int kw, int sh, int sw, Line line) { pool("__bang_sumpool", SUM, d, s, c, h, w, kh, kw, sh, sw, line); } \
+  void __bang_maxpool(T* d, const T* s, int c, int h, int w, int kh, int kw, int sh, int sw, Line line) { pool("__bang_maxpool", MAX, d, s, c, h, w, kh, kw, sh, sw, line); } \
+  void __bang_minpool(T* d, const T* s, int c, int h, int w, int kh, int kw, int sh, int sw, Line line) { pool("__bang_minpool", MIN, d, s, c, h, w, kh, kw, sh, sw, line); } \
+  void __bang_avgpool(T* d, const T* s, int c, int h, int w, int kh, int kw, int sh, int sw, Line line) { pool("__bang_avgpool", AVG, d, s, c, h, w, kh, kw, sh, sw, line); } \
+  void __bang_reduce_sum(T* d, const T* s, int n, Line line) {                                                          \
     const int group = 128 / (int)sizeof(T);                                                                            \
     if (n % group != 0) return report("count", "__bang_reduce_sum", line, "expected whole groups of 128 bytes, got " + std::to_string(n) + " elements"); \
     if (!begin_vector("__bang_reduce_sum", line, {writes(d, n, sizeof(T)), reads(s, n, sizeof(T))}, grain)) return;     \
@@ -96,33 +96,33 @@ void atomic(const char* op, T* global, const T* s, int n, int line, F f) {
       spread_whole(d + g, sizeof(T), {reads(s + g, group, sizeof(T))});                                                \
     }                                                                                                                  \
   }                                                                                                                    \
-  void __bang_argmax(T* d, const T* s, int n, int line) { extreme("__bang_argmax", true, d, s, n, line); }             \
-  void __bang_argmin(T* d, const T* s, int n, int line) { extreme("__bang_argmin", false, d, s, n, line); }            \
-  void __bang_max(T* d, const T* s, int n, int line) { extreme("__bang_max", true, d, s, n, line); }                   \
-  void __bang_min(T* d, const T* s, int n, int line) { extreme("__bang_min", false, d, s, n, line); }                  \
-  int __bang_filter(T* d, const T* s, const T* mask, int n, int line) { return filter("__bang_filter", d, s, mask, n, 0, line); } \
-  void __bang_select(T* d, const T* s, const T* mask, int n, int line) { filter("__bang_select", d, s, mask, n, 128 / (int)sizeof(T), line); } \
-  int __bang_count(const T* s, int n, int line) {                                                                      \
+  void __bang_argmax(T* d, const T* s, int n, Line line) { extreme("__bang_argmax", true, d, s, n, line); }             \
+  void __bang_argmin(T* d, const T* s, int n, Line line) { extreme("__bang_argmin", false, d, s, n, line); }            \
+  void __bang_max(T* d, const T* s, int n, Line line) { extreme("__bang_max", true, d, s, n, line); }                   \
+  void __bang_min(T* d, const T* s, int n, Line line) { extreme("__bang_min", false, d, s, n, line); }                  \
+  int __bang_filter(T* d, const T* s, const T* mask, int n, Line line) { return filter("__bang_filter", d, s, mask, n, 0, line); } \
+  void __bang_select(T* d, const T* s, const T* mask, int n, Line line) { filter("__bang_select", d, s, mask, n, 128 / (int)sizeof(T), line); } \
+  int __bang_count(const T* s, int n, Line line) {                                                                      \
     int count = 0;                                                                                                     \
     if (begin_vector("__bang_count", line, {reads(s, n, sizeof(T))})) for (int i = 0; i < n; i++) count += (float)s[i] != 0; \
     return count;                                                                                                      \
   }                                                                                                                    \
-  int __bang_findfirst1(const T* s, int n, int line) {                                                                 \
+  int __bang_findfirst1(const T* s, int n, Line line) {                                                                 \
     if (begin_vector("__bang_findfirst1", line, {reads(s, n, sizeof(T))})) for (int i = 0; i < n; i++) if ((float)s[i] != 0) return i; \
     return -1;                                                                                                         \
   }                                                                                                                    \
-  int __bang_findlast1(const T* s, int n, int line) {                                                                  \
+  int __bang_findlast1(const T* s, int n, Line line) {                                                                  \
     if (begin_vector("__bang_findlast1", line, {reads(s, n, sizeof(T))})) for (int i = n; i-- > 0;) if ((float)s[i] != 0) return i; \
     return -1;                                                                                                         \
   }                                                                                                                    \
-  void __bang_atomic_reduce_add(T* g, const T* s, int n, int line) { atomic("__bang_atomic_reduce_add", g, s, n, line, [](float a, float b) { return a + b; }); } \
-  void __bang_atomic_reduce_max(T* g, const T* s, int n, int line) { atomic("__bang_atomic_reduce_max", g, s, n, line, [](float a, float b) { return a > b ? a : b; }); } \
-  void __bang_atomic_reduce_min(T* g, const T* s, int n, int line) { atomic("__bang_atomic_reduce_min", g, s, n, line, [](float a, float b) { return a < b ? a : b; }); }
+  void __bang_atomic_reduce_add(T* g, const T* s, int n, Line line) { atomic("__bang_atomic_reduce_add", g, s, n, line, [](float a, float b) { return a + b; }); } \
+  void __bang_atomic_reduce_max(T* g, const T* s, int n, Line line) { atomic("__bang_atomic_reduce_max", g, s, n, line, [](float a, float b) { return a > b ? a : b; }); } \
+  void __bang_atomic_reduce_min(T* g, const T* s, int n, Line line) { atomic("__bang_atomic_reduce_min", g, s, n, line, [](float a, float b) { return a < b ? a : b; }); }
 BANG_FLOATS(X)
 #undef X
 
 /// The result is a number of the scalar unit, so what was not written becomes NaN.
-float __bang_sum(const float* s, int n, int line) {
+float __bang_sum(const float* s, int n, Line line) {
   if (!begin_vector("__bang_sum", line, {reads(s, n, 4)}, grain)) return NAN;
   if (machine.is_checked() && !is_known((const char*)s, (int64_t)n * 4, 4)) {
     report("unwritten", "__bang_sum", line, "adds bytes of " + name_of(s) + " that nothing has written", s);
@@ -132,7 +132,7 @@ float __bang_sum(const float* s, int n, int line) {
 }
 
 #define X(T)                                                                                                           \
-  void __bang_transpose(T* d, const T* s, int h, int w, int line) {                                                    \
+  void __bang_transpose(T* d, const T* s, int h, int w, Line line) {                                                    \
     if ((int64_t)h * (int64_t)sizeof(T) % grain || (int64_t)w * (int64_t)sizeof(T) % grain)                            \
       return report("alignment", "__bang_transpose", line, "expected both sides in multiples of 64 bytes, got " + std::to_string(h) + " x " + std::to_string(w)); \
     if (d == s) return report("overlap", "__bang_transpose", line, "expected source and destination apart");           \

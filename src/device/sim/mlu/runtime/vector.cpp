@@ -119,18 +119,18 @@ T directed(float x, float (*round)(float)) {
 }  // namespace
 
 #define DEF_UNARY(op, T)                                                                                               \
-  void __bang_##op(T* d, const T* x, int n, int line) { unary<T, Ops::op>("__bang_" #op, d, x, n, line); }
+  void __bang_##op(T* d, const T* x, int n, Line line) { unary<T, Ops::op>("__bang_" #op, d, x, n, line); }
 #define DEF_BINARY(op, T)                                                                                              \
-  void __bang_##op(T* d, const T* a, const T* b, int n, int line) { binary<T, Ops::op<C<T>>>("__bang_" #op, d, a, b, n, line); }
+  void __bang_##op(T* d, const T* a, const T* b, int n, Line line) { binary<T, Ops::op<C<T>>>("__bang_" #op, d, a, b, n, line); }
 #define DEF_SCALAR(op, base, T)                                                                                        \
-  void __bang_##op(T* d, const T* a, T b, int n, int line) { scalar<T, Ops::base<C<T>>>("__bang_" #op, d, a, b, n, line); }
+  void __bang_##op(T* d, const T* a, T b, int n, Line line) { scalar<T, Ops::base<C<T>>>("__bang_" #op, d, a, b, n, line); }
 #define DEF_CYCLE(op, base, T)                                                                                         \
-  void __bang_##op(T* d, const T* a, const T* b, int n, int nb, int line) { cycle<T, Ops::base<C<T>>>("__bang_" #op, d, a, b, n, nb, line); }
+  void __bang_##op(T* d, const T* a, const T* b, int n, int nb, Line line) { cycle<T, Ops::base<C<T>>>("__bang_" #op, d, a, b, n, nb, line); }
 #define DEF_LOGIC(T)                                                                                                   \
-  void __bang_and(T* d, const T* a, const T* b, int n, int line) { binary<T, Ops::and_<C<T>>>("__bang_and", d, a, b, n, line); } \
-  void __bang_or(T* d, const T* a, const T* b, int n, int line) { binary<T, Ops::or_<C<T>>>("__bang_or", d, a, b, n, line); }    \
-  void __bang_xor(T* d, const T* a, const T* b, int n, int line) { binary<T, Ops::xor_<C<T>>>("__bang_xor", d, a, b, n, line); } \
-  void __bang_not(T* d, const T* x, int n, int line) { unary<T, Ops::not_>("__bang_not", d, x, n, line); }
+  void __bang_and(T* d, const T* a, const T* b, int n, Line line) { binary<T, Ops::and_<C<T>>>("__bang_and", d, a, b, n, line); } \
+  void __bang_or(T* d, const T* a, const T* b, int n, Line line) { binary<T, Ops::or_<C<T>>>("__bang_or", d, a, b, n, line); }    \
+  void __bang_xor(T* d, const T* a, const T* b, int n, Line line) { binary<T, Ops::xor_<C<T>>>("__bang_xor", d, a, b, n, line); } \
+  void __bang_not(T* d, const T* x, int n, Line line) { unary<T, Ops::not_>("__bang_not", d, x, n, line); }
 
 #define X(T) BANG_UNARY_OPS(DEF_UNARY, T) DEF_LOGIC(T)
 BANG_FLOATS(X)
@@ -138,40 +138,40 @@ BANG_FLOATS(X)
 #define X(T) BANG_BINARY_OPS(DEF_BINARY, T) BANG_SCALAR_OPS(DEF_SCALAR, T) BANG_CYCLE_OPS(DEF_CYCLE, T)
 BANG_ARITHMETIC(X)
 #undef X
-void __bang_div(float* d, const float* a, const float* b, int n, int line) { binary<float, Ops::div<float>>("__bang_div", d, a, b, n, line); }
-void __bang_div(half* d, const half* a, const half* b, int n, int line) { binary<half, Ops::div<float>>("__bang_div", d, a, b, n, line); }
+void __bang_div(float* d, const float* a, const float* b, int n, Line line) { binary<float, Ops::div<float>>("__bang_div", d, a, b, n, line); }
+void __bang_div(half* d, const half* a, const half* b, int n, Line line) { binary<half, Ops::div<float>>("__bang_div", d, a, b, n, line); }
 
 #define X(T)                                                                                                           \
-  void __bang_write_value(T* d, int n, T v, int line) { fill("__bang_write_value", d, n, v, line); }                   \
-  void __nramset(T* d, int n, T v, int line) { fill("__nramset", d, n, v, line); }                                     \
-  void __bang_write_zero(T* d, int n, int line) { fill("__bang_write_zero", d, n, (T)0, line); }
+  void __bang_write_value(T* d, int n, T v, Line line) { fill("__bang_write_value", d, n, v, line); }                   \
+  void __nramset(T* d, int n, T v, Line line) { fill("__nramset", d, n, v, line); }                                     \
+  void __bang_write_zero(T* d, int n, Line line) { fill("__bang_write_zero", d, n, (T)0, line); }
 BANG_ANY(X)
 #undef X
 
-void __bang_band(char* d, const char* a, const char* b, int n, int line) { bytes<both>("__bang_band", d, a, b, n, line); }
-void __bang_bor(char* d, const char* a, const char* b, int n, int line) { bytes<any>("__bang_bor", d, a, b, n, line); }
-void __bang_bxor(char* d, const char* a, const char* b, int n, int line) { bytes<one>("__bang_bxor", d, a, b, n, line); }
-void __bang_bnot(char* d, const char* a, int n, int line) {
+void __bang_band(char* d, const char* a, const char* b, int n, Line line) { bytes<both>("__bang_band", d, a, b, n, line); }
+void __bang_bor(char* d, const char* a, const char* b, int n, Line line) { bytes<any>("__bang_bor", d, a, b, n, line); }
+void __bang_bxor(char* d, const char* a, const char* b, int n, Line line) { bytes<one>("__bang_bxor", d, a, b, n, line); }
+void __bang_bnot(char* d, const char* a, int n, Line line) {
   if (!begin_vector("__bang_bnot", line, {writes(d, n, 1), reads(a, n, 1)})) return;
   for (int i = 0; i < n; i++) d[i] = ~a[i];
   spread(d, 4, n / 4, {reads(a, n / 4, 4)});
 }
 
-void __bang_half2float(float* d, const half* s, int n, int line) { convert("__bang_half2float", d, s, n, line, [](half x) { return (float)x; }); }
-void __bang_bfloat162float(float* d, const bfloat16_t* s, int n, int line) { convert("__bang_bfloat162float", d, s, n, line, [](bfloat16_t x) { return (float)x; }); }
+void __bang_half2float(float* d, const half* s, int n, Line line) { convert("__bang_half2float", d, s, n, line, [](half x) { return (float)x; }); }
+void __bang_bfloat162float(float* d, const bfloat16_t* s, int n, Line line) { convert("__bang_bfloat162float", d, s, n, line, [](bfloat16_t x) { return (float)x; }); }
 #define DEF_NARROW(suffix, round)                                                                                      \
-  void __bang_float2half##suffix(half* d, const float* s, int n, int line) { convert("__bang_float2half" #suffix, d, s, n, line, [](float x) { return directed<half>(x, round); }); } \
-  void __bang_float2bfloat16##suffix(bfloat16_t* d, const float* s, int n, int line) { convert("__bang_float2bfloat16" #suffix, d, s, n, line, [](float x) { return directed<bfloat16_t>(x, round); }); } \
-  void __bang_float2int32##suffix(int32_t* d, const float* s, int n, int pos, int line) { convert("__bang_float2int32" #suffix, d, s, n, line, [=](float x) { return fixed<int32_t>(x, pos, round); }); } \
-  void __bang_float2int16##suffix(int16_t* d, const float* s, int n, int pos, int line) { convert("__bang_float2int16" #suffix, d, s, n, line, [=](float x) { return fixed<int16_t>(x, pos, round); }); } \
-  void __bang_float2int8##suffix(int8_t* d, const float* s, int n, int pos, int line) { convert("__bang_float2int8" #suffix, d, s, n, line, [=](float x) { return fixed<int8_t>(x, pos, round); }); }
+  void __bang_float2half##suffix(half* d, const float* s, int n, Line line) { convert("__bang_float2half" #suffix, d, s, n, line, [](float x) { return directed<half>(x, round); }); } \
+  void __bang_float2bfloat16##suffix(bfloat16_t* d, const float* s, int n, Line line) { convert("__bang_float2bfloat16" #suffix, d, s, n, line, [](float x) { return directed<bfloat16_t>(x, round); }); } \
+  void __bang_float2int32##suffix(int32_t* d, const float* s, int n, int pos, Line line) { convert("__bang_float2int32" #suffix, d, s, n, line, [=](float x) { return fixed<int32_t>(x, pos, round); }); } \
+  void __bang_float2int16##suffix(int16_t* d, const float* s, int n, int pos, Line line) { convert("__bang_float2int16" #suffix, d, s, n, line, [=](float x) { return fixed<int16_t>(x, pos, round); }); } \
+  void __bang_float2int8##suffix(int8_t* d, const float* s, int n, int pos, Line line) { convert("__bang_float2int8" #suffix, d, s, n, line, [=](float x) { return fixed<int8_t>(x, pos, round); }); }
 DEF_NARROW(_rn, nearest)
 DEF_NARROW(_tz, towards_zero)
 DEF_NARROW(_rd, down)
 DEF_NARROW(_ru, up)
-void __bang_float2half(half* d, const float* s, int n, int line) { convert("__bang_float2half", d, s, n, line, [](float x) { return (half)x; }); }
-void __bang_float2bfloat16(bfloat16_t* d, const float* s, int n, int line) { convert("__bang_float2bfloat16", d, s, n, line, [](float x) { return bfloat16_t(x); }); }
-void __bang_int322float(float* d, const int32_t* s, int n, int pos, int line) { convert("__bang_int322float", d, s, n, line, [=](int32_t x) { return std::ldexp((float)x, pos); }); }
-void __bang_int162float(float* d, const int16_t* s, int n, int pos, int line) { convert("__bang_int162float", d, s, n, line, [=](int16_t x) { return std::ldexp((float)x, pos); }); }
-void __bang_int82float(float* d, const int8_t* s, int n, int pos, int line) { convert("__bang_int82float", d, s, n, line, [=](int8_t x) { return std::ldexp((float)x, pos); }); }
-void __bang_int82half(half* d, const int8_t* s, int n, int pos, int line) { convert("__bang_int82half", d, s, n, line, [=](int8_t x) { return (half)std::ldexp((float)x, pos); }); }
+void __bang_float2half(half* d, const float* s, int n, Line line) { convert("__bang_float2half", d, s, n, line, [](float x) { return (half)x; }); }
+void __bang_float2bfloat16(bfloat16_t* d, const float* s, int n, Line line) { convert("__bang_float2bfloat16", d, s, n, line, [](float x) { return bfloat16_t(x); }); }
+void __bang_int322float(float* d, const int32_t* s, int n, int pos, Line line) { convert("__bang_int322float", d, s, n, line, [=](int32_t x) { return std::ldexp((float)x, pos); }); }
+void __bang_int162float(float* d, const int16_t* s, int n, int pos, Line line) { convert("__bang_int162float", d, s, n, line, [=](int16_t x) { return std::ldexp((float)x, pos); }); }
+void __bang_int82float(float* d, const int8_t* s, int n, int pos, Line line) { convert("__bang_int82float", d, s, n, line, [=](int8_t x) { return std::ldexp((float)x, pos); }); }
+void __bang_int82half(half* d, const int8_t* s, int n, int pos, Line line) { convert("__bang_int82half", d, s, n, line, [=](int8_t x) { return (half)std::ldexp((float)x, pos); }); }

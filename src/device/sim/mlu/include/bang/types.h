@@ -60,8 +60,14 @@ enum mluMemcpyDirection_t {
   GDRAM2GDRAM, GDRAM2LDRAM, LDRAM2GDRAM, LDRAM2LDRAM,
 };
 
-// The line of the call, for messages.
-#define BANG_LINE int line = __builtin_LINE()
+// The line of the call, for messages. No number converts to it, so that an operand too many is an error.
+namespace bang {
+struct Line {
+  int number;
+  operator int() const { return number; }
+};
+}  // namespace bang
+#define BANG_LINE bang::Line line = {__builtin_LINE()}
 // Element types by architecture. Integers of 32 bits and bf16 are vectors on compute_50 only.
 #if __BANG_ARCH__ >= 592
 #define BANG_ARITHMETIC(X) X(float) X(half) X(bfloat16_t) X(int32_t)
