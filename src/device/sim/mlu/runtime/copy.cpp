@@ -67,6 +67,15 @@ void run(const Job& j) {
   }
 }
 
+/// No segment is written before it is read, nor before those after it are.
+bool goes_forward(const Job& j) {
+  for (int64_t i = 0; i < j.count; i++) {
+    const char *d = j.dst + i * j.dst_stride, *s = j.src + i * j.src_stride;
+    if (d > s || (i + 1 < j.count && d + j.size > s + j.src_stride)) return false;
+  }
+  return j.src_stride >= 0;
+}
+
 /// False: the copy breaks a rule and is left out.
 bool check(const Job& j, std::vector<Use>& uses, bool is_async, Pipe pipe) {
   auto& m = machine;
@@ -104,7 +113,7 @@ bool check(const Job& j, std::vector<Use>& uses, bool is_async, Pipe pipe) {
   }
   uses.push_back({src, false, 1});
   uses.push_back({dst, true, 1});
-  if (j.dir.from == j.dir.to && !j.is_far() && overlaps(src, dst)) {
+  if (j.dir.from == j.dir.to && !j.is_far() && overlaps(src, dst) && !(j.dir.to == NRAM && goes_forward(j))) {
     report("overlap", j.op, j.line, "expected source and destination apart, got " + name_of(j.src) + " and " + name_of(j.dst), j.src);
     return false;
   }
@@ -200,6 +209,42 @@ using namespace bang;
 DEFINE(__memcpy, false)
 DEFINE(__memcpy_async, true)
 
-void __gather(void* dst, const void* src, const unsigned* offsets, int64_t size, mluMemcpyDirection_t dir, int64_t dst_stride, int64_t count, Line line) {
-  for (int64_t i = 0; i < count; i++) copy({(char*)dst + i * dst_stride, (const char*)src + offsets[i], size, {}, 0, 0, 1, "__gather", line}, dir, false);
+namespace {
+/// Rows by offsets. The mover reads offsets and mask while it works, so both stay as they are until it is waited for.
+void pick(const char* op, int line, bool is_async, bool scatters, char* dst, const char* src, const unsigned* offsets, const uint8_t* mask, int64_t size, int dir, int64_t stride, int64_t count) {
+  auto& m = machine;
+  if (count <= 0 || size <= 0) return report("bounds", op, line, "expected a positive size, got " + std::to_string(count) + " rows of " + std::to_string(size) + " bytes");
+  const Direction way = directions[dir];
+  if (way.from == WRAM || way.to == WRAM || (scatters ? way.from != NRAM : way.to != NRAM))
+    return report("space", op, line, scatters ? "expected rows from NRAM" : "expected rows to NRAM");
+  const Pipe pipe = is_off_chip(way.from) || is_off_chip(way.to) ? IO : MOVE;
+  if (m.is_checked()) {
+    std::vector<Use> uses{reads(offsets, count, 4)};
+    if (mask) uses.push_back(reads(mask, (count + 7) / 8, 1));
+    for (auto& u : uses)
+      if (!is_inside(op, line, u.region, NRAM, false)) return;
+    // Not even what its own pipe still brings.
+    check_pending(op, line, uses.data(), (int64_t)uses.size(), -1);
+    const Known known(offsets, count, 4), known_mask(mask ? (const void*)mask : offsets, mask ? (count + 7) / 8 : 1, 1);
+    for (int64_t i = 0; i < count; i++)
+      if (mask && !known_mask[i / 8]) return report("unwritten", op, line, "reads a mask in " + name_of(mask) + " that nothing has written", mask);
+      else if (!known[i] && (!mask || mask[i / 8] >> i % 8 & 1)) return report("unwritten", op, line, "reads offsets in " + name_of(offsets) + " that nothing has written", offsets);
+    if (is_async) m.core->pending.push_back({pipe, uses, [] {}, op, line});
+  }
+  for (int64_t i = 0; i < count; i++) {
+    if (mask && !(mask[i / 8] >> i % 8 & 1)) continue;
+    copy({dst + (scatters ? (int64_t)offsets[i] : i * stride), src + (scatters ? i * stride : (int64_t)offsets[i]), size, {}, 0, 0, 1, op, line}, dir, is_async);
+  }
 }
+}  // namespace
+#define DEFINE_PICK(name, is_async, scatters)                                                                          \
+  void name(void* dst, const void* src, const unsigned* offsets, int64_t size, mluMemcpyDirection_t dir, int64_t stride, int64_t count, Line line) { \
+    pick(#name, line, is_async, scatters, (char*)dst, (const char*)src, offsets, nullptr, size, dir, stride, count);    \
+  }                                                                                                                    \
+  void name(void* dst, const void* src, const unsigned* offsets, const void* mask, int64_t size, mluMemcpyDirection_t dir, int64_t stride, int64_t count, Line line) { \
+    pick(#name, line, is_async, scatters, (char*)dst, (const char*)src, offsets, (const uint8_t*)mask, size, dir, stride, count); \
+  }
+DEFINE_PICK(__gather, false, false)
+DEFINE_PICK(__gather_async, true, false)
+DEFINE_PICK(__scatter, false, true)
+DEFINE_PICK(__scatter_async, true, true)

@@ -19,9 +19,3 @@ BANG_COPY(__memcpy)
 // Done only after a sync of its pipe: IO where device memory is involved, Move on the chip.
 BANG_COPY(__memcpy_async)
 #undef BANG_COPY
-
-#if __BANG_ARCH__ >= 592
-/// Rows of `size` bytes picked by byte offsets.
-void __gather(void* dst, const void* src, const unsigned* offsets, int64_t size, mluMemcpyDirection_t dir,
-              int64_t dst_stride, int64_t count, BANG_LINE);
-#endif
