@@ -6,7 +6,10 @@
 // of the compiler, as in the real tool chain.
 #pragma once
 #include <algorithm>
+#include <cfloat>
+#include <climits>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -17,10 +20,16 @@
 #pragma GCC visibility push(default)
 #include "bang/types.h"
 #include "bang/copy.h"
+#include "bang/gather.h"
 #include "bang/sync.h"
 #include "bang/vector.h"
+#include "bang/fusion.h"
+#include "bang/bits.h"
 #include "bang/rearrange.h"
+#include "bang/layout.h"
+#include "bang/atomic.h"
 #include "bang/convert.h"
+#include "bang/scalar.h"
 #include "bang/matrix.h"
 #include "bang/launch.h"
 #pragma GCC visibility pop

@@ -19,7 +19,14 @@ static const Object* object_of(const char* p) {
   auto it = std::upper_bound(all.begin(), all.end(), p, [](const char* x, const Object& o) { return x < o.base; });
   if (it == all.begin()) return nullptr;
   --it;
-  return p < it->base + it->size ? &*it : nullptr;
+  if (p >= it->base + it->size) return nullptr;
+  const auto pool = pools.find(it->base);
+  if (pool == pools.end()) return &*it;
+  const auto& parts = pool->second.objects;
+  auto part = parts.upper_bound(p);
+  if (part == parts.begin()) return &*it;
+  --part;
+  return &part->second;
 }
 Space space_of(const void* p) {
   if (in(machine.nram, p)) return NRAM;
@@ -177,7 +184,19 @@ void spread_whole(const void* dst, int64_t bytes, std::initializer_list<Use> sou
   if (!all) hide((char*)dst, bytes);
 }
 
-bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int granularity) {
+Known::Known(const void* p, int64_t n, int size) {
+  if (!machine.is_checked() || is_known((const char*)p, n * size, size)) return;
+  const uint8_t* known = known_of(p);
+  flags.resize(n);
+  for (int64_t i = 0; i < n; i++) flags[i] = !memchr(known + i * size, 0, size);
+}
+void settle(void* dst, int64_t bytes, bool is) {
+  if (!machine.is_checked()) return;
+  set_known(dst, bytes, is);
+  if (!is) hide((char*)dst, bytes);
+}
+
+bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int granularity, Overlap overlap) {
   auto& m = machine;
   if (!m.is_checked()) return true;
   if (m.core->is_memory_core) {
@@ -189,13 +208,13 @@ bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int
   for (auto& u : uses) widest = std::max(widest, u.size);
   for (auto& u : uses) {
     if (!is_inside(op, line, u.region, NRAM, u.writes)) return false;
-    if ((!m.config.is_relaxed || granularity > 1) && (uintptr_t)u.region.base % 64 != 0) {
+    if (!m.config.is_any(granularity) && (uintptr_t)u.region.base % 64 != 0) {
       report("alignment", op, line, std::string("expected an address that is a multiple of 64, got ") + name_of(u.region.base), u.region.base);
       return false;
     }
     // Two words are the result of a search, not a run of elements. Of a conversion the wider side counts.
     const bool is_run = !u.writes || u.region.bytes > 8;
-    const int step = granularity > 1 ? granularity : m.config.is_relaxed || !is_run ? 1 : grain * u.size / widest;
+    const int step = m.config.is_any(granularity) ? 1 : granularity > 1 ? granularity : !is_run ? 1 : grain * u.size / widest;
     if (u.region.bytes % step != 0) {
       report("alignment", op, line, "expected a multiple of " + std::to_string(step) + " bytes, got " + std::to_string(u.region.bytes));
       return false;
@@ -204,7 +223,8 @@ bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int
   for (auto& d : uses)
     if (d.writes)
       for (auto& s : uses)
-        if (!s.writes && overlaps(d.region, s.region) && (d.region.base != s.region.base || d.size != s.size)) {
+        if (!s.writes && overlaps(d.region, s.region) && (d.region.base != s.region.base || d.size != s.size) &&
+            (overlap == SAME || d.region.base > s.region.base || d.region.base + d.region.bytes > s.region.base + s.region.bytes)) {
           report("overlap", op, line, "expected source and destination to be the same or apart, got " + name_of(d.region.base) + " and " + name_of(s.region.base) + ", " + std::to_string(s.region.bytes) + " bytes", d.region.base);
           return false;
         }
@@ -227,7 +247,7 @@ bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int
   return true;
 }
 
-void touch_shared(const char* op, int line, const Use& u, Space space) {
+void touch_shared(const char* op, int line, const Use& u, Space space, int cluster) {
   auto& m = machine;
   Core& own = *m.core;
   const uint32_t index = (uint32_t)(&own - m.cores.data());
@@ -248,19 +268,22 @@ void touch_shared(const char* op, int line, const Use& u, Space space) {
     return;
   }
   if (space != SRAM) return;
-  Cluster& c = m.clusters[own.cluster];
+  Cluster& c = m.clusters[cluster < 0 ? own.cluster : cluster];
+  // Cores of two clusters meet in barriers of the whole job only.
+  const auto stranger = [&](size_t core) { return m.cores[core].cluster == own.cluster ? std::string("another core of the cluster ") : std::string("a core of another cluster "); };
+  const auto expected = [&](size_t core) { return m.cores[core].cluster == own.cluster ? ": expected __sync_cluster in between" : ": expected a barrier of the whole job in between"; };
   for (int64_t i = 0; i < u.region.count; i++) {
     const int64_t from = (u.region.base + i * u.region.stride - m.sram.base) / 4;
     const int64_t to = (u.region.base + i * u.region.stride + u.region.bytes - m.sram.base + 3) / 4;
     for (int64_t g = from; g < to; g++) {
       if (c.writer[g] && c.writer[g] - 1 != index && own.clock[c.writer[g] - 1] < c.write_time[g]) {
-        report("sync", op, line, std::string(u.writes ? "writes " : "reads ") + name_of(m.sram.base + g * 4) + ", which another core of the cluster wrote: expected __sync_cluster in between", m.sram.base + g * 4);
+        report("sync", op, line, std::string(u.writes ? "writes " : "reads ") + name_of(m.sram.base + g * 4) + ", which " + stranger(c.writer[g] - 1) + "wrote" + expected(c.writer[g] - 1), m.sram.base + g * 4);
         return;
       }
       if (u.writes) {
         for (size_t r = 0; r < m.cores.size(); r++)
           if (r != index && c.read_time[g * m.cores.size() + r] > own.clock[r]) {
-            report("sync", op, line, "writes " + name_of(m.sram.base + g * 4) + ", which another core of the cluster reads: expected __sync_cluster in between", m.sram.base + g * 4);
+            report("sync", op, line, "writes " + name_of(m.sram.base + g * 4) + ", which " + stranger(r) + "reads" + expected(r), m.sram.base + g * 4);
             return;
           }
         c.writer[g] = index + 1;

@@ -69,6 +69,15 @@ void swap_out(Core& core) {
   if (!machine.is_checked()) memcpy(core.wram.data(), machine.wram.base, machine.wram.size);
 }
 
+/// Puts what variables hold at the start into a copy of a memory, and marks it as known.
+void put_images(const Memory& memory, char* bytes, uint8_t* known) {
+  for (auto& o : *machine.objects) {
+    if (o.image.empty() || o.base < memory.base || o.base >= memory.base + memory.size) continue;
+    memcpy(bytes + (o.base - memory.base), o.image.data(), o.image.size());
+    memset(known + (o.base - memory.base), 1, o.image.size());
+  }
+}
+
 void prepare(Core& core) {
   core.wram.resize(machine.wram.size);
   if (machine.is_checked()) fill_unknown(machine.wram.base, machine.wram.size);
@@ -108,6 +117,7 @@ void run_job(int first_task) {
     c.sram.resize(m.sram.size);
     fill_unknown(c.sram.data(), m.sram.size);
     c.sram_known.assign(m.sram.size, 0);
+    put_images(m.sram, c.sram.data(), c.sram_known.data());
     const size_t granules = m.sram.size / 4 + 1;
     c.writer.assign(granules, 0);
     c.write_time.assign(granules, 0);
@@ -124,6 +134,7 @@ void run_job(int first_task) {
     c.nram.resize(m.nram.size);
     fill_unknown(c.nram.data(), m.nram.size);
     fill_unknown(c.wram.data(), m.wram.size);
+    put_images(m.nram, c.nram.data(), c.nram_known.data());
     Fibre& f = fibres[i];
     f.stack.resize(stack_bytes);
     getcontext(&f.context);
@@ -176,6 +187,7 @@ void run_task(int task) {
     std::fill(c.wram_known.begin(), c.wram_known.end(), 0);
     fill_unknown(m.nram.base, m.nram.size);
     fill_unknown(m.wram.base, m.wram.size);
+    put_images(m.nram, m.nram.base, c.nram_known.data());
   }
   m.core = &c;
   set_ids(c);
@@ -183,7 +195,10 @@ void run_task(int task) {
   end_of(c);
 }
 
-bool fits(const char* memory, int64_t size, int64_t capacity) {
+bool fits(const char* memory, const Memory& m, int64_t capacity) {
+  int64_t size = m.size;
+  for (auto& [base, pool] : pools)
+    if (base >= m.base && base < m.base + m.size) size += pool.used - pool.size;
   if (size <= capacity) return true;
   report("capacity", memory, 0, "expected at most " + std::to_string(capacity) + " bytes, got " + std::to_string(size));
   return false;
@@ -191,7 +206,7 @@ bool fits(const char* memory, int64_t size, int64_t capacity) {
 bool fits_chip() {
   auto& m = machine;
   const Capacity cap = capacity_of(m.config.arch);
-  if (!fits("NRAM", m.nram.size, cap.nram) || !fits("WRAM", m.wram.size, cap.wram) || !fits("SRAM", m.sram.size, cap.sram)) return false;
+  if (!fits("NRAM", m.nram, cap.nram) || !fits("WRAM", m.wram, cap.wram) || !fits("SRAM", m.sram, cap.sram)) return false;
   const int clusters = m.config.clusters, step = cores_per_cluster * clusters;
   const int* dims = m.config.dims;
   if (clusters > 0 && dims[0] % step != 0)
@@ -322,7 +337,7 @@ extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), c
                         int num_args, const double* launch, int arch, int is_checked, char* out, int out_bytes) {
   auto& m = machine;
   const auto dim = [&](int axis) { return (int)launch[9 + axis]; };
-  m.config = {arch, (int)launch[0], {dim(0), dim(1), dim(2)}, (int)launch[1], (uint32_t)launch[2], is_checked != 0, launch[4] != 0};
+  m.config = {arch, (int)launch[0], {dim(0), dim(1), dim(2)}, (int)launch[1], (uint32_t)launch[2], is_checked != 0, launch[4] != 0, is_checked == bang_lenient};
   m.random = (uint64_t)launch[2] * 2654435761u + 12345;
   // Bytes of the poison in turn with others, so that a written zero is told from memory that nothing wrote.
   unknown_word = 0x00c100c1u | (uint32_t)launch[6] * 0x01000100u;

@@ -48,7 +48,16 @@ struct Object {
   const char* base;
   int64_t size;
   std::string name;
+  /// What it holds when a core starts; empty: nothing that is known.
+  std::vector<char> image = {};
 };
+/// Memory of variables whose size only the compiler knows: those in function templates, which it puts into no section.
+struct Pool {
+  int64_t size = 0, used = 0;
+  /// By address.
+  std::map<const char*, Object> objects;
+};
+extern std::map<const char*, Pool> pools;
 /// The variables of the library that holds `code`; none where there are no symbols to read.
 const std::vector<Object>& objects_of(const void* code);
 
@@ -110,6 +119,9 @@ struct Config {
   bool is_checked;
   /// Any address will do, and the compiler is trusted to order vector ops before copies, as public kernels do.
   bool is_relaxed;
+  /// Kernels by others: any count and address of an element-wise op; on compute_50 of every vector op.
+  bool takes_any_count;
+  bool is_any(int granularity) const { return is_relaxed ? granularity == 1 : takes_any_count && (granularity == 1 || arch >= 592); }
 };
 
 /// What the ops did, for cost models.
@@ -154,8 +166,11 @@ std::string name_of(const void* p);
 bool is_inside(const char* op, int line, const Region& region, Space space, bool writes);
 bool overlaps(const Region& a, const Region& b);
 
+/// Of a source and a destination that overlap: allowed only where they are the same, or also where the destination begins
+/// and ends no later, so that an op which goes forward reads every element before it is overwritten.
+enum Overlap { SAME, FORWARD };
 /// Checks the operands of an instruction on NRAM and records them. False: leave the op out.
-bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int granularity = 1);
+bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int granularity = 1, Overlap overlap = SAME);
 inline Use reads(const void* p, int64_t n, int size) { return {{(const char*)p, n * size, 0, 1}, false, size}; }
 inline Use writes(const void* p, int64_t n, int size) { return {{(const char*)p, n * size, 0, 1}, true, size}; }
 
@@ -172,6 +187,17 @@ void set_known(const void* p, int64_t bytes, bool known);
 void spread(const void* dst, int dst_size, int64_t n, std::initializer_list<Use> sources);
 /// Marks dst as known or, if a source is not, as unknown.
 void spread_whole(const void* dst, int64_t bytes, std::initializer_list<Use> sources);
+/// Which elements of a source were written. Taken before the destination, which may be the same place, is written.
+class Known {
+  std::vector<uint8_t> flags;
+
+ public:
+  Known(const void* p, int64_t n, int size);
+  bool operator[](int64_t i) const { return flags.empty() || flags[i]; }
+  bool all() const { return flags.empty(); }
+};
+/// Marks `bytes` of a destination, which have their values, as written or as unknown.
+void settle(void* dst, int64_t bytes, bool is_known);
 extern uint32_t unknown_word;
 /// Bytes that reductions, rearrangements and copies with WRAM work in.
 constexpr int grain = 64;
@@ -180,8 +206,8 @@ constexpr int grain = 64;
 void check_pending(const char* op, int line, const Use* uses, int64_t count, int own_pipe);
 /// Runs the copies of a pipe that were issued; all pipes for -1.
 void finish(int pipe);
-/// A record of an access to memory that cores share.
-void touch_shared(const char* op, int line, const Use& use, Space space);
+/// A record of an access to memory that cores share; `cluster`: whose SRAM, -1 for the core's own.
+void touch_shared(const char* op, int line, const Use& use, Space space, int cluster = -1);
 void yield_sometimes();
 /// Unit costs, a model and no chip's time. A unit is about a cycle of an MLU370 core: 128 bytes of a vector op or of a copy
 /// on the chip, 32 bytes to or from device memory (614 GB/s by 16 cores by 1.3 GHz), 1024 multiply-adds. A pipe does one

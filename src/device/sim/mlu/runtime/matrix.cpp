@@ -1,5 +1,6 @@
 // Products. A filter in WRAM is known by its tag; its bytes are in the order of 64 lanes, so that nothing else can use them.
 #include "machine.h"
+#include <algorithm>
 
 using namespace bang;
 
@@ -69,10 +70,10 @@ bool is_filter(const char* op, int line, const T* b, int n, int64_t k) {
   return false;
 }
 
-template <class T>
-std::vector<float> widened(const T* s, int64_t n) {
-  std::vector<float> out(n);
-  for (int64_t i = 0; i < n; i++) out[i] = (float)s[i];
+template <class W, class T>
+std::vector<W> widened(const T* s, int64_t n) {
+  std::vector<W> out(n);
+  for (int64_t i = 0; i < n; i++) out[i] = (W)s[i];
   return out;
 }
 float dot(const float* a, const float* b, int64_t k) {
@@ -86,55 +87,83 @@ float dot(const float* a, const float* b, int64_t k) {
   return sum;
 }
 
+/// Of integers exactly, then by 2^pos.
+double dot(const double* a, const double* b, int64_t k) {
+  double sum = 0;
+  for (int64_t i = 0; i < k; i++) sum += a[i] * b[i];
+  return sum;
+}
+template <class D>
+D scaled(double x, int pos) {
+  const double v = std::ldexp(x, pos);
+  if constexpr (!std::is_integral_v<D>) return (D)v;
+  else return (D)std::min(2147483647.0, std::max(-2147483648.0, std::nearbyint(v)));
+}
+template <class T>
+using Sum = std::conditional_t<std::is_integral_v<T>, double, float>;
+
 template <class D, class T>
-void matmul(const char* op, D* d, const T* a, const T* b, int m, int k, int n, int line) {
+void matmul(const char* op, D* d, const T* a, const T* b, int m, int k, int n, int pos, int line) {
   if (!check_filter(op, line, n, k * (int64_t)sizeof(T))) return;
   if (!begin_vector(op, line, {writes(d, (int64_t)m * n, sizeof(D)), reads(a, (int64_t)m * k, sizeof(T))}, grain)) return;
   if ((const void*)d == (const void*)a) return report("overlap", op, line, "expected source and destination apart, got " + name_of(d), d);
   if (!is_filter(op, line, b, n, k)) return;
   spend(COMPUTE, (int64_t)m * n * k / unit_multiply_adds);
-  const std::vector<float> left = widened(a, (int64_t)m * k), right = widened((const T*)wram_bytes(b), (int64_t)n * k);
+  const auto left = widened<Sum<T>>(a, (int64_t)m * k), right = widened<Sum<T>>((const T*)wram_bytes(b), (int64_t)n * k);
   std::vector<bool> known(m, true);
   if (machine.is_checked())
     for (int i = 0; i < m; i++) known[i] = is_known((const char*)(a + (int64_t)i * k), k * (int64_t)sizeof(T), sizeof(T));
   for (int r = 0; r < n; r++) {
-    const float* row = right.data() + place(r, n, k);
-    for (int i = 0; i < m; i++) d[(int64_t)i * n + r] = (D)dot(left.data() + (int64_t)i * k, row, k);
+    const auto* row = right.data() + place(r, n, k);
+    for (int i = 0; i < m; i++) d[(int64_t)i * n + r] = scaled<D>(dot(left.data() + (int64_t)i * k, row, k), pos);
   }
-  if (!machine.is_checked()) return;
-  for (int i = 0; i < m; i++) {
-    set_known(d + (int64_t)i * n, n * (int64_t)sizeof(D), true);
-    if (!known[i]) spread_whole(d + (int64_t)i * n, n * (int64_t)sizeof(D), {reads(a + (int64_t)i * k, k, sizeof(T))});
-  }
+  for (int i = 0; i < m; i++) settle(d + (int64_t)i * n, n * (int64_t)sizeof(D), known[i]);
 }
 
-template <class T>
-void conv(float* d, const T* s, const T* b, int ci, int h, int w, int kh, int kw, int sx, int sy, int co, int line) {
+template <class D, class T>
+void conv(D* d, const T* s, const T* b, int ci, int h, int w, int kh, int kw, int sx, int sy, int co, int pos, int line) {
   const char* op = "__bang_conv";
+  if (ci <= 0 || kh <= 0 || kw <= 0 || sx <= 0 || sy <= 0 || kh > h || kw > w) return report("count", op, line, "expected windows inside the block");
   const int64_t k = (int64_t)kh * kw * ci;
   const int oh = (h - kh) / sy + 1, ow = (w - kw) / sx + 1;
   if (!check_filter(op, line, co, k * (int64_t)sizeof(T))) return;
-  if (!begin_vector(op, line, {writes(d, (int64_t)oh * ow * co, 4), reads(s, (int64_t)h * w * ci, sizeof(T))}, grain)) return;
+  if (!begin_vector(op, line, {writes(d, (int64_t)oh * ow * co, sizeof(D)), reads(s, (int64_t)h * w * ci, sizeof(T))}, grain)) return;
+  if ((const void*)d == (const void*)s) return report("overlap", op, line, "expected source and destination apart, got " + name_of(d), d);
   if (!is_filter(op, line, b, co, k)) return;
   spend(COMPUTE, (int64_t)oh * ow * co * k / unit_multiply_adds);
-  std::vector<float> window(k), filter = widened((const T*)wram_bytes(b), (int64_t)co * k);
+  std::vector<Sum<T>> window(k);
+  const auto filter = widened<Sum<T>>((const T*)wram_bytes(b), (int64_t)co * k);
+  const Known known(s, (int64_t)h * w * ci, sizeof(T));
   for (int y = 0; y < oh; y++)
     for (int x = 0; x < ow; x++) {
+      bool is = true;
       for (int i = 0; i < kh; i++)
-        for (int j = 0; j < kw * ci; j++) window[(int64_t)i * kw * ci + j] = (float)s[((int64_t)(y * sy + i) * w + x * sx) * ci + j];
-      for (int r = 0; r < co; r++) d[((int64_t)y * ow + x) * co + r] = dot(window.data(), filter.data() + place(r, co, k), k);
+        for (int j = 0; j < kw * ci; j++) {
+          const int64_t at = ((int64_t)(y * sy + i) * w + x * sx) * ci + j;
+          window[(int64_t)i * kw * ci + j] = (Sum<T>)s[at];
+          is = is && known[at];
+        }
+      D* out = d + ((int64_t)y * ow + x) * co;
+      for (int r = 0; r < co; r++) out[r] = scaled<D>(dot(window.data(), filter.data() + place(r, co, k), k), pos);
+      settle(out, co * (int64_t)sizeof(D), is);
     }
-  spread_whole(d, (int64_t)oh * ow * co * 4, {reads(s, (int64_t)h * w * ci, sizeof(T))});
 }
 }  // namespace
 
 #define X(T)                                                                                                           \
-  void __bang_reshape_filter(T* d, const T* s, int n, int h, int w, int c, int line) { reshape_filter(d, s, n, h, w, c, line); } \
-  void __bang_load_matrix(T* d, const T* s, mluMemcpyDirection_t dir, int k, int n, int pitch, bool transposed, int line) { load_matrix(d, s, dir, k, n, pitch, transposed, line); } \
-  void __bang_matmul(float* d, const T* a, const T* b, int m, int k, int n, int line) { matmul("__bang_matmul", d, a, b, m, k, n, line); } \
-  void __bang_conv(float* d, const T* s, const T* b, int ci, int h, int w, int kh, int kw, int sx, int sy, int co, int line) { conv(d, s, b, ci, h, w, kh, kw, sx, sy, co, line); } \
-  void __bang_mlp(float* d, const T* v, const T* b, int height, int width, int line) { matmul("__bang_mlp", d, v, b, 1, height, width, line); }
+  void __bang_reshape_filter(T* d, const T* s, int n, int h, int w, int c, Line line) { reshape_filter(d, s, n, h, w, c, line); } \
+  void __bang_load_matrix(T* d, const T* s, mluMemcpyDirection_t dir, int k, int n, int pitch, bool transposed, Line line) { load_matrix(d, s, dir, k, n, pitch, transposed, line); }
 BANG_FACTORS(X)
 #undef X
-void __bang_matmul(half* d, const half* a, const half* b, int m, int k, int n, int line) { matmul("__bang_matmul", d, a, b, m, k, n, line); }
-void __bang_matmul(bfloat16_t* d, const bfloat16_t* a, const bfloat16_t* b, int m, int k, int n, int line) { matmul("__bang_matmul", d, a, b, m, k, n, line); }
+#define X(D, T)                                                                                                        \
+  void __bang_matmul(D* d, const T* a, const T* b, int m, int k, int n, Line line) { matmul("__bang_matmul", d, a, b, m, k, n, 0, line); } \
+  void __bang_conv(D* d, const T* s, const T* b, int ci, int h, int w, int kh, int kw, int sx, int sy, int co, Line line) { conv(d, s, b, ci, h, w, kh, kw, sx, sy, co, 0, line); } \
+  void __bang_mlp(D* d, const T* v, const T* b, int height, int width, Line line) { matmul("__bang_mlp", d, v, b, 1, height, width, 0, line); }
+BANG_PRODUCTS(X) X(float, int8_t) X(float, int16_t)
+#undef X
+#define X(D, T)                                                                                                        \
+  void __bang_matmul(D* d, const T* a, const T* b, int m, int k, int n, int pos, Line line) { matmul("__bang_matmul", d, a, b, m, k, n, pos, line); } \
+  void __bang_conv(D* d, const T* s, const T* b, int ci, int h, int w, int kh, int kw, int sx, int sy, int co, int pos, Line line) { conv(d, s, b, ci, h, w, kh, kw, sx, sy, co, pos, line); } \
+  void __bang_mlp(D* d, const T* v, const T* b, int height, int width, int pos, Line line) { matmul("__bang_mlp", d, v, b, 1, height, width, pos, line); }
+BANG_FIXED_PRODUCTS(X)
+#undef X

@@ -23,28 +23,28 @@ static void barrier(const char* op, int line, int kind, bool is_cluster, int per
 }  // namespace bang
 using namespace bang;
 
-void __sync(int) { pipes(true, true, true); }
-void __sync_io(int) { pipes(true, false, false); }
-void __sync_move(int) { pipes(false, true, false); }
-void __sync_compute(int) { pipes(false, false, true); }
-void __sync_io_move_compute(bool a, bool b, bool c, bool d, bool e, bool f, int) { pipes(a || d, b || e, c || f); }
-void __sync_copy_dram_to_nram(int) { pipes(true, false, false); }
-void __sync_copy_nram_to_dram(int) { pipes(true, false, false); }
-void __sync_copy_dram_to_sram(int) { pipes(true, false, false); }
-void __sync_copy_sram_to_dram(int) { pipes(true, false, false); }
-void __sync_copy_sram_to_nram(int) { pipes(false, true, false); }
-void __sync_copy_nram_to_sram(int) { pipes(false, true, false); }
-void __sync_cluster(int line) { barrier("__sync_cluster", line, 0, true, 5, true, true); }
-void __sync_all(int line) { barrier("__sync_all", line, 1, false, 5, true, true); }
-void __sync_all_ipu(int line) { barrier("__sync_all_ipu", line, 2, false, 4, false, true); }
-void __sync_all_mpu(int line) { barrier("__sync_all_mpu", line, 3, false, 1, true, false); }
-void __sync_all_ipu_within_cluster(int line) { barrier("__sync_all_ipu_within_cluster", line, 4, true, 4, false, true); }
-void __bang_lock(int id0, int id1, int) {
+void __sync(Line) { pipes(true, true, true); }
+void __sync_io(Line) { pipes(true, false, false); }
+void __sync_move(Line) { pipes(false, true, false); }
+void __sync_compute(Line) { pipes(false, false, true); }
+void __sync_io_move_compute(bool a, bool b, bool c, bool d, bool e, bool f, Line) { pipes(a || d, b || e, c || f); }
+void __sync_copy_dram_to_nram(Line) { pipes(true, false, false); }
+void __sync_copy_nram_to_dram(Line) { pipes(true, false, false); }
+void __sync_copy_dram_to_sram(Line) { pipes(true, false, false); }
+void __sync_copy_sram_to_dram(Line) { pipes(true, false, false); }
+void __sync_copy_sram_to_nram(Line) { pipes(false, true, false); }
+void __sync_copy_nram_to_sram(Line) { pipes(false, true, false); }
+void __sync_cluster(Line line) { barrier("__sync_cluster", line, 0, true, 5, true, true); }
+void __sync_all(Line line) { barrier("__sync_all", line, 1, false, 5, true, true); }
+void __sync_all_ipu(Line line) { barrier("__sync_all_ipu", line, 2, false, 4, false, true); }
+void __sync_all_mpu(Line line) { barrier("__sync_all_mpu", line, 3, false, 1, true, false); }
+void __sync_all_ipu_within_cluster(Line line) { barrier("__sync_all_ipu_within_cluster", line, 4, true, 4, false, true); }
+void __bang_lock(int id0, int id1, Line) {
   if (machine.config.clusters == 0) return;
   while (machine.locks[{id0, id1}]) yield_now();
   machine.locks[{id0, id1}] = machine.core;
 }
-void __bang_unlock(int id0, int id1, int line) {
+void __bang_unlock(int id0, int id1, Line line) {
   if (machine.config.clusters == 0) return;
   Core*& owner = machine.locks[{id0, id1}];
   if (owner != machine.core) report("sync", "__bang_unlock", line, "expected the core that holds the lock");

@@ -1,4 +1,4 @@
-// Element-wise ops, fills and conversions. Each checks its operands, computes in float and rounds to its type.
+// Element-wise ops and fills. Each checks its operands, computes in float, integers in their own type, and rounds.
 #include "machine.h"
 #include <algorithm>
 #include <limits>
@@ -10,10 +10,19 @@ template <class T>
 struct Compute {
   using type = float;
 };
-template <>
-struct Compute<int32_t> {
-  using type = int32_t;
-};
+#define OWN(T)                                                                                                         \
+  template <>                                                                                                          \
+  struct Compute<T> {                                                                                                  \
+    using type = T;                                                                                                    \
+  };
+OWN(int32_t) OWN(uint32_t) OWN(int16_t) OWN(uint16_t)
+#undef OWN
+
+float remainder(float a, float b) { return std::fmod(a, b); }
+template <class T>
+T remainder(T a, T b) {
+  return b == 0 ? a : (T)(a % b);
+}
 
 struct Ops {
 #define UNARY(name, expr)                                                                                              \
@@ -26,6 +35,8 @@ struct Ops {
   UNARY(active_reciphp, 1 / x) UNARY(active_sigmoid, 1 / (1 + std::exp(-x))) UNARY(active_tanh, std::tanh(x)) UNARY(active_relu, x > 0 ? x : 0)
   UNARY(active_gelu, 0.5f * x * (1 + std::erf(x * 0.70710678f))) UNARY(active_gelup, 0.5f * x * (1 + std::erf(x * 0.70710678f)))
   UNARY(active_sign, x > 0 ? 1.0f : x < 0 ? -1.0f : 0.0f) UNARY(active_abs, std::fabs(x)) UNARY(active_cos, std::cos(x)) UNARY(active_sin, std::sin(x))
+  UNARY(active_pow2, std::exp2(x)) UNARY(active_sqrthp, std::sqrt(x)) UNARY(active_rsqrthp, 1 / std::sqrt(x)) UNARY(active_recip_greater_1, 1 / x)
+  UNARY(round, std::round(x)) UNARY(trunc, std::trunc(x))
 #undef UNARY
 #define BINARY(name, expr)                                                                                             \
   template <class T>                                                                                                   \
@@ -34,7 +45,7 @@ struct Ops {
   BINARY(nan_maximum, a != a ? a : b != b ? b : a > b ? a : b) BINARY(nan_minimum, a != a ? a : b != b ? b : a < b ? a : b)
   BINARY(maxequal, a > b ? a : b) BINARY(minequal, a < b ? a : b) BINARY(ge, a >= b) BINARY(gt, a > b) BINARY(le, a <= b)
   BINARY(lt, a < b) BINARY(eq, a == b) BINARY(ne, a != b) BINARY(and_, a != 0 && b != 0) BINARY(or_, a != 0 || b != 0)
-  BINARY(xor_, (a != 0) != (b != 0)) BINARY(div, a / b)
+  BINARY(xor_, (a != 0) != (b != 0)) BINARY(div, a / b) BINARY(rem, remainder(a, b))
 #undef BINARY
 };
 
@@ -72,106 +83,83 @@ void fill(const char* op, T* d, int n, T value, int line) {
   std::fill(d, d + n, value);
   if (machine.is_checked()) set_known(d, (int64_t)n * sizeof(T), true);
 }
-template <char (*f)(char, char)>
-void bytes(const char* op, char* d, const char* a, const char* b, int n, int line) {
-  if (!begin_vector(op, line, {writes(d, n, 1), reads(a, n, 1), reads(b, n, 1)})) return;
-  const bool checked = machine.is_checked();
-  if (checked) is_known(a, n, 4), is_known(b, n, 4);
-  for (int i = 0; i < n; i++) d[i] = f(a[i], b[i]);
-  spread(d, 4, n / 4, {reads(a, n / 4, 4), reads(b, n / 4, 4)});
-}
-char both(char a, char b) { return a & b; }
-char any(char a, char b) { return a | b; }
-char one(char a, char b) { return a ^ b; }
-
-template <class D, class S, class F>
-void convert(const char* op, D* d, const S* s, int n, int line, F f) {
-  if (!begin_vector(op, line, {writes(d, n, sizeof(D)), reads(s, n, sizeof(S))})) return;
-  const bool checked = machine.is_checked();
-  const bool known = !checked || is_known((const char*)s, (int64_t)n * sizeof(S), sizeof(S));
-  for (int i = 0; i < n; i++) d[i] = f(s[i]);
-  if (checked && known) set_known(d, (int64_t)n * sizeof(D), true);
-  else spread(d, sizeof(D), n, {reads(s, n, sizeof(S))});
-}
-template <class I>
-I fixed(float x, int pos, float (*round)(float)) {
-  const double v = round(std::ldexp(x, -pos));
-  const double low = std::numeric_limits<I>::min(), high = std::numeric_limits<I>::max();
-  return v != v ? 0 : (I)std::min(high, std::max(low, v));
-}
-float nearest(float x) { return std::nearbyint(x); }
-float towards_zero(float x) { return std::trunc(x); }
-float down(float x) { return std::floor(x); }
-float up(float x) { return std::ceil(x); }
-/// A narrow float on the wished side of x.
 template <class T>
-T directed(float x, float (*round)(float)) {
-  T y = (T)x;
-  if (round == nearest || (float)y == x || x != x || std::isinf((float)y)) return y;
-  const bool wants_up = round == up || (round == towards_zero && x < 0);
-  if (((float)y > x) == wants_up) return y;
-  uint16_t bits;
-  memcpy(&bits, &y, 2);
-  bits += ((float)y > 0) == wants_up ? 1 : -1;
-  memcpy(&y, &bits, 2);
-  return y;
+void fill_runs(const char* op, T* d, int n, T value, int64_t stride, int64_t count, int line) {
+  const Use use{{(const char*)d, n * (int64_t)sizeof(T), stride, count}, true, sizeof(T)};
+  const auto run = [=] {
+    for (int64_t i = 0; i < count; i++) {
+      T* to = (T*)((char*)d + i * stride);
+      std::fill(to, to + n, value);
+      settle(to, n * (int64_t)sizeof(T), true);
+    }
+  };
+  spend(MOVE, (use.region.bytes + unit_bytes - 1) / unit_bytes * count);
+  if (!machine.is_checked()) return run();
+  if (!is_inside(op, line, use.region, NRAM, true)) return;
+  check_pending(op, line, &use, 1, MOVE);
+  for (int64_t i = 0; i < count; i++) drop_tags((char*)d + i * stride, use.region.bytes);
+  machine.core->pending.push_back({MOVE, {use}, run, op, line});
 }
 }  // namespace
 
 #define DEF_UNARY(op, T)                                                                                               \
-  void __bang_##op(T* d, const T* x, int n, int line) { unary<T, Ops::op>("__bang_" #op, d, x, n, line); }
+  void __bang_##op(T* d, const T* x, int n, Line line) { unary<T, Ops::op>("__bang_" #op, d, x, n, line); }
 #define DEF_BINARY(op, T)                                                                                              \
-  void __bang_##op(T* d, const T* a, const T* b, int n, int line) { binary<T, Ops::op<C<T>>>("__bang_" #op, d, a, b, n, line); }
+  void __bang_##op(T* d, const T* a, const T* b, int n, Line line) { binary<T, Ops::op<C<T>>>("__bang_" #op, d, a, b, n, line); }
 #define DEF_SCALAR(op, base, T)                                                                                        \
-  void __bang_##op(T* d, const T* a, T b, int n, int line) { scalar<T, Ops::base<C<T>>>("__bang_" #op, d, a, b, n, line); }
+  void __bang_##op(T* d, const T* a, T b, int n, Line line) { scalar<T, Ops::base<C<T>>>("__bang_" #op, d, a, b, n, line); }
 #define DEF_CYCLE(op, base, T)                                                                                         \
-  void __bang_##op(T* d, const T* a, const T* b, int n, int nb, int line) { cycle<T, Ops::base<C<T>>>("__bang_" #op, d, a, b, n, nb, line); }
-#define DEF_LOGIC(T)                                                                                                   \
-  void __bang_and(T* d, const T* a, const T* b, int n, int line) { binary<T, Ops::and_<C<T>>>("__bang_and", d, a, b, n, line); } \
-  void __bang_or(T* d, const T* a, const T* b, int n, int line) { binary<T, Ops::or_<C<T>>>("__bang_or", d, a, b, n, line); }    \
-  void __bang_xor(T* d, const T* a, const T* b, int n, int line) { binary<T, Ops::xor_<C<T>>>("__bang_xor", d, a, b, n, line); } \
-  void __bang_not(T* d, const T* x, int n, int line) { unary<T, Ops::not_>("__bang_not", d, x, n, line); }
+  void __bang_##op(T* d, const T* a, const T* b, int n, int nb, Line line) { cycle<T, Ops::base<C<T>>>("__bang_" #op, d, a, b, n, nb, line); }
 
-#define X(T) BANG_UNARY_OPS(DEF_UNARY, T) DEF_LOGIC(T)
+#define X(T) BANG_UNARY_OPS(DEF_UNARY, T)
 BANG_FLOATS(X)
+#undef X
+#define X(T)                                                                                                           \
+  void __bang_and(T* d, const T* a, const T* b, int n, Line line) { binary<T, Ops::and_<C<T>>>("__bang_and", d, a, b, n, line); } \
+  void __bang_or(T* d, const T* a, const T* b, int n, Line line) { binary<T, Ops::or_<C<T>>>("__bang_or", d, a, b, n, line); } \
+  void __bang_xor(T* d, const T* a, const T* b, int n, Line line) { binary<T, Ops::xor_<C<T>>>("__bang_xor", d, a, b, n, line); } \
+  void __bang_not(T* d, const T* x, int n, Line line) { unary<T, Ops::not_>("__bang_not", d, x, n, line); }
+BANG_ARITHMETIC(X)
 #undef X
 #define X(T) BANG_BINARY_OPS(DEF_BINARY, T) BANG_SCALAR_OPS(DEF_SCALAR, T) BANG_CYCLE_OPS(DEF_CYCLE, T)
 BANG_ARITHMETIC(X)
 #undef X
-void __bang_div(float* d, const float* a, const float* b, int n, int line) { binary<float, Ops::div<float>>("__bang_div", d, a, b, n, line); }
-void __bang_div(half* d, const half* a, const half* b, int n, int line) { binary<half, Ops::div<float>>("__bang_div", d, a, b, n, line); }
-
-#define X(T)                                                                                                           \
-  void __bang_write_value(T* d, int n, T v, int line) { fill("__bang_write_value", d, n, v, line); }                   \
-  void __nramset(T* d, int n, T v, int line) { fill("__nramset", d, n, v, line); }                                     \
-  void __bang_write_zero(T* d, int n, int line) { fill("__bang_write_zero", d, n, (T)0, line); }
-BANG_ANY(X)
+#define X(T) BANG_DIVISIONS(DEF_BINARY, DEF_SCALAR, DEF_CYCLE, T)
+BANG_FLOATS(X)
 #undef X
-
-void __bang_band(char* d, const char* a, const char* b, int n, int line) { bytes<both>("__bang_band", d, a, b, n, line); }
-void __bang_bor(char* d, const char* a, const char* b, int n, int line) { bytes<any>("__bang_bor", d, a, b, n, line); }
-void __bang_bxor(char* d, const char* a, const char* b, int n, int line) { bytes<one>("__bang_bxor", d, a, b, n, line); }
-void __bang_bnot(char* d, const char* a, int n, int line) {
-  if (!begin_vector("__bang_bnot", line, {writes(d, n, 1), reads(a, n, 1)})) return;
-  for (int i = 0; i < n; i++) d[i] = ~a[i];
-  spread(d, 4, n / 4, {reads(a, n / 4, 4)});
+#define X(T) DEF_SCALAR(rem, rem, T)
+BANG_REMAINDERS(X)
+#undef X
+#define X(T)                                                                                                           \
+  void __bang_div(T* d, const T* a, T b, int n, Line line) {                                                           \
+    if (std::is_integral_v<T> && b == 0) return report("count", "__bang_div", line, "expected a divisor that is not 0"); \
+    scalar<T, Ops::div<C<T>>>("__bang_div", d, a, b, n, line);                                                         \
+  }
+BANG_DIVIDED(X)
+#undef X
+void __bang_abs(int32_t* d, const int32_t* x, int n, Line line) {
+  if (!begin_vector("__bang_abs", line, {writes(d, n, 4), reads(x, n, 4)})) return;
+  for (int i = 0; i < n; i++) d[i] = x[i] < 0 ? -(uint32_t)x[i] : x[i];
+  spread(d, 4, n, {reads(x, n, 4)});
 }
 
-void __bang_half2float(float* d, const half* s, int n, int line) { convert("__bang_half2float", d, s, n, line, [](half x) { return (float)x; }); }
-void __bang_bfloat162float(float* d, const bfloat16_t* s, int n, int line) { convert("__bang_bfloat162float", d, s, n, line, [](bfloat16_t x) { return (float)x; }); }
-#define DEF_NARROW(suffix, round)                                                                                      \
-  void __bang_float2half##suffix(half* d, const float* s, int n, int line) { convert("__bang_float2half" #suffix, d, s, n, line, [](float x) { return directed<half>(x, round); }); } \
-  void __bang_float2bfloat16##suffix(bfloat16_t* d, const float* s, int n, int line) { convert("__bang_float2bfloat16" #suffix, d, s, n, line, [](float x) { return directed<bfloat16_t>(x, round); }); } \
-  void __bang_float2int32##suffix(int32_t* d, const float* s, int n, int pos, int line) { convert("__bang_float2int32" #suffix, d, s, n, line, [=](float x) { return fixed<int32_t>(x, pos, round); }); } \
-  void __bang_float2int16##suffix(int16_t* d, const float* s, int n, int pos, int line) { convert("__bang_float2int16" #suffix, d, s, n, line, [=](float x) { return fixed<int16_t>(x, pos, round); }); } \
-  void __bang_float2int8##suffix(int8_t* d, const float* s, int n, int pos, int line) { convert("__bang_float2int8" #suffix, d, s, n, line, [=](float x) { return fixed<int8_t>(x, pos, round); }); }
-DEF_NARROW(_rn, nearest)
-DEF_NARROW(_tz, towards_zero)
-DEF_NARROW(_rd, down)
-DEF_NARROW(_ru, up)
-void __bang_float2half(half* d, const float* s, int n, int line) { convert("__bang_float2half", d, s, n, line, [](float x) { return (half)x; }); }
-void __bang_float2bfloat16(bfloat16_t* d, const float* s, int n, int line) { convert("__bang_float2bfloat16", d, s, n, line, [](float x) { return bfloat16_t(x); }); }
-void __bang_int322float(float* d, const int32_t* s, int n, int pos, int line) { convert("__bang_int322float", d, s, n, line, [=](int32_t x) { return std::ldexp((float)x, pos); }); }
-void __bang_int162float(float* d, const int16_t* s, int n, int pos, int line) { convert("__bang_int162float", d, s, n, line, [=](int16_t x) { return std::ldexp((float)x, pos); }); }
-void __bang_int82float(float* d, const int8_t* s, int n, int pos, int line) { convert("__bang_int82float", d, s, n, line, [=](int8_t x) { return std::ldexp((float)x, pos); }); }
-void __bang_int82half(half* d, const int8_t* s, int n, int pos, int line) { convert("__bang_int82half", d, s, n, line, [=](int8_t x) { return (half)std::ldexp((float)x, pos); }); }
+#define X(T)                                                                                                           \
+  void __bang_write_value(T* d, int n, T v, Line line) { fill("__bang_write_value", d, n, v, line); }                   \
+  void __nramset(T* d, int n, T v, Line line) { fill("__nramset", d, n, v, line); }                                     \
+  void __memset_nram(T* d, int n, T v, Line line) { fill("__memset_nram", d, n, v, line); }                             \
+  void __bang_write_zero(T* d, int n, Line line) { fill("__bang_write_zero", d, n, (T)0, line); }                       \
+  void __nramset_async(T* d, int n, T v, int64_t stride, int64_t segments, Line line) { fill_runs("__nramset_async", d, n, v, stride, segments + 1, line); }
+BANG_ANY(X)
+#undef X
+void __memset_nram(bool* d, int n, bool v, Line line) { fill("__memset_nram", d, n, v, line); }
+
+#define X(name)                                                                                                        \
+  static float library_##name(float x) { return std::name(x); }                                                        \
+  void __cn_vector_##name##_f32(int n, float* d, const float* x, Line line) { unary<float, library_##name>("__cn_vector_" #name "_f32", d, x, n, line); } \
+  void __cn_vector_##name##_f16(int n, half* d, const half* x, Line line) { unary<half, library_##name>("__cn_vector_" #name "_f16", d, x, n, line); }
+BANG_LIBRARY(X)
+#undef X
+static float library_hypot(float a, float b) { return std::hypot(a, b); }
+static float library_pow(float a, float b) { return std::pow(a, b); }
+void __cn_vector_hypot_f32(int n, float* d, const float* a, const float* b, Line line) { binary<float, library_hypot>("__cn_vector_hypot_f32", d, a, b, n, line); }
+void __cn_vector_pow_f32(int n, float* d, const float* a, const float* b, Line line) { binary<float, library_pow>("__cn_vector_pow_f32", d, a, b, n, line); }

@@ -1,24 +1,54 @@
-// Conversions. `pos` is the exponent of a fixed-point integer: real = integer * 2^pos. Suffix: rn nearest even, tz
-// towards zero, rd down, ru up.
+// Conversions. `pos` is the exponent of a fixed-point integer: real = integer * 2^pos. Suffix of the rounding: rn nearest,
+// even at a half; rd nearest, away from zero at a half; tz towards zero; oz away from it; dn (and rounding down) to
+// minus infinity; up (ru) to plus infinity. That rd is "round" and no direction follows from dn and up beside it. Without
+// a suffix it is rn [inferred].
 #pragma once
 #include "types.h"
 
-void __bang_half2float(float* dst, const half* src, int n, BANG_LINE);
-void __bang_bfloat162float(float* dst, const bfloat16_t* src, int n, BANG_LINE);
-#define BANG_NARROW(suffix)                                                                                            \
-  void __bang_float2half##suffix(half* dst, const float* src, int n, BANG_LINE);                                       \
-  void __bang_float2bfloat16##suffix(bfloat16_t* dst, const float* src, int n, BANG_LINE);                             \
-  void __bang_float2int32##suffix(int32_t* dst, const float* src, int n, int pos, BANG_LINE);                          \
-  void __bang_float2int16##suffix(int16_t* dst, const float* src, int n, int pos, BANG_LINE);                          \
-  void __bang_float2int8##suffix(int8_t* dst, const float* src, int n, int pos, BANG_LINE);
-BANG_NARROW(_rn)
-BANG_NARROW(_tz)
-BANG_NARROW(_rd)
-BANG_NARROW(_ru)
-#undef BANG_NARROW
-void __bang_float2half(half* dst, const float* src, int n, BANG_LINE);
-void __bang_float2bfloat16(bfloat16_t* dst, const float* src, int n, BANG_LINE);
-void __bang_int322float(float* dst, const int32_t* src, int n, int pos, BANG_LINE);
-void __bang_int162float(float* dst, const int16_t* src, int n, int pos, BANG_LINE);
-void __bang_int82float(float* dst, const int8_t* src, int n, int pos, BANG_LINE);
-void __bang_int82half(half* dst, const int8_t* src, int n, int pos, BANG_LINE);
+namespace bang {
+enum Round { NEAREST_EVEN, NEAREST_AWAY, TO_ZERO, FROM_ZERO, DOWN, UP };
+/// dst[i] = src[i] * 2^exponent, rounded; integers saturate.
+template <class D, class S>
+void convert(const char* op, D* dst, const S* src, int n, int exponent, Round round, int line);
+}  // namespace bang
+
+#define BANG_ROUNDINGS(X, name, D, S)                                                                                  \
+  X(name, D, S, NEAREST_EVEN) X(name##_rn, D, S, NEAREST_EVEN) X(name##_rd, D, S, NEAREST_AWAY)                        \
+  X(name##_tz, D, S, TO_ZERO) X(name##_oz, D, S, FROM_ZERO) X(name##_dn, D, S, DOWN) X(name##_up, D, S, UP)            \
+  X(name##_ru, D, S, UP)
+#define BANG_PLAIN(name, D, S, round)                                                                                  \
+  inline void __bang_##name(D* dst, const S* src, int n, BANG_LINE) { bang::convert("__bang_" #name, dst, src, n, 0, bang::round, line); }
+#define BANG_TO_FIXED(name, D, S, round)                                                                               \
+  inline void __bang_##name(D* dst, const S* src, int n, int pos, BANG_LINE) { bang::convert("__bang_" #name, dst, src, n, -pos, bang::round, line); }
+#define BANG_OF_FIXED(name, D, S, round)                                                                               \
+  inline void __bang_##name(D* dst, const S* src, int n, int pos, BANG_LINE) { bang::convert("__bang_" #name, dst, src, n, pos, bang::round, line); }
+#define BANG_BETWEEN(name, D, S, round)                                                                                \
+  inline void __bang_##name(D* dst, const S* src, int n, int dst_pos, int src_pos, BANG_LINE) { bang::convert("__bang_" #name, dst, src, n, src_pos - dst_pos, bang::round, line); }
+
+BANG_PLAIN(half2float, float, half, NEAREST_EVEN)
+BANG_PLAIN(bfloat162float, float, bfloat16_t, NEAREST_EVEN)
+BANG_ROUNDINGS(BANG_PLAIN, float2half, half, float)
+BANG_ROUNDINGS(BANG_PLAIN, float2bfloat16, bfloat16_t, float)
+#define BANG_FIXED(S, name)                                                                                            \
+  BANG_ROUNDINGS(BANG_TO_FIXED, name##2int32, int32_t, S)                                                              \
+  BANG_ROUNDINGS(BANG_TO_FIXED, name##2int16, int16_t, S)                                                              \
+  BANG_ROUNDINGS(BANG_TO_FIXED, name##2int8, int8_t, S)                                                                \
+  BANG_ROUNDINGS(BANG_PLAIN, name##2uchar, uint8_t, S)                                                                 \
+  BANG_ROUNDINGS(BANG_OF_FIXED, int322##name, S, int32_t)                                                              \
+  BANG_ROUNDINGS(BANG_OF_FIXED, int162##name, S, int16_t)                                                              \
+  BANG_ROUNDINGS(BANG_OF_FIXED, int82##name, S, int8_t)                                                                \
+  BANG_PLAIN(short2##name, S, int16_t, NEAREST_EVEN)                                                                   \
+  BANG_PLAIN(uchar2##name, S, uint8_t, NEAREST_EVEN)
+BANG_FIXED(float, float)
+BANG_FIXED(half, half)
+#if __BANG_ARCH__ >= 592
+BANG_FIXED(bfloat16_t, bfloat16)
+BANG_PLAIN(half2bfloat16, bfloat16_t, half, NEAREST_EVEN)
+BANG_PLAIN(bfloat162half, half, bfloat16_t, NEAREST_EVEN)
+#endif
+BANG_BETWEEN(int322int16, int16_t, int32_t, NEAREST_EVEN)
+BANG_BETWEEN(int322int8, int8_t, int32_t, NEAREST_EVEN)
+BANG_BETWEEN(int162int32, int32_t, int16_t, NEAREST_EVEN)
+BANG_BETWEEN(int162int8, int8_t, int16_t, NEAREST_EVEN)
+BANG_BETWEEN(int82int32, int32_t, int8_t, NEAREST_EVEN)
+BANG_BETWEEN(int82int16, int16_t, int8_t, NEAREST_EVEN)

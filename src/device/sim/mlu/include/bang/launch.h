@@ -17,9 +17,16 @@ void forget(void* p, int64_t bytes);
 }  // namespace sim
 
 namespace bang {
+/// Memory of variables in function templates, see runtime/pool.cpp.
+bool register_pool(const char* base, int64_t size);
+char* claim(char* pool, int64_t bytes, const char* name);
+
 template <class T>
 T decode(double word) {
+  using V = std::remove_cv_t<std::remove_reference_t<T>>;
   if constexpr (std::is_pointer_v<T>) return (T)(uintptr_t)word;
+  // A struct by value is given by address.
+  else if constexpr (std::is_class_v<V> && !std::is_same_v<V, bfloat16_t>) return *(V*)(uintptr_t)word;
   else return (T)word;
 }
 template <class... A, size_t... I>
@@ -36,10 +43,27 @@ constexpr int count_arguments(void (*)(A...)) {
 }
 }  // namespace bang
 
+/// What is checked: 0 nothing, 1 every rule, 2 every rule but the padding of counts that public kernels go without.
+enum BangChecks { bang_none, bang_strict, bang_lenient };
+/// A kernel's own namespace may have another one.
+constexpr BangChecks bang_checks = bang_strict;
+// In a kernel's own namespace: a memory's pool, and BANG_PLACE(memory, type)(name), a variable in it.
+#define BANG_POOL(memory, bytes)                                                                                       \
+  BANG_MEMORY(#memory) char bang_pool_##memory[bytes];                                                                 \
+  static const bool bang_has_pool_##memory = ::bang::register_pool(bang_pool_##memory, bytes);                         \
+  template <class T, int id>                                                                                           \
+  T& bang_place_##memory(const char* name) {                                                                           \
+    static char* const at = ::bang::claim(bang_pool_##memory, sizeof(T), name);                                        \
+    return *(T*)at;                                                                                                    \
+  }
+#define BANG_POOL_BYTES_nram ((__MLU_NRAM_SIZE__ - 128) * 1024)
+#define BANG_POOL_BYTES_wram (__MLU_WRAM_SIZE__ * 1024)
+#define BANG_POOL_BYTES_sram ((__MLU_SRAM_SIZE__ - 128) * 1024)
+
 #ifdef SIM_FAST
-#define BANG_CHECKED 0
+#define BANG_CHECKED bang_none
 #else
-#define BANG_CHECKED 1
+#define BANG_CHECKED bang_checks
 #endif
 #define BANG_SECTION(memory, kernel)                                                                                   \
   extern "C" __attribute__((weak, visibility("hidden"))) char __start_bang_##memory##_##kernel[];                      \

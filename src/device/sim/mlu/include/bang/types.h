@@ -1,9 +1,11 @@
 // Qualifiers, element types, built-in variables and copy directions.
 #pragma once
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <type_traits>
 
 #ifndef __BANG_ARCH__
 #error "expected -D__BANG_ARCH__=372 or 592"
@@ -16,16 +18,32 @@
 
 #define __mlu_global__ __attribute__((noinline))
 #define __mlu_entry__ __attribute__((noinline))
-#define __mlu_func__ static inline
-#define __mlu_device__ static inline
+// Neither static nor inline: kernels say so themselves, before or after, or specialise a template.
+#define __mlu_func__ __attribute__((unused))
+#define __mlu_device__ __attribute__((unused))
 #define __mlu_builtin__
+#define __gdram__
 #define __mlu_const__ static const
 #define __nram__ BANG_MEMORY("nram")
 #define __wram__ BANG_MEMORY("wram")
 #define __mlu_shared__ BANG_MEMORY("sram")
 #define __ldram__ static
 
+// In KB, with what the tool chain keeps for itself.
+#define __BANG__ 1
+#if __BANG_ARCH__ >= 592
+#define __MLU_NRAM_SIZE__ 512
+#define __MLU_WRAM_SIZE__ 512
+#define __MLU_SRAM_SIZE__ 2048
+#else
+#define __MLU_NRAM_SIZE__ 768
+#define __MLU_WRAM_SIZE__ 1024
+#define __MLU_SRAM_SIZE__ 4096
+#endif
+
 typedef _Float16 half;
+typedef int8_t int8;
+typedef int16_t int16;
 
 /// The upper half of a float; narrowing rounds to nearest even.
 struct bfloat16_t {
@@ -60,11 +78,17 @@ enum mluMemcpyDirection_t {
   GDRAM2GDRAM, GDRAM2LDRAM, LDRAM2GDRAM, LDRAM2LDRAM,
 };
 
-// The line of the call, for messages.
-#define BANG_LINE int line = __builtin_LINE()
+// The line of the call, for messages. No number converts to it, so that an operand too many is an error.
+namespace bang {
+struct Line {
+  int number;
+  operator int() const { return number; }
+};
+}  // namespace bang
+#define BANG_LINE bang::Line line = {__builtin_LINE()}
 // Element types by architecture. Integers of 32 bits and bf16 are vectors on compute_50 only.
 #if __BANG_ARCH__ >= 592
-#define BANG_ARITHMETIC(X) X(float) X(half) X(bfloat16_t) X(int32_t)
+#define BANG_ARITHMETIC(X) X(float) X(half) X(bfloat16_t) X(int32_t) X(uint32_t) X(int16_t) X(uint16_t)
 #define BANG_FLOATS(X) X(float) X(half) X(bfloat16_t)
 #else
 #define BANG_ARITHMETIC(X) X(float) X(half)
