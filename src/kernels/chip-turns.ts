@@ -27,6 +27,7 @@ import { muonOrthogonalize } from "./optim.ts";
 import { quantizeRows } from "./quantize-rows.ts";
 import { maxOver, sum } from "./reduce.ts";
 import { rope } from "./rope.ts";
+import { slotAttention } from "./slot-attention.ts";
 import { softmax } from "./softmax.ts";
 import { sparseAttention, type AttentionInputs } from "./sparse-attention.ts";
 import { topkIndices } from "./topk-indices.ts";
@@ -52,6 +53,22 @@ function attention(device: Device, s: { b: number; t: number; h: number; d: numb
     ...p,
   });
   return [o, lse];
+} // prettier-ignore
+
+type PutFloats = typeof put;
+function slots(device: Device, floats: PutFloats, s: { b: number; t: number; h: number; d: number; tk: number; tc: number }, p: Pick<AttentionInputs, "queryStart" | "keyStart" | "window" | "ratio">): NdArray[] {
+  const { b, t, h, d, tk, tc } = s;
+  const mask = (): NdArray => fromHost(device, Uint8Array.from({ length: b * t * tc }, (_, i) => (i % 3 === 1 ? 0 : 1)), [b, t, tc], "u8");
+  return [
+    slotAttention(device, {
+      q: floats(device, 0.37, [b, t, h, d]),
+      kv: floats(device, 0.73, [b, tk, d]),
+      ...(tc > 0 && { ckv: floats(device, 0.51, [b, tc, d]), mask: mask() }),
+      sink: put(device, 1.9, [h]),
+      scale: d ** -0.5,
+      ...p,
+    }),
+  ];
 } // prettier-ignore
 
 function integers(device: Device, [rows, n, depth]: readonly [number, number, number], o: { group?: number; ends?: readonly number[]; out?: "f32" | "bf16" }): NdArray[] {
@@ -133,6 +150,9 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
   "attention, chosen entries": (d) => attention(d, { b: 1, t: 5, h: 4, d: 16, tk: 233, tc: 200 }, { queryStart: 420, keyStart: 192, window: 190, ratio: 2, isAnchored: true, chosen: putInts(d, Array.from({ length: 500 }, (_, i) => (i % 100 < 100 - 5 * Math.floor(i / 100) ? 2 * (i % 100) : -1)), [1, 5, 100]) }),
   "attention, anchored": (d) => attention(d, { b: 3, t: 7, h: 2, d: 8, tk: 227, tc: 110 }, { queryStart: 220, keyStart: 0, window: 190, ratio: 2, isAnchored: true }),
   "attention, one token": (d) => attention(d, { b: 3, t: 1, h: 8, d: 32, tk: 220, tc: 110 }, { queryStart: 220, keyStart: 7, window: 190, ratio: 2 }),
+  "slotAttention, window and entries": (d) => slots(d, putHalf, { b: 2, t: 3, h: 20, d: 24, tk: 112, tc: 100 }, { queryStart: 210, keyStart: 101, window: 110, ratio: 2 }),
+  "slotAttention, few entries": (d) => slots(d, put, { b: 3, t: 3, h: 4, d: 8, tk: 203, tc: 9 }, { queryStart: 210, keyStart: 10, window: 180, ratio: 20 }),
+  "slotAttention, window only": (d) => slots(d, put, { b: 3, t: 3, h: 4, d: 8, tk: 203, tc: 0 }, { queryStart: 210, keyStart: 10, window: 190, ratio: 1 }),
   topkIndices: (d) => [topkIndices(d, put(d, 0.7, [1, 3, 9001]), 300)],
 }; // prettier-ignore
 

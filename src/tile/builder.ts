@@ -247,17 +247,23 @@ export class KernelBuilder {
       throw new ShapeError(`load: expected rank ${view.shape.length}, got at rank ${at.length}, box [${shape}]`);
     return this.emit(view.dtype, shape, { kind: "load", view, at: at.map(toExpr), other: options.other ?? 0 });
   }
-  gather(view: View, rows: Tile, cols: number, options: { col?: IndexLike; other?: number } = {}): Tile {
+  /** -> [R, cols]. What is outside the view reads `other`: a number, or the element there of a tile like the result. */
+  gather(view: View, rows: Tile, cols: number, options: { col?: IndexLike; other?: number | Tile } = {}): Tile {
     if (view.shape.length !== 2 || rows.shape.length !== 1 || rows.dtype !== "i32")
       throw new ShapeError(
         `gather: expected a 2-d view and i32 rows [R], got rank ${view.shape.length}, ${rows.dtype} [${rows.shape}]`,
       );
-    return this.emit(view.dtype, [rows.shape[0]!, cols], {
+    const { other = 0 } = options;
+    const shape = [rows.shape[0]!, cols];
+    const isOnto = typeof other !== "number";
+    if (isOnto && (other.dtype !== view.dtype || String(other.shape) !== String(shape)))
+      throw new ShapeError(`gather: expected other ${view.dtype} [${shape}], got ${other.dtype} [${other.shape}]`);
+    return this.emit(view.dtype, shape, {
       kind: "gather",
       view,
       rows: rows.value.id,
       col: toExpr(options.col ?? 0),
-      other: options.other ?? 0,
+      ...(isOnto ? { other: 0, onto: other.value.id } : { other }),
     });
   }
   store(view: View, at: readonly IndexLike[], value: Tile): void {

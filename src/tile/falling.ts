@@ -6,6 +6,8 @@
  */
 import type { IndexExpr, Stmt, View } from "./ir.ts";
 import type { Liveness } from "./liveness.ts";
+import { followed } from "./row-numbers.ts";
+import { operandsOf } from "./walk.ts";
 
 /** A program axis, or the id of a loop. */
 export type Variable = { readonly axis: number } | { readonly loop: number };
@@ -41,9 +43,11 @@ class Analysis {
   }
   /** Rows that an index tile names do not change at all. */
   private rows(id: number): boolean {
-    const { op } = this.live.tiles.get(id)!;
-    if (op.kind === "reshape" || op.kind === "cast") return this.rows(op.x);
-    return op.kind !== "load" || [...viewExprs(op.view), ...op.at].every((x) => this.isFree(x));
+    const tile = this.live.tiles.get(id)!;
+    const { op } = tile;
+    if (op.kind === "index") return this.isFree(op.value);
+    if (op.kind === "load") return [...viewExprs(op.view), ...op.at].every((x) => this.isFree(x));
+    return !followed.has(op.kind) || operandsOf(tile).every((x) => this.rows(x));
   }
   private condition(e: IndexExpr): boolean {
     if (this.isFree(e)) return true;

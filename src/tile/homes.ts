@@ -83,10 +83,17 @@ export class Homes {
       return other !== id && !this.live.uniform.has(other) && this.tile(other).op.kind !== "broadcast";
     });
   }
-  /** The tile that names the vector memory `id` is in: views, and a carried slot with its result, share one. */
+  /** The tile that names the vector memory `id` is in: views, a carried slot with its result, and rows gathered onto others share one. */
   head(id: number): number {
     const root = this.root(id);
-    return this.sums.products.has(root) ? root : this.live.slotHead(root);
+    if (this.sums.products.has(root)) return root;
+    const { op } = this.tile(root);
+    return op.kind === "gather" && op.onto !== undefined && this.isGatheredInto(op.onto) ? this.head(op.onto) : this.live.slotHead(root); // prettier-ignore
+  }
+  /** Gathered rows that nothing but one more gather of the same turn reads, which may write over them. */
+  private isGatheredInto(id: number): boolean {
+    const uses = this.live.usesOf(id);
+    return this.tile(id).op.kind === "gather" && uses.length === 1 && uses[0]!.loops.length === this.live.loopsOf(id).length; // prettier-ignore
   }
   isProduct(id: number): boolean {
     return this.sums.products.has(this.root(id));

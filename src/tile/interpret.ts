@@ -55,7 +55,7 @@ const unaryOps: Record<UnaryOp, (x: number) => number> = {
 };
 
 /** Integer division and mod floor, as for index expressions. */
-const binaryOps: Record<BinaryOp, (a: number, b: number, isInt: boolean) => number> = {
+export const binaryOps: Record<BinaryOp, (a: number, b: number, isInt: boolean) => number> = {
   add: (a, b) => a + b,
   sub: (a, b) => a - b,
   mul: (a, b, isInt) => (isInt ? Math.imul(a, b) : a * b),
@@ -71,7 +71,7 @@ const binaryOps: Record<BinaryOp, (a: number, b: number, isInt: boolean) => numb
   shr: (a, b) => (a < 0 ? a >> b : a >>> b),
 };
 
-const compareOps: Record<CompareOp, (a: number, b: number) => boolean> = {
+export const compareOps: Record<CompareOp, (a: number, b: number) => boolean> = {
   lt: (a, b) => a < b,
   le: (a, b) => a <= b,
   gt: (a, b) => a > b,
@@ -224,8 +224,9 @@ class ProgramRun {
       case "gather": {
         const rows = input(op.rows).data;
         const [col, cols] = [this.index(op.col), shape[1]!];
+        const onto = op.onto === undefined ? undefined : input(op.onto).data;
         for (let i = 0; i < n; i++)
-          out[i] = this.read(op.view, [rows[Math.floor(i / cols)]!, col + (i % cols)], op.other);
+          out[i] = this.read(op.view, [rows[Math.floor(i / cols)]!, col + (i % cols)], onto ? onto[i]! : op.other);
         return result;
       }
       case "full":

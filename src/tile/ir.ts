@@ -59,13 +59,17 @@ export type ReduceOp = "sum" | "max" | "min" | "argmax";
 export type TileOp =
   /** Strided box of a view; `at` may be negative or past the end, there `other` is read. Box rank = view rank. */
   | { readonly kind: "load"; readonly view: View; readonly at: readonly IndexExpr[]; readonly other: number }
-  /** Rows of a 2-d view picked by an i32 tile [R]; a row outside the view reads `other`. Result [R, cols]. */
+  /**
+   * Rows of a 2-d view picked by an i32 tile [R]; what is outside the view reads `other`, or there is `onto`, a tile
+   * like the result, and is read there. Result [R, cols].
+   */
   | {
       readonly kind: "gather";
       readonly view: View;
       readonly rows: number;
       readonly col: IndexExpr;
       readonly other: number;
+      readonly onto?: number;
     }
   | { readonly kind: "full"; readonly value: number }
   /** A kernel scalar (f32) or a uniform integer (i32) as a tile of shape []. */

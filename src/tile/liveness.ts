@@ -50,6 +50,10 @@ export class Liveness {
   at(id: number): number {
     return this.defs.get(id)!.at;
   }
+  /** Around its definition, outermost first. */
+  loopsOf(id: number): readonly number[] {
+    return this.defs.get(id)!.loops;
+  }
   usesOf(id: number): readonly Use[] {
     return this.uses.get(id) ?? [];
   }

@@ -18,13 +18,14 @@ import { groupOf, lineRule } from "./lines.ts";
 import type { Liveness } from "./liveness.ts";
 import type { Lowering } from "./passes.ts";
 import { rangeOf } from "./range.ts";
+import { rowNumbers } from "./row-numbers.ts";
 import { operandsOf, sizeOf } from "./walk.ts";
 
 export interface Launch {
   readonly grid: readonly [number, number, number];
   /** Index and scalar arguments by name. */
   readonly numbers: Readonly<Record<string, number>>;
-  /** Element of an i32 buffer, where its contents are known. */
+  /** Element of a buffer of integers, where its contents are known. */
   readonly read?: (buffer: string, element: number) => number | undefined;
 }
 
@@ -248,33 +249,13 @@ class Walker {
       return count;
     };
   }
-  /** How many of the rows that an index tile names exist in a view. */
+  /** How many of the rows that a tile names exist in a view; those that are not known do. */
   private rowsInside(id: number, view: View): Eval {
-    const { op, shape } = this.homes.tile(id);
-    if (op.kind === "reshape" || op.kind === "cast") return this.rowsInside(op.x, view);
-    const total = sizeOf(shape);
-    if (op.kind !== "load") return () => total;
     const bound = this.index(view.shape[0]!);
-    const [present, first] = [this.inside(op.view, op.at, shape), op.at.map((x) => this.index(x))];
-    const bounds = op.view.shape.map((x) => this.index(x));
-    const strides = op.view.strides.map((x) => this.index(x));
-    const offset = this.index(op.view.offset);
-    const { read } = this.launch;
+    const numbers = rowNumbers<At>({ tile: (x) => this.homes.tile(x), index: (e) => this.index(e), read: this.launch.read }, id); // prettier-ignore
     return (now) => {
-      if (!read) return present(now);
-      let rows = 0;
-      for (let i = 0; i < total; i++) {
-        let [rest, element, isIn] = [i, offset(now), true];
-        for (let d = shape.length - 1; d >= 0; d--) {
-          const x = first[d]!(now) + (rest % shape[d]!);
-          rest = Math.floor(rest / shape[d]!);
-          if (x < 0 || x >= bounds[d]!(now)) isIn = false;
-          element += x * strides[d]!(now);
-        }
-        const row = isIn ? read(op.view.buffer, element) : op.other;
-        if (row === undefined ? isIn : row >= 0 && row < bound(now)) rows++;
-      }
-      return rows;
+      const end = bound(now);
+      return numbers(now).filter((row) => row === undefined || (row >= 0 && row < end)).length;
     };
   }
 

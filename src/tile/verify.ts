@@ -149,6 +149,10 @@ class Verifier {
         const rows = operand(op.rows);
         this.view(where, op.view, [], 2);
         if (rows.dtype !== "i32" || shape.length !== 2 || rows.shape[0] !== shape[0]) this.fail(where, `expected i32 rows [${shape[0]}], got ${rows.dtype} [${rows.shape}]`); // prettier-ignore
+        if (op.onto !== undefined) {
+          expectDType(operand(op.onto).dtype);
+          expectShape(operand(op.onto).shape);
+        }
         return expectDType(op.view.dtype);
       }
       case "scalar":

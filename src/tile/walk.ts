@@ -23,7 +23,7 @@ export function operandsOf(tile: TileValue): number[] {
     case "select":
       return [op.cond, op.a, op.b];
     case "gather":
-      return [op.rows];
+      return op.onto === undefined ? [op.rows] : [op.rows, op.onto];
     case "dot":
       return op.acc === undefined ? [op.a, op.b] : [op.a, op.b, op.acc];
     case "random":

@@ -21,6 +21,7 @@ import {
 const K = 1024;
 const floats: readonly DType[] = ["f16", "f32"];
 const integers: readonly DType[] = ["i32", "u32", "i8", "u8"];
+const words: readonly DType[] = ["f32", "i32", "u32", "bool"];
 const all: readonly DType[] = ["f32", "f16", "bf16", "i32", "u32", "i8", "u8", "e4m3", "bool"];
 
 const vector372: VectorTable = {
@@ -67,7 +68,8 @@ const vector372: VectorTable = {
   other: {
     full: native(...all),
     iota: expand("a scalar loop over the first row", ["i32"]),
-    select: expand("mask to all bits, band, bnot, band, bor", all, 2),
+    // A mask has 4 bytes an element, and so has what it picks from.
+    select: expand("mask to all bits, band, bnot, band, bor", words, 2),
     broadcast: native(...all),
     transpose: native(...all),
     cumsum: expand("a scalar loop over NRAM", ["f32", "i32"]),

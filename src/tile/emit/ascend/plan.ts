@@ -9,7 +9,7 @@ import type { Stmt, TileValue } from "../../ir.ts";
 import type { Lowering } from "../../passes.ts";
 import { opName } from "../../print.ts";
 import type { Placement } from "../../spaces.ts";
-import { loopStartsOf } from "../../walk.ts";
+import { loopStartsOf, operandsOf } from "../../walk.ts";
 import type { Pipe } from "./code.ts";
 import { Scalars } from "./scalars.ts";
 
@@ -88,7 +88,7 @@ export class Plan {
   /** One line about a tile. */
   describe(tile: TileValue): string {
     const { op, dtype, shape } = tile;
-    const reads = "x" in op ? [op.x] : "a" in op ? [op.a, op.b] : "rows" in op ? [op.rows] : [];
+    const reads = "x" in op ? [op.x] : "a" in op ? [op.a, op.b] : op.kind === "gather" ? operandsOf(tile) : [];
     const names = reads.map((x) => (this.homes.live.uniform.has(x) ? this.scalars.number(x) : this.nameOf(x)));
     const from = op.kind === "load" || op.kind === "gather" ? ` ${op.view.buffer}` : "";
     return `${this.nameOf(tile.id)}: ${dtype} [${shape.join(", ")}] = ${opName(op)}${from}${names.length ? ` ${names.join(", ")}` : ""}`; // prettier-ignore

@@ -166,21 +166,48 @@ export function emitLoad(t: Transfer, other: number): void {
   const written = roundUp(rows.length, elementsPerBlock(dtype));
   if (written < rows.pitch) steps.fill(tile, other, rows.rows * rows.pitch);
   else fillOutside(t, partial, tile, other, rows.rows * rows.pitch);
-  const { block, row, local, device, loops } = planCopy(t, runs, false, (a) => a.inner);
-  const cols = row?.count ?? "1";
-  if (row && !t.scalars.isNotNegative(row.axis.at)) t.refuse("load", dtype, "a row that begins before its view");
-  const bytes = times(cols, size);
-  const perBlock = elementsPerBlock(dtype);
-  const tail = num(cols) === undefined ? `(${perBlock} - ${cols} % ${perBlock}) % ${perBlock}` : String((perBlock - (Number(cols) % perBlock)) % perBlock); // prettier-ignore
-  const pad = tail === "0" ? `{false, 0, 0, 0}` : `{true, 0, ${num(tail) === undefined ? `(uint8_t)(${tail})` : tail}, ${literal(other, dtype)}}`; // prettier-ignore
-  const stride = block ? t.scalars.index(block.axis.stride, 1) : "0";
-  const pitchBlocks = block ? String((block.axis.inner * size) / 32) : "0";
-  const dstGap = block ? minus(pitchBlocks, blocksOf(bytes)) : "0";
-  const srcGap = block ? gap(stride, cols, size) : "0";
-  const params = `DataCopyExtParams{${cast16(block?.count ?? "1")}, ${cast32(bytes)}, ${cast32(srcGap)}, ${cast32(dstGap)}, 0}`; // prettier-ignore
-  const line = `DataCopyPad(${at(moved(tile), local).text}, ${source}[${device}], ${params}, DataCopyPadExtParams<${type}>${pad});`; // prettier-ignore
-  steps.lines(nest(loops, guards, [line]), [touch("MTE2", tile, true), gm(view, false)]);
+  const body = splitRow(t, runs).flatMap(({ row: part, lead }) => {
+    const { block, row, local, device, loops } = planCopy(t, part ? [...runs.slice(0, -1), part] : runs, false, (a) => a.inner); // prettier-ignore
+    const cols = row?.count ?? "1";
+    const landed = plus(lead, cols);
+    const tail = upTo(landed, elementsPerBlock(dtype));
+    const pad = tail === "0" ? `{false, 0, 0, 0}` : `{true, ${cast8(lead)}, ${cast8(tail)}, ${literal(other, dtype)}}`;
+    const stride = block ? t.scalars.index(block.axis.stride, 1) : "0";
+    const pitchBlocks = block ? String((block.axis.inner * size) / 32) : "0";
+    const dstGap = block ? minus(pitchBlocks, blocksOf(times(landed, size))) : "0";
+    const srcGap = block ? gap(stride, cols, size) : "0";
+    const params = `DataCopyExtParams{${cast16(block?.count ?? "1")}, ${cast32(times(cols, size))}, ${cast32(srcGap)}, ${cast32(dstGap)}, 0}`; // prettier-ignore
+    const line = `DataCopyPad(${at(moved(tile), lead === "0" ? local : `${local} - ${lead}`).text}, ${source}[${device}], ${params}, DataCopyPadExtParams<${type}>${pad});`; // prettier-ignore
+    return nest(loops, part ? [`${part.count} > 0`] : [], [line]);
+  });
+  steps.lines(nest([], guards, body), [touch("MTE2", tile, true), gm(view, false)]);
 }
+const cast8 = (text: string): string => (num(text) !== undefined ? text : `(uint8_t)(${text})`);
+/** From a count of elements to the end of a block. */
+const upTo = (count: string, perBlock: number): string => (num(count) === undefined ? `(${perBlock} - ${paren(count)} % ${perBlock}) % ${perBlock}` : String((perBlock - (Number(count) % perBlock)) % perBlock)); // prettier-ignore
+
+/** What one copy brings of every row: all that exists (`row` undefined), or a part; `lead`: padding before it in its block. */
+interface RowPart {
+  readonly row: Run | undefined;
+  readonly lead: string;
+}
+/** Copies land on whole blocks, so a row that may begin before its view comes in two: to the end of a block, and the rest. */
+function splitRow(t: Transfer, runs: readonly Run[]): RowPart[] {
+  const row = runs[runs.length - 1];
+  if (!row || row.low === "0") return [{ row: undefined, lead: "0" }];
+  const { low, count, axis } = row;
+  const perBlock = elementsPerBlock(t.view.dtype);
+  const [head, rest] = [`${t.name}_head_cols`, `${t.name}_rest_cols`];
+  const toBlock = upTo(low, perBlock);
+  t.steps.lines(
+    [`const int64_t ${head} = ${toBlock} < ${count} ? ${toBlock} : ${count};`, `const int64_t ${rest} = ${count} - ${head};`],
+    [],
+  );
+  return [
+    { row: { axis, low, count: head }, lead: `${low} % ${perBlock}` },
+    { row: { axis, low: plus(low, head), count: rest }, lead: "0" },
+  ];
+} // prettier-ignore
 const minus = (a: string, b: string): string => (num(a) !== undefined && num(b) !== undefined ? String(Number(a) - Number(b)) : `${a} - ${paren(b)}`); // prettier-ignore
 
 /** The first element of every block into the rows of the tile. */
@@ -262,11 +289,18 @@ function rowCopies(t: Transfer, index: Buf, col: IndexExpr, isColumn: boolean, c
   ];
 } // prettier-ignore
 
-export function emitGather(t: Transfer, index: Buf, col: IndexExpr, isColumn: boolean, other: number): void {
+/** `other` undefined: rows outside of the view stay as they are in the tile. */
+export function emitGather(
+  t: Transfer,
+  index: Buf,
+  col: IndexExpr,
+  isColumn: boolean,
+  other: number | undefined,
+): void {
   const { dtype } = t.view;
   const { rows } = t.box;
   const { size } = dtypes[dtype];
-  t.steps.fill(t.tile, other, rows.rows * rows.pitch);
+  if (other !== undefined) t.steps.fill(t.tile, other, rows.rows * rows.pitch);
   if (isColumn) {
     // A copy ends on whole blocks, so single elements go through the scalar pipe.
     const lines = rowCopies(t, index, col, true, (local, device) => `${moved(t.tile).text}.SetValue(${local}, ${t.view.buffer}Gm.GetValue(${device}));`); // prettier-ignore
@@ -275,8 +309,10 @@ export function emitGather(t: Transfer, index: Buf, col: IndexExpr, isColumn: bo
   }
   const perBlock = elementsPerBlock(dtype);
   const lines = rowCopies(t, index, col, false, (local, device, cols) => {
+    // Copies land on whole blocks, so the end of a row would not stay.
+    if (other === undefined && num(cols) === undefined) t.refuse("gather", dtype, "onto a tile, of rows that may end before it"); // prettier-ignore
     const tail = num(cols) === undefined ? `(uint8_t)((${perBlock} - ${cols} % ${perBlock}) % ${perBlock})` : String((perBlock - (Number(cols) % perBlock)) % perBlock); // prettier-ignore
-    const pad = tail === "0" ? "{false, 0, 0, 0}" : `{true, 0, ${tail}, ${literal(other, dtype)}}`;
+    const pad = tail === "0" ? "{false, 0, 0, 0}" : `{true, 0, ${tail}, ${literal(other ?? 0, dtype)}}`;
     return `DataCopyPad(${moved(t.tile).text}[${local}], ${t.view.buffer}Gm[${device}], DataCopyExtParams{1, ${cast32(times(cols, size))}, 0, 0, 0}, DataCopyPadExtParams<${wordOf(dtype)}>${pad});`;
   });
   t.steps.lines(lines, [touch("S", index, false), touch("MTE2", t.tile, true), gm(t.view, false)]);

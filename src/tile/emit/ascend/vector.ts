@@ -211,8 +211,10 @@ export class VectorCore {
     switch (op.kind) {
       case "load":
         return emitLoad(this.transfer(id, op.view, op.at, undefined), op.other);
-      case "gather":
-        return emitGather(this.transfer(id, op.view, [{ kind: "const", value: 0 }, op.col], undefined), this.operand(id, op.rows, false) as Buf, op.col, isColumn(tile.shape), op.other); // prettier-ignore
+      case "gather": {
+        if (op.onto !== undefined) steps.copy(dst, this.operand(id, op.onto, false, this.isUniform(op.rows) ? 1 : 0) as Buf, lanes.n); // prettier-ignore
+        return emitGather(this.transfer(id, op.view, [{ kind: "const", value: 0 }, op.col], undefined), this.operand(id, op.rows, false) as Buf, op.col, isColumn(tile.shape), op.onto === undefined ? op.other : undefined); // prettier-ignore
+      }
       case "unary":
         return unaryRows[op.op](lanes, dst, this.buf(op.x));
       case "binary": {

@@ -90,9 +90,10 @@ export function gather(e: Emission, tile: TileValue, op: Extract<TileOp, { kind:
   const rowCount = e.index(view.shape[0]!);
   const [s0, s1] = view.strides.map((s) => e.index(s)) as [string, string];
   const base = offsetText([e.index(view.offset), e.index(op.col)], ["1", s1]);
+  const onto = op.onto === undefined ? undefined : inMemory(e, op.onto);
   const ref = e.memory(name, tile.dtype, tile.shape, e.lastUse(tile.id));
   e.refs.set(tile.id, ref);
-  const other = type.store(target.literal(op.other, tile.dtype));
+  const other = (row: string): string => (onto ? elementText(onto, [row, "j"]) : type.store(target.literal(op.other, tile.dtype))); // prettier-ignore
   e.cost += (sizeOf(tile.shape) / 16 + numRows * 3) * e.trips;
   const at = (place: Place, strides: readonly string[]): string => elementText({ kind: "mem", ...place, strides }, ["j"]); // prettier-ignore
   e.nest(
@@ -106,7 +107,7 @@ export function gather(e: Emission, tile: TileValue, op: Extract<TileOp, { kind:
       const valid = target.inRange("r", rowCount);
       const loop = (from: string, to: string, body: string): string =>
         `for (${target.counter} j = ${from}; j < ${to}; j++) ${body}`;
-      const set = `${at(d.place, ["1"])} = ${other};`;
+      const set = `${at(d.place, ["1"])} = ${other(idx[0]!)};`;
       return [
         `${constant(indexType, "r", row)} ${d.line}`,
         s.line,

@@ -164,7 +164,10 @@ function rowByRow(e: MluEmission, dir: Direction, b: Buffer, view: View, rows: s
 export function gather(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind: "gather" }>, other: string): void {
   const rows = operand(e, tile, op.rows);
   requireRun(e, op.view, "gather");
-  rowByRow(e, "GDRAM2NRAM", e.buffer(tile.id), op.view, rows.name, op.col, other);
+  const b = e.buffer(tile.id);
+  if (op.onto !== undefined && e.home(op.onto) !== e.home(tile.id))
+    e.out.add(`__memcpy(${b.name}, ${operand(e, tile, op.onto).name}, ${b.count * b.size}, NRAM2NRAM);`);
+  rowByRow(e, "GDRAM2NRAM", b, op.view, rows.name, op.col, op.onto === undefined ? other : undefined);
 }
 export function scatter(e: MluEmission, s: Extract<Stmt, { kind: "scatter" }>): void {
   const [rows, value] = [filledBuffer(e, s.rows), filledBuffer(e, s.value)];

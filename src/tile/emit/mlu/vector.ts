@@ -190,7 +190,6 @@ export function compare(e: MluEmission, tile: TileValue, op: Extract<TileOp, { k
 /** Bits of a where the mask is 1, else of b: no arithmetic, so infinities stay apart. */
 export function select(e: MluEmission, tile: TileValue, op: Extract<TileOp, { kind: "select" }>): void {
   const d = e.buffer(tile.id);
-  if (d.size !== 4) e.fail("select", tile.dtype, "a mask covers 4 bytes an element");
   const bytes = d.count * d.size;
   const c = operand(e, tile, op.cond);
   const a = operand(e, tile, op.a).name;
