@@ -198,6 +198,9 @@ export const cases: OpCases = {
   cases: [
     caseOf("window only", { b: 2, t: 5, h: 3, d: 8, tk: 9, tc: 0 }, { queryStart: 4, keyStart: 0, window: 4, ratio: 1, scale: 0.4 }), // prettier-ignore
     caseOf("two blocks", { b: 1, t: 3, h: 2, d: 16, tk: 72, tc: 23 }, { queryStart: 90, keyStart: 21, window: 70, ratio: 4, scale: 0.3 }), // prettier-ignore
+    // A mask that begins inside of a block of bytes and goes on in the next, and one that begins with a block.
+    caseOf("short window", { b: 1, t: 2, h: 2, d: 16, tk: 11, tc: 90 }, { queryStart: 400, keyStart: 391, window: 10, ratio: 4, scale: 0.3 }), // prettier-ignore
+    caseOf("window of whole blocks", { b: 1, t: 2, h: 2, d: 16, tk: 33, tc: 40 }, { queryStart: 400, keyStart: 369, window: 32, ratio: 4, scale: 0.3 }), // prettier-ignore
   ],
   programs: (chip) => [
     fitted(chip, slotKernel, { dtype: "bf16", h: 8, d: 64, hasCkv: true, hasMask: true, heads: 8 }, { heads: 1 })

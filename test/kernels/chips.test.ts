@@ -24,6 +24,7 @@ import { sortedRows } from "../../src/kernels/work-list.ts";
 import { empty, toHost, type NdArray } from "../../src/kernels/nd-array.ts";
 import { rmsNorm } from "../../src/kernels/norm.ts";
 import { rope } from "../../src/kernels/rope.ts";
+import { slotAttention } from "../../src/kernels/slot-attention.ts";
 import { sparseAttention } from "../../src/kernels/sparse-attention.ts";
 import { swiglu } from "../../src/kernels/swiglu.ts";
 import { topkIndices } from "../../src/kernels/topk-indices.ts";
@@ -66,6 +67,11 @@ const launches: Readonly<Record<string, () => unknown>> = {
     sparseAttention(device, {
       q: make([1, T, H, D]), kv: make([1, 64, D]), ckv: make([1, 4096, D]), chosen: make([1, T, 512], "i32"), sink: f32(H),
       queryStart: 16380, keyStart: 16320, isAnchored: true, window: 128, ratio: 4, scale: 1,
+    }), // prettier-ignore
+  "attention in slots": () =>
+    slotAttention(device, {
+      q: make([1, T, H, D]), kv: make([1, 131, D]), ckv: make([1, 64, D]), mask: make([1, T, 64], "u8"), sink: f32(H),
+      queryStart: 300, keyStart: 173, window: 128, ratio: 4, scale: 1,
     }), // prettier-ignore
   "light compression": () => compressPool(device, { kv: make([1, 64, 2 * D]), score: make([1, 64, 2 * D]), ape: f32(4, 2 * D), m: 4, overlap: true }), // prettier-ignore
   "heavy compression": () => compressPool(device, { kv: make([1, 256, D]), score: make([1, 256, D]), ape: f32(128, D), m: 128, overlap: false }), // prettier-ignore
