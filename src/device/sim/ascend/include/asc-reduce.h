@@ -217,7 +217,6 @@ ASC_GROUP(BlockReduceMax, Pick::max, 32 / sizeof(T))
 ASC_GROUP(BlockReduceMin, Pick::min, 32 / sizeof(T))
 ASC_GROUP(PairReduceSum, Pick::sum, 2)
 /** The same by newer names. */
-enum class ReduceType : std::uint8_t { SUM, MAX, MIN };
 template <class T, ReduceType type, bool setsMask = true, class M>
 void ReduceRepeat(const LocalTensor<T>& d, const LocalTensor<T>& a, M mask, int repeats, int stride, int block, int repeatStride, ReduceOrder order = ReduceOrder::ORDER_VALUE_INDEX, SIM_AT) {
   if constexpr (type == ReduceType::SUM) WholeReduceSum<T, setsMask>(d, a, mask, repeats, stride, block, repeatStride, at);

@@ -16,7 +16,7 @@ struct CastTrait {
   MaskMergeMode mrgMode = MaskMergeMode::UNKNOWN;
   RoundMode roundMode = RoundMode::UNKNOWN;
 };
-enum class ReduceType { SUM, MAX, MIN };
+using AscendC::ReduceType;
 enum class HighLowPart { LOWEST, HIGHEST };
 
 enum class ExpAlgo { INTRINSIC, PRECISION_1ULP_FTZ_TRUE, PRECISION_1ULP_FTZ_FALSE };

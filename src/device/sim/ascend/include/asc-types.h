@@ -126,6 +126,7 @@ enum class HardEvent : std::uint8_t {
   S_V, S_MTE2, S_MTE3, S_M, S_MTE1, S_FIX, V_S, V_MTE2, V_MTE3, V_V, MTE2_S, MTE2_V, MTE2_MTE1, MTE2_MTE3, MTE2_M, MTE2_FIX, MTE3_S, MTE3_V,
   MTE3_MTE2, MTE3_MTE1, M_S, M_MTE1, M_MTE2, M_FIX, M_V, MTE1_S, MTE1_M, MTE1_MTE2, MTE1_MTE3, MTE1_FIX, FIX_S, FIX_M, FIX_MTE1, FIX_MTE2, FIX_MTE3, FIX_V, MTE1_V, V_M, V_MTE1, MAX
 };
+enum class ReduceType : std::uint8_t { SUM, MAX, MIN };
 enum class RoundMode : std::uint8_t { CAST_NONE, CAST_RINT, CAST_FLOOR, CAST_CEIL, CAST_ROUND, CAST_TRUNC, CAST_ODD, UNKNOWN = 0xff };
 enum class CMPMODE : std::uint8_t { LT, GT, EQ, LE, GE, NE };
 enum class SELMODE : std::uint8_t { VSEL_CMPMASK_SPR, VSEL_TENSOR_SCALAR_MODE, VSEL_TENSOR_TENSOR_MODE };
