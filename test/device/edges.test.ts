@@ -3,7 +3,7 @@
  * bit as the interpreter has it: rows gathered onto a tile, boxes that begin before their view, selection of narrow floats.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { before, test } from "node:test";
 import { ShapeError } from "../../src/base/errors.ts";
 import { dtypes, type DType } from "../../src/base/dtype.ts";
 import { openCpu } from "../../src/device/cpu/cpu-device.ts";
@@ -25,6 +25,16 @@ const places: Readonly<Record<string, Device>> = {
   js: openJs(),
   ...(cpu && { cpu, ...Object.fromEntries(sims.map((name) => [name, openSim(`sim:${name}`)])) }),
 };
+
+/** Built together: one translation unit costs little more than one kernel. */
+const programs: TileProgram[] = [];
+const later = (program: TileProgram): TileProgram => {
+  programs.push(program);
+  return program;
+};
+before(() => {
+  for (const device of Object.values(places)) device.build(programs);
+});
 
 /** Numbers of a dtype, from a function of their place. */
 function put(device: Device, dtype: DType, shape: readonly number[], f: (i: number) => number): NdArray {
@@ -74,40 +84,42 @@ for (const [dtype, cols] of [
   ["bf16", 24],
   ["f32", 8],
   ["bf16", 1],
-] as const)
-  // prettier-ignore
+] as const) {
+  const program = later(ontoKernel(dtype, cols, (_k, below) => below));
   test(`rows of ${dtype} [${ROWS},${cols}] gathered onto gathered rows`, () => {
-    sameEverywhere(ontoLaunch(ontoKernel(dtype, cols, (_k, below) => below), dtype, cols));
+    sameEverywhere(ontoLaunch(program, dtype, cols));
   });
-test("what is gathered onto stays as it is where it is read again", () => {
-  const program = ontoKernel("f32", 16, (k, below) => {
+}
+const readAgain = later(
+  ontoKernel("f32", 16, (k, below) => {
     k.store(k.view(k.buffer("kept", "f32", "out"), [ROWS, 16]), [0, 0], below);
     return below;
-  });
-  sameEverywhere(ontoLaunch(program, "f32", 16, (device) => ({ kept: empty(device, [ROWS, 16]) })));
+  }),
+);
+test("what is gathered onto stays as it is where it is read again", () => {
+  sameEverywhere(ontoLaunch(readAgain, "f32", 16, (device) => ({ kept: empty(device, [ROWS, 16]) })));
 });
-test("rows are gathered onto numbers, and onto a tile made before the loop", () => {
-  sameEverywhere(ontoLaunch(ontoKernel("f32", 16, (k) => k.full([ROWS, 16], 0.5)), "f32", 16)); // prettier-ignore
-  sameEverywhere(
-    ontoLaunch(
-      ontoKernel("f32", 16, (_k, below) => below.mul(2)),
-      "f32",
-      16,
-    ),
-  );
-  const outside = kernel("outside", (k) => {
-    const [n, turns] = [k.index("n"), k.index("turns")];
-    const [a, x] = ["a", "x"].map((name) => k.view(k.buffer(name, "f32"), [n, 16]));
-    const [low, high] = ["low", "high"].map((name) => k.load(k.view(k.buffer(name, "i32"), [ROWS]), [0], [ROWS]));
-    const below = k.gather(a!, low!, 16);
-    const y = k.view(k.buffer("y", "f32", "out"), [turns.mul(ROWS), 16]);
-    k.loop({ end: turns }, [], (i) => {
-      k.store(y, [i.mul(ROWS), 0], k.gather(x!, high!.sub(k.fromIndex(i)), 16, { other: below }));
-      return [];
-    });
+/** Onto a tile that all turns of a loop share. */
+const outside = kernel("outside", (k) => {
+  const [n, turns] = [k.index("n"), k.index("turns")];
+  const [a, x] = ["a", "x"].map((name) => k.view(k.buffer(name, "f32"), [n, 16]));
+  const [low, high] = ["low", "high"].map((name) => k.load(k.view(k.buffer(name, "i32"), [ROWS]), [0], [ROWS]));
+  const below = k.gather(a!, low!, 16);
+  const y = k.view(k.buffer("y", "f32", "out"), [turns.mul(ROWS), 16]);
+  k.loop({ end: turns }, [], (i) => {
+    k.store(y, [i.mul(ROWS), 0], k.gather(x!, high!.sub(k.fromIndex(i)), 16, { other: below }));
+    return [];
   });
-  sameEverywhere(ontoLaunch(outside, "f32", 16));
 });
+const others = {
+  numbers: ontoKernel("f32", 16, (k) => k.full([ROWS, 16], 0.5)),
+  "what was computed": ontoKernel("f32", 16, (_k, below) => below.mul(2)),
+  "a tile made before the loop": outside,
+};
+for (const [what, program] of Object.entries(others)) {
+  later(program);
+  test(`rows are gathered onto ${what}`, () => sameEverywhere(ontoLaunch(program, "f32", 16)));
+}
 test("gathered rows share the memory of those they go onto", () => {
   const program = ontoKernel("bf16", 512, (_k, below) => below);
   for (const name of sims) {
@@ -135,29 +147,36 @@ for (const [dtype, height] of [
   ["u8", 1],
   ["bf16", 3],
   ["f32", 3],
-  ["i32", 1],
-] as const)
-  // prettier-ignore
+] as const) {
+  const program = later(beforeKernel(dtype, height));
   test(`boxes of ${dtype} [${height},${BOX}] that begin before their view`, () => {
-    const program = beforeKernel(dtype, height);
-    const [rows, tops, programs] = [4, 4, 14];
-    for (const [start, cols] of [[40, 23], [40, 200], [33, 64], [8, 1]] as const) // prettier-ignore
+    const [rows, tops, turns] = [4, 4, 14];
+    for (const [start, cols] of [
+      [40, 23],
+      [40, 200],
+      [33, 64],
+      [8, 1],
+    ] as const)
+      // prettier-ignore
       sameEverywhere((device) => {
-        const y = empty(device, [programs, tops, height, BOX], dtype);
+        const y = empty(device, [turns, tops, height, BOX], dtype);
         const x = put(device, dtype, [rows, cols], (i) => i % 100);
-        run(device, program, [programs, tops, 1], { rows, cols, start, programs, tops, x, y });
+        run(device, program, [turns, tops, 1], { rows, cols, start, programs: turns, tops, x, y });
         return [y];
       });
   });
+}
 
 const odd = [0, -0, Infinity, -Infinity, 1.5, -(2 ** -14), 3 * 2 ** 10, -1];
-for (const dtype of ["bf16", "f16"] as const)
-  test(`${dtype} is selected bit by bit`, () => {
-    const program = kernel("narrow_select", (k) => {
+for (const dtype of ["bf16", "f16"] as const) {
+  const program = later(
+    kernel("narrow_select", (k) => {
       const [a, b] = ["a", "b"].map((name) => k.load(k.view(k.buffer(name, dtype), [3, 40]), [0, 0], [3, 40]));
       const cond = k.load(k.view(k.buffer("c", "f32"), [3, 40]), [0, 0], [3, 40]).gt(0);
       k.store(k.view(k.buffer("y", dtype, "out"), [3, 40]), [0, 0], k.select(cond, a!, b!));
-    });
+    }),
+  );
+  test(`${dtype} is selected bit by bit`, () => {
     sameEverywhere((device) => {
       const y = empty(device, [3, 40], dtype);
       run(device, program, [1, 1, 1], {
@@ -169,3 +188,4 @@ for (const dtype of ["bf16", "f16"] as const)
       return [y];
     });
   });
+}
