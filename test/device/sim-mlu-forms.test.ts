@@ -118,7 +118,7 @@ tinyTests("forms of files", [template, table, scalars]);
 
 const gates: readonly (readonly [string, string])[] = [
   ["division", "__bang_div(d, a, b, 64);"],
-  ["integers of 32 bits", "__bang_add((int32_t*)d, (int32_t*)a, (int32_t*)b, 64);"],
+  ["integers without a sign", "__bang_add((uint32_t*)d, (uint32_t*)a, (uint32_t*)b, 64);"],
   ["shifts", "__bang_srl((uint32_t*)d, (uint32_t*)a, 2, 64);"],
   ["bf16 vectors", "__bang_add((bfloat16_t*)d, (bfloat16_t*)a, (bfloat16_t*)b, 64);"],
   ["gather", "__gather(d, y, (unsigned*)b, 4, GDRAM2NRAM, 4, 1);"],
