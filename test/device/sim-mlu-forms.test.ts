@@ -112,6 +112,10 @@ __mlu_global__ void tiny(float* y, const float* x) {
     ["coreId * 25", "coreId * 24"],
     ["coreId * 25", "coreId * 26"],
     ["partial[coreId] =", "if (coreId) partial[coreId] ="],
+    ["partial[4]", "partial[3]"],
+    ["a[32]", "a[24]"],
+    ["kept[0] = 0;", "kept[0] = 0; a[-1] = 0;"],
+    ["kept[0] = 0;", "kept[0] = 0; a[32] = 0;"],
   ],
 };
 tinyTests("forms of files", [template, table, scalars]);

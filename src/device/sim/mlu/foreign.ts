@@ -37,9 +37,17 @@ export function bangKernel(source: string, entry: string, args: readonly string[
   const kernel = foreignKernel(text, name.trim(), args, kind);
   const names = /\b__is_[im]pu\b|\b__sync_all_mpu\b|\bcoreId\s*[!=]=\s*(?:0x80|128)\b/.test(source);
   const lenient = `static constexpr BangChecks bang_checks = bang_lenient;${names ? "" : " static constexpr bool bang_has_memory_core = false;"}`;
-  const head = [lenient, ...pools.map((memory) => `BANG_POOL(${memory}, BANG_POOL_BYTES_${memory})`)].join(" ");
+  const memories = source.includes("__mlu_shared__") ? ["nram", "sram"] : ["nram"];
+  const zones = (at: string): string => memories.map((memory) => `BANG_RED_ZONE(${memory}, ${at})`).join(" ");
+  const head = [
+    lenient,
+    zones("start"),
+    ...pools.map((memory) => `BANG_POOL(${memory}, BANG_POOL_BYTES_${memory})`),
+  ].join(" ");
   // Nameless, so that helpers which nothing calls are left out.
-  let unit = kernel.unit!.replace(/^(namespace \w+ \{)$/m, `$1 namespace { ${head}`).replace(/\}\n$/, "}}\n");
+  let unit = kernel
+    .unit!.replace(/^(namespace \w+ \{)$/m, `$1 namespace { ${head}`)
+    .replace(/\}\n$/, `${zones("end")}\n}}\n`);
   if (name !== entry)
     unit = unit
       .replaceAll(new RegExp(`\\b${SYMBOL}\\b`, "g"), "ts_template")

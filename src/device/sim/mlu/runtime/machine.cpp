@@ -90,6 +90,7 @@ void prepare(Core& core) {
 
 void end_of(Core& core) {
   finish(-1);
+  check_red_zones();
   wait_until_idle(true, true, true);
   machine.counters.makespan = std::max(machine.counters.makespan, core.now);
 }
@@ -201,7 +202,7 @@ constexpr int64_t room_for_tables = 16 << 10;
 bool fits(const char* memory, const Memory& m, int64_t capacity) {
   int64_t size = m.size, largest = 0;
   for (auto& o : *machine.objects)
-    if (o.base >= m.base && o.base < m.base + m.size && pools.find(o.base) == pools.end()) largest = std::max(largest, o.size);
+    if (o.base >= m.base && o.base < m.base + m.size && pools.find(o.base) == pools.end()) is_red(o) ? size -= o.size : largest = std::max(largest, o.size);
   if (machine.config.takes_any_count && largest > 0 && largest <= capacity) capacity += room_for_tables;
   for (auto& [base, pool] : pools)
     if (base >= m.base && base < m.base + m.size) size += pool.used - pool.size;

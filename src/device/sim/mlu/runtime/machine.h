@@ -210,6 +210,10 @@ extern uint32_t unknown_word;
 /// Bytes that reductions, rearrangements and copies with WRAM work in.
 constexpr int grain = 64;
 
+/// Whether a variable is a zone that nobody may touch, and a look at all of them when a core has ended.
+bool is_red(const Object& o);
+void check_red_zones();
+
 /// Copies under way that touch what an op touches.
 void check_pending(const char* op, int line, const Use* uses, int64_t count, int own_pipe);
 /// Runs the copies of a pipe that were issued, inner ones with COMPUTE as well; all pipes for -1.

@@ -58,6 +58,8 @@ constexpr bool bang_has_memory_core = true;
     static char* const at = ::bang::claim(bang_pool_##memory, sizeof(T), name);                                        \
     return *(T*)at;                                                                                                    \
   }
+// Around a kernel's variables, wherever the compiler puts first what comes first.
+#define BANG_RED_ZONE(memory, at) BANG_MEMORY(#memory) __attribute__((used)) char bang_red_##memory##_##at[128];
 #define BANG_POOL_BYTES_nram ((__MLU_NRAM_SIZE__ - 128) * 1024)
 #define BANG_POOL_BYTES_wram (__MLU_WRAM_SIZE__ * 1024)
 #define BANG_POOL_BYTES_sram ((__MLU_SRAM_SIZE__ - 128) * 1024)
