@@ -1,6 +1,7 @@
 /** Ways in which others write a file: templates, tables, qualifiers, the assembler's sync, a host's part. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { withoutLaunches } from "../../src/device/sim/mlu/host-part.ts";
 import { poolVariables } from "../../src/device/sim/mlu/pool-variables.ts";
 import { tinyTests, unset, wave, type Tiny } from "./mlu-tiny.ts";
 
@@ -155,4 +156,10 @@ test("lines and names of a file stay where they are", () => {
   assert.equal(text.split("\n").length, source.split("\n").length);
   assert.match(text, /auto& c = bang_place_nram<T\[8\], __COUNTER__>\("c"\);/);
   assert.match(text, /void g\(\) \{ __nram__ int d\[4\]; \}/);
+});
+
+test("functions that launch are taken out, whatever they call", () => {
+  const source = "namespace a {\n#define K 1\nint f(int x) { return x; }\nunknown_t main(other_t q)\n{\n  k<<<dim, type, q>>>(1); // }\n}\n__mlu_global__ void k(int n) {}\n}\n"; // prettier-ignore
+  assert.equal(withoutLaunches(source), "namespace a {\n#define K 1\nint f(int x) { return x; }\n\n\n\n\n__mlu_global__ void k(int n) {}\n}\n"); // prettier-ignore
+  assert.equal(withoutLaunches("template <class T>\nvoid g(T* y) { h<T><<<1, 2, 3>>>(y); }\nint after;\n"), "\n\nint after;\n"); // prettier-ignore
 });

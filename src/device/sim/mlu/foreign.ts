@@ -8,6 +8,7 @@
 import { SYMBOL } from "../../cpu/toolchain.ts";
 import { foreignKernel } from "../foreign.ts";
 import type { SimSource } from "../sim-device.ts";
+import { withoutLaunches } from "./host-part.ts";
 import { poolVariables } from "./pool-variables.ts";
 
 const qualifier = "__(?:nram|wram|mlu_shared|ldram|gdram)__";
@@ -33,7 +34,7 @@ const plain = (source: string): string =>
  */
 export function bangKernel(source: string, entry: string, args: readonly string[], kind: string): SimSource {
   const [name = entry] = entry.split("<");
-  const { text, pools } = poolVariables(plain(source));
+  const { text, pools } = poolVariables(plain(withoutLaunches(source)));
   const kernel = foreignKernel(text, name.trim(), args, kind);
   const names = /\b__is_[im]pu\b|\b__sync_all_mpu\b|\bcoreId\s*[!=]=\s*(?:0x80|128)\b/.test(source);
   const lenient = `static constexpr BangChecks bang_checks = bang_lenient;${names ? "" : " static constexpr bool bang_has_memory_core = false;"}`;
