@@ -119,7 +119,28 @@ __mlu_global__ void tiny(float* y, const float* x) {
     ["kept[0] = 0;", "kept[0] = 0; a[32] = 0;"],
   ],
 };
-tinyTests("forms of files", [template, table, scalars]);
+const flags: Tiny = {
+  name: "pipes that are waited for by name",
+  source: `#include <bang.h>
+__nram__ float a[128];
+__mlu_global__ void tiny(float* y, const float* x) {
+  __memcpy_async(a, x, 100 * sizeof(float), GDRAM2NRAM);
+  __sync_io_move_compute(true, false, false, false, false, true);
+  __bang_add_scalar(a, a, 1, 100);
+  __sync_io_move_compute(false, false, true, true, false, false);
+  __memcpy_async(y, a, 100 * sizeof(float), NRAM2GDRAM);
+  __sync_copy_nram_to_dram();
+}
+`,
+  values: [unset(n), x],
+  expected: x.map((v) => Math.fround(v + 1)),
+  mutants: [
+    ["(true, false, false, false, false, true)", "(false, true, false, true, false, true)"],
+    ["(false, false, true, true, false, false)", "(true, true, false, true, true, true)"],
+    ["__sync_io_move_compute(true, false, false, false, false, true)", "__sync_copy_sram_to_nram()"],
+  ],
+};
+tinyTests("forms of files", [template, table, scalars, flags]);
 
 const gates: readonly (readonly [string, string])[] = [
   ["division", "__bang_div(d, a, b, 64);"],

@@ -29,7 +29,7 @@ void __sync(Line) { pipes(true, true, true); }
 void __sync_io(Line) { pipes(true, false, false); }
 void __sync_move(Line) { pipes(false, true, false); }
 void __sync_compute(Line) { pipes(false, false, true); }
-void __sync_io_move_compute(bool a, bool b, bool c, bool d, bool e, bool f, Line) { pipes(a || d, b || e, c || f); }
+void __sync_io_move_compute(bool io, bool move, bool compute, bool, bool, bool, Line) { pipes(io, move, compute); }
 void __sync_copy_dram_to_nram(Line) { pipes(true, false, false); }
 void __sync_copy_nram_to_dram(Line) { pipes(true, false, false); }
 void __sync_copy_dram_to_sram(Line) { pipes(true, false, false); }
