@@ -1,6 +1,7 @@
 /** Ways in which others write a file: templates, tables, qualifiers, the assembler's sync, a host's part. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { withoutLaunches } from "../../src/device/sim/mlu/host-part.ts";
 import { poolVariables } from "../../src/device/sim/mlu/pool-variables.ts";
 import { tinyTests, unset, wave, type Tiny } from "./mlu-tiny.ts";
 
@@ -112,13 +113,38 @@ __mlu_global__ void tiny(float* y, const float* x) {
     ["coreId * 25", "coreId * 24"],
     ["coreId * 25", "coreId * 26"],
     ["partial[coreId] =", "if (coreId) partial[coreId] ="],
+    ["partial[4]", "partial[3]"],
+    ["a[32]", "a[24]"],
+    ["kept[0] = 0;", "kept[0] = 0; a[-1] = 0;"],
+    ["kept[0] = 0;", "kept[0] = 0; a[32] = 0;"],
   ],
 };
-tinyTests("forms of files", [template, table, scalars]);
+const flags: Tiny = {
+  name: "pipes that are waited for by name",
+  source: `#include <bang.h>
+__nram__ float a[128];
+__mlu_global__ void tiny(float* y, const float* x) {
+  __memcpy_async(a, x, 100 * sizeof(float), GDRAM2NRAM);
+  __sync_io_move_compute(true, false, false, false, false, true);
+  __bang_add_scalar(a, a, 1, 100);
+  __sync_io_move_compute(false, false, true, true, false, false);
+  __memcpy_async(y, a, 100 * sizeof(float), NRAM2GDRAM);
+  __sync_copy_nram_to_dram();
+}
+`,
+  values: [unset(n), x],
+  expected: x.map((v) => Math.fround(v + 1)),
+  mutants: [
+    ["(true, false, false, false, false, true)", "(false, true, false, true, false, true)"],
+    ["(false, false, true, true, false, false)", "(true, true, false, true, true, true)"],
+    ["__sync_io_move_compute(true, false, false, false, false, true)", "__sync_copy_sram_to_nram()"],
+  ],
+};
+tinyTests("forms of files", [template, table, scalars, flags]);
 
 const gates: readonly (readonly [string, string])[] = [
   ["division", "__bang_div(d, a, b, 64);"],
-  ["integers of 32 bits", "__bang_add((int32_t*)d, (int32_t*)a, (int32_t*)b, 64);"],
+  ["integers without a sign", "__bang_add((uint32_t*)d, (uint32_t*)a, (uint32_t*)b, 64);"],
   ["shifts", "__bang_srl((uint32_t*)d, (uint32_t*)a, 2, 64);"],
   ["bf16 vectors", "__bang_add((bfloat16_t*)d, (bfloat16_t*)a, (bfloat16_t*)b, 64);"],
   ["gather", "__gather(d, y, (unsigned*)b, 4, GDRAM2NRAM, 4, 1);"],
@@ -151,4 +177,10 @@ test("lines and names of a file stay where they are", () => {
   assert.equal(text.split("\n").length, source.split("\n").length);
   assert.match(text, /auto& c = bang_place_nram<T\[8\], __COUNTER__>\("c"\);/);
   assert.match(text, /void g\(\) \{ __nram__ int d\[4\]; \}/);
+});
+
+test("functions that launch are taken out, whatever they call", () => {
+  const source = "namespace a {\n#define K 1\nint f(int x) { return x; }\nunknown_t main(other_t q)\n{\n  k<<<dim, type, q>>>(1); // }\n}\n__mlu_global__ void k(int n) {}\n}\n"; // prettier-ignore
+  assert.equal(withoutLaunches(source), "namespace a {\n#define K 1\nint f(int x) { return x; }\n\n\n\n\n__mlu_global__ void k(int n) {}\n}\n"); // prettier-ignore
+  assert.equal(withoutLaunches("template <class T>\nvoid g(T* y) { h<T><<<1, 2, 3>>>(y); }\nint after;\n"), "\n\nint after;\n"); // prettier-ignore
 });

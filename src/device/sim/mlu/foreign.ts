@@ -2,11 +2,13 @@
  * BANG C kernels that others wrote, as sources for the simulator. A memory qualifier on a variable becomes a section of
  * the host compiler; on what is pointed to (casts, parameters, local pointers) it says nothing there and is taken out.
  * A variable inside a template, which g++ puts into no section, becomes a part of a pool. Counts need no padding there, as
- * public kernels go without. Main function: `bangKernel`.
+ * public kernels go without; and a file that never names the memory core has none, since public kernels for clusters that
+ * only compute do not send it away. Main function: `bangKernel`.
  */
 import { SYMBOL } from "../../cpu/toolchain.ts";
 import { foreignKernel } from "../foreign.ts";
 import type { SimSource } from "../sim-device.ts";
+import { withoutLaunches } from "./host-part.ts";
 import { poolVariables } from "./pool-variables.ts";
 
 const qualifier = "__(?:nram|wram|mlu_shared|ldram|gdram)__";
@@ -32,11 +34,21 @@ const plain = (source: string): string =>
  */
 export function bangKernel(source: string, entry: string, args: readonly string[], kind: string): SimSource {
   const [name = entry] = entry.split("<");
-  const { text, pools } = poolVariables(plain(source));
+  const { text, pools } = poolVariables(plain(withoutLaunches(source)));
   const kernel = foreignKernel(text, name.trim(), args, kind);
-  const lenient = "static constexpr BangChecks bang_checks = bang_lenient;";
-  const head = [lenient, ...pools.map((memory) => `BANG_POOL(${memory}, BANG_POOL_BYTES_${memory})`)].join(" ");
-  let unit = kernel.unit!.replace(/^(namespace \w+ \{)$/m, `$1 ${head}`);
+  const names = /\b__is_[im]pu\b|\b__sync_all_mpu\b|\bcoreId\s*[!=]=\s*(?:0x80|128)\b/.test(source);
+  const lenient = `static constexpr BangChecks bang_checks = bang_lenient;${names ? "" : " static constexpr bool bang_has_memory_core = false;"}`;
+  const memories = source.includes("__mlu_shared__") ? ["nram", "sram"] : ["nram"];
+  const zones = (at: string): string => memories.map((memory) => `BANG_RED_ZONE(${memory}, ${at})`).join(" ");
+  const head = [
+    lenient,
+    zones("start"),
+    ...pools.map((memory) => `BANG_POOL(${memory}, BANG_POOL_BYTES_${memory})`),
+  ].join(" ");
+  // Nameless, so that helpers which nothing calls are left out.
+  let unit = kernel
+    .unit!.replace(/^(namespace \w+ \{)$/m, `$1 namespace { ${head}`)
+    .replace(/\}\n$/, `${zones("end")}\n}}\n`);
   if (name !== entry)
     unit = unit
       .replaceAll(new RegExp(`\\b${SYMBOL}\\b`, "g"), "ts_template")

@@ -2,27 +2,13 @@
  * Variables with a memory qualifier inside templates become parts of a pool (include/bang/launch.h, BANG_POOL), line for
  * line. Main function: `poolVariables`.
  */
+import { blanked, closing } from "./braces.ts";
+
 const memoryOf: Readonly<Record<string, string>> = { __nram__: "nram", __wram__: "wram", __mlu_shared__: "sram" };
 
 /** Qualifier, type, name, dimensions, perhaps initial values. */
 const declaration =
   /\b(__nram__|__wram__|__mlu_shared__)(\s+)((?:const\s+)?[\w:]+(?:\s*<[^<>;{}]*>)?)\s+(\w+)\s*((?:\[[^\]]*\]\s*)+)(?:=\s*(\{[^;]*\}))?\s*;/g;
-
-/** The same length with comments, strings and characters blanked, so that their brackets do not count. */
-const blanked = (source: string): string =>
-  source.replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/g, (text) =>
-    text.replace(/[^\n]/g, " "),
-  );
-
-/** Past the bracket that closes the one at `at`. */
-function closing(text: string, at: number, open: string, close: string): number {
-  let depth = 0;
-  for (let i = at; i < text.length; i++) {
-    if (text[i] === open) depth++;
-    if (text[i] === close && --depth === 0) return i + 1;
-  }
-  return text.length;
-}
 
 /** Bodies of templates, from brace to brace. */
 function bodies(source: string): [start: number, end: number][] {

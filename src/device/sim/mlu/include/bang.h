@@ -19,6 +19,7 @@
 // What the runtime library defines is visible, whatever the flags say of the kernel's own symbols.
 #pragma GCC visibility push(default)
 #include "bang/types.h"
+#include "cnrt.h"
 #include "bang/copy.h"
 #include "bang/gather.h"
 #include "bang/sync.h"

@@ -1,7 +1,7 @@
-// Names of the host's runtime, so that a file which also launches its kernel compiles. Nothing here runs: the simulator
-// enters the kernel itself.
+// Names of the host's runtime, so that a file with a host's part compiles; functions that launch are taken out before
+// (../host-part.ts). Nothing here runs: the simulator enters the kernel itself.
 #pragma once
-#include "bang.h"
+#include "bang/types.h"
 
 typedef int cnrtRet_t;
 enum { cnrtSuccess = 0 };
@@ -19,6 +19,11 @@ enum cnrtFunctionType_t {
   cnrtFuncTypeUnion16 = 64,
 };
 typedef cnrtFunctionType_t cnrtFunctionType;
+#define CNRT_FUNC_TYPE_BLOCK cnrtFuncTypeBlock
+#define CNRT_FUNC_TYPE_UNION1 cnrtFuncTypeUnion1
+#define CNRT_FUNC_TYPE_UNION2 cnrtFuncTypeUnion2
+#define CNRT_FUNC_TYPE_UNION4 cnrtFuncTypeUnion4
+#define CNRT_FUNC_TYPE_UNION8 cnrtFuncTypeUnion8
 enum cnrtMemTransDir_t {
   cnrtMemcpyHostToDev, cnrtMemcpyDevToDev, cnrtMemcpyDevToHost, cnrtMemcpyHostToHost, cnrtMemcpyPeerToPeer
 };
@@ -43,15 +48,6 @@ BANG_HOST_CALL(cnrtNotifierDestroy)
 BANG_HOST_CALL(cnrtPlaceNotifier)
 BANG_HOST_CALL(cnrtWaitNotifier)
 BANG_HOST_CALL(cnrtNotifierDuration)
+BANG_HOST_CALL(cnrtNotifierElapsedTime)
 BANG_HOST_CALL(cnrtInvokeKernel)
 #undef BANG_HOST_CALL
-
-namespace sim {
-/// What a launch in the host's part becomes.
-struct Host {
-  template <class... A>
-  Host(A&&...) {}
-  template <class... A>
-  void run(A&&...) {}
-};
-}  // namespace sim

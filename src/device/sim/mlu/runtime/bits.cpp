@@ -28,7 +28,7 @@ bool is_eighth(const char* op, int line, int n) {
 }
 template <class T, class F>
 void compare(const char* op, T* mask, const T* a, const T* b, int n, int line, F f) {
-  if (!is_eighth(op, line, n) || !begin_vector(op, line, {writes(mask, n / 8, 1), reads(a, n, sizeof(T)), reads(b, n, sizeof(T))}, 1, FORWARD)) return;
+  if (!is_eighth(op, line, n) || !begin_vector(op, line, {writes(mask, n / 8, 1), reads(a, n, sizeof(T)), reads(b, n, sizeof(T))}, ELEMENTS, FORWARD)) return;
   const Known known_a(a, n, sizeof(T)), known_b(b, n, sizeof(T));
   for (int i = 0; i < n; i += 8) {
     uint8_t bits = 0;

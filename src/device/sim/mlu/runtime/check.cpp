@@ -117,7 +117,7 @@ void finish(int pipe) {
   auto& pending = machine.core->pending;
   std::vector<Pending> rest;
   std::vector<Pending> now;
-  for (auto& p : pending) (pipe < 0 || p.pipe == pipe ? now : rest).push_back(std::move(p));
+  for (auto& p : pending) (pipe < 0 || p.pipe == pipe || (pipe == COMPUTE && p.is_inner) ? now : rest).push_back(std::move(p));
   pending = std::move(rest);
   for (auto& p : now) p.run();
 }
@@ -196,7 +196,7 @@ void settle(void* dst, int64_t bytes, bool is) {
   if (!is) hide((char*)dst, bytes);
 }
 
-bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int granularity, Overlap overlap) {
+bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, Grain by, Overlap overlap) {
   auto& m = machine;
   if (!m.is_checked()) return true;
   if (m.core->is_memory_core) {
@@ -208,13 +208,13 @@ bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int
   for (auto& u : uses) widest = std::max(widest, u.size);
   for (auto& u : uses) {
     if (!is_inside(op, line, u.region, NRAM, u.writes)) return false;
-    if (!m.config.is_any(granularity) && (uintptr_t)u.region.base % 64 != 0) {
+    if (!m.config.is_any(by) && (uintptr_t)u.region.base % 64 != 0) {
       report("alignment", op, line, std::string("expected an address that is a multiple of 64, got ") + name_of(u.region.base), u.region.base);
       return false;
     }
     // Two words are the result of a search, not a run of elements. Of a conversion the wider side counts.
     const bool is_run = !u.writes || u.region.bytes > 8;
-    const int step = m.config.is_any(granularity) ? 1 : granularity > 1 ? granularity : !is_run ? 1 : grain * u.size / widest;
+    const int step = m.config.is_any(by) ? 1 : by != ELEMENTS ? grain : !is_run ? 1 : grain * u.size / widest;
     if (u.region.bytes % step != 0) {
       report("alignment", op, line, "expected a multiple of " + std::to_string(step) + " bytes, got " + std::to_string(u.region.bytes));
       return false;
@@ -252,6 +252,7 @@ void touch_shared(const char* op, int line, const Use& u, Space space, int clust
   Core& own = *m.core;
   const uint32_t index = (uint32_t)(&own - m.cores.data());
   if (space == GDRAM && u.writes) {
+    if (!m.config.lines_count) return;
     // Two cores that write one 64-byte line unordered may lose each other's bytes.
     for (int64_t i = 0; i < u.region.count; i++) {
       const uint64_t from = (uint64_t)(u.region.base + i * u.region.stride);

@@ -58,7 +58,7 @@ D converted(S x, int exponent, Round round) {
 
 template <class D, class S>
 void convert(const char* op, D* d, const S* s, int n, int exponent, Round round, int line) {
-  if (!begin_vector(op, line, {writes(d, n, sizeof(D)), reads(s, n, sizeof(S))}, 1, FORWARD)) return;
+  if (!begin_vector(op, line, {writes(d, n, sizeof(D)), reads(s, n, sizeof(S))}, ELEMENTS, FORWARD)) return;
   const Known known(s, n, sizeof(S));
   // Element by element, since the two may share their bytes.
   for (int i = 0; i < n; i++) {

@@ -76,6 +76,8 @@ bool goes_forward(const Job& j) {
   return j.src_stride >= 0;
 }
 
+bool is_inner(const Job& j) { return machine.config.takes_any_count && j.dir.from == NRAM && j.dir.to == NRAM; }
+
 /// False: the copy breaks a rule and is left out.
 bool check(const Job& j, std::vector<Use>& uses, bool is_async, Pipe pipe) {
   auto& m = machine;
@@ -119,7 +121,7 @@ bool check(const Job& j, std::vector<Use>& uses, bool is_async, Pipe pipe) {
   }
   if (j.is_far()) uses.pop_back();
   check_pending(j.op, j.line, uses.data(), (int64_t)uses.size(), pipe);
-  if (is_async && !m.config.is_relaxed)
+  if (is_async && !m.config.is_relaxed && !is_inner(j))
     // Vector ops that were issued before run beside this copy until they are waited for.
     for (auto& u : uses) {
       if (space_of(u.region.base) != NRAM) continue;
@@ -158,9 +160,9 @@ void copy(Job j, int dir, bool is_async) {
     bool is_first = true;
     for (auto& p : m.core->pending) is_first = is_first && p.pipe != pipe;
     if (is_first) run(j);
-    m.core->pending.push_back({pipe, uses, is_first ? std::function<void()>([] {}) : std::function<void()>([j] { run(j); }), j.op, j.line});
+    m.core->pending.push_back({pipe, uses, is_first ? std::function<void()>([] {}) : std::function<void()>([j] { run(j); }), j.op, j.line, is_inner(j)});
   } else
-    m.core->pending.push_back({pipe, uses, [j] { run(j); }, j.op, j.line});
+    m.core->pending.push_back({pipe, uses, [j] { run(j); }, j.op, j.line, is_inner(j)});
   if (j.dir.from == SRAM || j.dir.to == SRAM) yield_sometimes();
 }
 

@@ -8,7 +8,7 @@ namespace {
 template <class T, class F>
 void permute(const char* op, int line, T* d, int64_t count, const T* s, int64_t n, F from) {
   if (count <= 0 || n <= 0) return report("count", op, line, "expected positive sizes");
-  if (!begin_vector(op, line, {writes(d, count, sizeof(T)), reads(s, n, sizeof(T))}, grain)) return;
+  if (!begin_vector(op, line, {writes(d, count, sizeof(T)), reads(s, n, sizeof(T))}, BLOCKS)) return;
   if (d == s) return report("overlap", op, line, "expected source and destination apart, got " + name_of(d), d);
   const Known known(s, n, sizeof(T));
   for (int64_t i = 0; i < count; i++) {
@@ -78,7 +78,7 @@ BANG_TABLES(X)
 BANG_SEQUENCES(X)
 #undef X
 void __bang_move(void* d, const void* s, int n, Line line) {
-  if (!begin_vector("__bang_move", line, {writes(d, n, 1), reads(s, n, 1)}, 1, FORWARD)) return;
+  if (!begin_vector("__bang_move", line, {writes(d, n, 1), reads(s, n, 1)}, ELEMENTS, FORWARD)) return;
   if (machine.is_checked()) is_known((const char*)s, n, n % 4 == 0 ? 4 : 1);
   const Known known(s, n, 1);
   memmove(d, s, n);

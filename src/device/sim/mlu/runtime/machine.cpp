@@ -90,6 +90,7 @@ void prepare(Core& core) {
 
 void end_of(Core& core) {
   finish(-1);
+  check_red_zones();
   wait_until_idle(true, true, true);
   machine.counters.makespan = std::max(machine.counters.makespan, core.now);
 }
@@ -105,7 +106,7 @@ void run_fibre(int index) {
 void run_job(int first_task) {
   auto& m = machine;
   const int clusters = m.config.clusters;
-  const int per = cores_per_cluster + 1;
+  const int per = cores_per_cluster + (m.config.has_memory_core ? 1 : 0);
   m.cores.assign(clusters * per, Core());
   m.clusters.assign(clusters, Cluster());
   m.resident_cluster = -1;
@@ -195,8 +196,14 @@ void run_task(int task) {
   end_of(c);
 }
 
+/// Of kernels by others a memory's largest variable counts: small tables beside an arena of the whole memory lie in what is
+/// kept for the stack, as in public kernels.
+constexpr int64_t room_for_tables = 16 << 10;
 bool fits(const char* memory, const Memory& m, int64_t capacity) {
-  int64_t size = m.size;
+  int64_t size = m.size, largest = 0;
+  for (auto& o : *machine.objects)
+    if (o.base >= m.base && o.base < m.base + m.size && pools.find(o.base) == pools.end()) is_red(o) ? size -= o.size : largest = std::max(largest, o.size);
+  if (machine.config.takes_any_count && largest > 0 && largest <= capacity) capacity += room_for_tables;
   for (auto& [base, pool] : pools)
     if (base >= m.base && base < m.base + m.size) size += pool.used - pool.size;
   if (size <= capacity) return true;
@@ -330,14 +337,14 @@ void yield_now() { swapcontext(&fibres[machine.core - machine.cores.data()].cont
 
 using namespace bang;
 
-/// sizes: bytes behind a pointer argument, -1 for a number. launch: tasks, clusters of a job (0: Block), seed, report races
-/// (unused), relaxed, (unused), poison, (unused), how many words there are (those after the arguments are memory that the
+/// sizes: bytes behind a pointer argument, -1 for a number. launch: tasks, clusters of a job (0: Block), seed, report lines
+/// that tasks share, relaxed, (unused), poison, (unused), how many words there are (those after the arguments are memory that the
 /// kernel reaches by addresses it reads), tasks along x, y and z. Returns 1 and a report when a rule was broken, else 0 (or 2) and what was counted.
 extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), const double* args, const double* sizes,
-                        int num_args, const double* launch, int arch, int is_checked, char* out, int out_bytes) {
+                        int num_args, const double* launch, int arch, int checks, bool has_memory_core, char* out, int out_bytes) {
   auto& m = machine;
   const auto dim = [&](int axis) { return (int)launch[9 + axis]; };
-  m.config = {arch, (int)launch[0], {dim(0), dim(1), dim(2)}, (int)launch[1], (uint32_t)launch[2], is_checked != 0, launch[4] != 0, is_checked == bang_lenient};
+  m.config = {arch, (int)launch[0], {dim(0), dim(1), dim(2)}, (int)launch[1], (uint32_t)launch[2], checks != bang_none, launch[4] != 0, checks == bang_lenient, has_memory_core, launch[3] != 0};
   m.random = (uint64_t)launch[2] * 2654435761u + 12345;
   // Bytes of the poison in turn with others, so that a written zero is told from memory that nothing wrote.
   unknown_word = 0x00c100c1u | (uint32_t)launch[6] * 0x01000100u;

@@ -36,6 +36,8 @@ struct Pending {
   std::function<void()> run;
   const char* op;
   int line;
+  /// Within NRAM: of kernels by others, in order with vector ops and waited for with them, which public kernels rely on.
+  bool is_inner = false;
 };
 
 /// The bytes of one memory and what is known of them.
@@ -108,6 +110,9 @@ struct Writer {
   uint32_t time;
 };
 
+/// What an op takes its operands by: elements, padded to 64 bytes, or units of 64 bytes.
+enum Grain { ELEMENTS, BLOCKS, REDUCTION };
+
 struct Config {
   int arch;
   int num_tasks;
@@ -119,9 +124,12 @@ struct Config {
   bool is_checked;
   /// Any address will do, and the compiler is trusted to order vector ops before copies, as public kernels do.
   bool is_relaxed;
-  /// Kernels by others: any count and address of an element-wise op; on compute_50 of every vector op.
+  /// Kernels by others: any count and address of an element-wise op or a rearrangement; on compute_50 also of a reduction.
   bool takes_any_count;
-  bool is_any(int granularity) const { return is_relaxed ? granularity == 1 : takes_any_count && (granularity == 1 || arch >= 592); }
+  bool has_memory_core;
+  /// Report tasks that write one 64-byte line of device memory, each its own bytes.
+  bool lines_count;
+  bool is_any(Grain g) const { return is_relaxed ? g == ELEMENTS : takes_any_count && (g != REDUCTION || arch >= 592); }
 };
 
 /// What the ops did, for cost models.
@@ -170,7 +178,7 @@ bool overlaps(const Region& a, const Region& b);
 /// and ends no later, so that an op which goes forward reads every element before it is overwritten.
 enum Overlap { SAME, FORWARD };
 /// Checks the operands of an instruction on NRAM and records them. False: leave the op out.
-bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, int granularity = 1, Overlap overlap = SAME);
+bool begin_vector(const char* op, int line, std::initializer_list<Use> uses, Grain by = ELEMENTS, Overlap overlap = SAME);
 inline Use reads(const void* p, int64_t n, int size) { return {{(const char*)p, n * size, 0, 1}, false, size}; }
 inline Use writes(const void* p, int64_t n, int size) { return {{(const char*)p, n * size, 0, 1}, true, size}; }
 
@@ -202,9 +210,13 @@ extern uint32_t unknown_word;
 /// Bytes that reductions, rearrangements and copies with WRAM work in.
 constexpr int grain = 64;
 
+/// Whether a variable is a zone that nobody may touch, and a look at all of them when a core has ended.
+bool is_red(const Object& o);
+void check_red_zones();
+
 /// Copies under way that touch what an op touches.
 void check_pending(const char* op, int line, const Use* uses, int64_t count, int own_pipe);
-/// Runs the copies of a pipe that were issued; all pipes for -1.
+/// Runs the copies of a pipe that were issued, inner ones with COMPUTE as well; all pipes for -1.
 void finish(int pipe);
 /// A record of an access to memory that cores share; `cluster`: whose SRAM, -1 for the core's own.
 void touch_shared(const char* op, int line, const Use& use, Space space, int cluster = -1);

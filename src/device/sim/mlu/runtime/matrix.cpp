@@ -27,7 +27,7 @@ void reshape_filter(T* d, const T* s, int n, int h, int w, int c, int line) {
   const char* op = "__bang_reshape_filter";
   const int64_t row = (int64_t)h * w * c;
   if (!check_filter(op, line, n, row * (int64_t)sizeof(T))) return;
-  if (!begin_vector(op, line, {writes(d, n * row, sizeof(T)), reads(s, n * row, sizeof(T))}, grain)) return;
+  if (!begin_vector(op, line, {writes(d, n * row, sizeof(T)), reads(s, n * row, sizeof(T))}, BLOCKS)) return;
   if (d == s) return report("overlap", op, line, "expected source and destination apart");
   arrange(d, s, n, row, false, 0);
   if (!machine.is_checked()) return;
@@ -44,7 +44,7 @@ void load_matrix(T* d, const T* s, mluMemcpyDirection_t dir, int k, int n, int p
   if (!check_filter(op, line, n, k * (int64_t)sizeof(T))) return;
   const int64_t bytes = (int64_t)n * k * (int64_t)sizeof(T);
   if (machine.is_checked()) {
-    if (!begin_vector(op, line, {reads(s, transposed ? (int64_t)k * pitch : (int64_t)n * k, sizeof(T))}, grain)) return;
+    if (!begin_vector(op, line, {reads(s, transposed ? (int64_t)k * pitch : (int64_t)n * k, sizeof(T))}, BLOCKS)) return;
     if (!is_inside(op, line, {(const char*)d, bytes, 0, 1}, WRAM, true)) return;
     drop_tags(d, bytes);
     machine.core->wram_tags.push_back({(char*)d - machine.wram.base, bytes, n, k * (int64_t)sizeof(T), (int)sizeof(T)});
@@ -105,7 +105,7 @@ using Sum = std::conditional_t<std::is_integral_v<T>, double, float>;
 template <class D, class T>
 void matmul(const char* op, D* d, const T* a, const T* b, int m, int k, int n, int pos, int line) {
   if (!check_filter(op, line, n, k * (int64_t)sizeof(T))) return;
-  if (!begin_vector(op, line, {writes(d, (int64_t)m * n, sizeof(D)), reads(a, (int64_t)m * k, sizeof(T))}, grain)) return;
+  if (!begin_vector(op, line, {writes(d, (int64_t)m * n, sizeof(D)), reads(a, (int64_t)m * k, sizeof(T))}, BLOCKS)) return;
   if ((const void*)d == (const void*)a) return report("overlap", op, line, "expected source and destination apart, got " + name_of(d), d);
   if (!is_filter(op, line, b, n, k)) return;
   spend(COMPUTE, (int64_t)m * n * k / unit_multiply_adds);
@@ -127,7 +127,7 @@ void conv(D* d, const T* s, const T* b, int ci, int h, int w, int kh, int kw, in
   const int64_t k = (int64_t)kh * kw * ci;
   const int oh = (h - kh) / sy + 1, ow = (w - kw) / sx + 1;
   if (!check_filter(op, line, co, k * (int64_t)sizeof(T))) return;
-  if (!begin_vector(op, line, {writes(d, (int64_t)oh * ow * co, sizeof(D)), reads(s, (int64_t)h * w * ci, sizeof(T))}, grain)) return;
+  if (!begin_vector(op, line, {writes(d, (int64_t)oh * ow * co, sizeof(D)), reads(s, (int64_t)h * w * ci, sizeof(T))}, BLOCKS)) return;
   if ((const void*)d == (const void*)s) return report("overlap", op, line, "expected source and destination apart, got " + name_of(d), d);
   if (!is_filter(op, line, b, co, k)) return;
   spend(COMPUTE, (int64_t)oh * ow * co * k / unit_multiply_adds);

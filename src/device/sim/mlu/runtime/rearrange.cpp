@@ -11,8 +11,8 @@ template <class T>
 void pool(const char* op, PoolKind kind, T* d, const T* s, int c, int h, int w, int kh, int kw, int sw, int sh, int line) {
   if (c <= 0 || kh <= 0 || kw <= 0 || sh <= 0 || sw <= 0 || kh > h || kw > w) return report("count", op, line, "expected windows inside the block");
   const int oh = (h - kh) / sh + 1, ow = (w - kw) / sw + 1;
-  if (!machine.config.is_any(grain) && (int64_t)c * (int64_t)sizeof(T) % grain != 0) return report("alignment", op, line, "expected channels in multiples of 64 bytes, got " + std::to_string(c) + " elements");
-  if (!begin_vector(op, line, {writes(d, (int64_t)oh * ow * c, sizeof(T)), reads(s, (int64_t)h * w * c, sizeof(T))}, grain, FORWARD)) return;
+  if (!machine.config.is_any(BLOCKS) && (int64_t)c * (int64_t)sizeof(T) % grain != 0) return report("alignment", op, line, "expected channels in multiples of 64 bytes, got " + std::to_string(c) + " elements");
+  if (!begin_vector(op, line, {writes(d, (int64_t)oh * ow * c, sizeof(T)), reads(s, (int64_t)h * w * c, sizeof(T))}, BLOCKS, FORWARD)) return;
   const Known known(s, (int64_t)h * w * c, sizeof(T));
   for (int y = 0; y < oh; y++)
     for (int x = 0; x < ow; x++)
@@ -47,7 +47,7 @@ void extreme(const char* op, bool wants_max, T* d, const T* s, int n, int line) 
   // Four bytes for the value, four for the position.
   if (n <= 0) return report("count", op, line, "expected elements");
   if (!begin_vector(op, line, {writes(d, 8 / (int)sizeof(T), sizeof(T)), reads(s, n, sizeof(T))})) return;
-  if (!machine.config.is_any(grain) && (int64_t)n * (int64_t)sizeof(T) % grain != 0) return report("alignment", op, line, "expected a multiple of 64 bytes, got " + std::to_string(n) + " elements");
+  if (!machine.config.is_any(REDUCTION) && (int64_t)n * (int64_t)sizeof(T) % grain != 0) return report("alignment", op, line, "expected a multiple of 64 bytes, got " + std::to_string(n) + " elements");
   uint32_t best = 0;
   for (int i = 1; i < n; i++)
     if (wants_max ? (float)s[i] > (float)s[best] : (float)s[i] < (float)s[best]) best = (uint32_t)i;
@@ -100,7 +100,7 @@ void maskmove(T* d, const T* s, const T* mask, int n, int line) {
   void __bang_reduce_sum(T* d, const T* s, int n, Line line) {                                                          \
     const int group = 128 / (int)sizeof(T);                                                                            \
     if (n % group != 0) return report("count", "__bang_reduce_sum", line, "expected whole groups of 128 bytes, got " + std::to_string(n) + " elements"); \
-    if (!begin_vector("__bang_reduce_sum", line, {writes(d, n, sizeof(T)), reads(s, n, sizeof(T))}, grain)) return;     \
+    if (!begin_vector("__bang_reduce_sum", line, {writes(d, n, sizeof(T)), reads(s, n, sizeof(T))}, REDUCTION)) return;     \
     for (int g = 0; g < n; g += group) {                                                                               \
       const T sum = (T)tree(s + g, group);                                                                             \
       d[g] = sum;                                                                                                      \
@@ -134,7 +134,7 @@ BANG_FLOATS(X)
 /// The result is a number of the scalar unit, so what was not written becomes NaN.
 template <class T>
 float sum(const T* s, int n, int line) {
-  if (!begin_vector("__bang_sum", line, {reads(s, n, sizeof(T))}, grain)) return NAN;
+  if (!begin_vector("__bang_sum", line, {reads(s, n, sizeof(T))}, REDUCTION)) return NAN;
   if (machine.is_checked() && !is_known((const char*)s, (int64_t)n * sizeof(T), sizeof(T))) {
     report("unwritten", "__bang_sum", line, "adds bytes of " + name_of(s) + " that nothing has written", s);
     return NAN;
@@ -146,10 +146,10 @@ half __bang_sum(const half* s, int n, Line line) { return (half)sum(s, n, line);
 
 #define X(T)                                                                                                           \
   void __bang_transpose(T* d, const T* s, int h, int w, Line line) {                                                    \
-    if (!machine.config.is_any(grain) && ((int64_t)h * (int64_t)sizeof(T) % grain || (int64_t)w * (int64_t)sizeof(T) % grain))                            \
+    if (!machine.config.is_any(BLOCKS) && ((int64_t)h * (int64_t)sizeof(T) % grain || (int64_t)w * (int64_t)sizeof(T) % grain))                            \
       return report("alignment", "__bang_transpose", line, "expected both sides in multiples of 64 bytes, got " + std::to_string(h) + " x " + std::to_string(w)); \
     if (d == s) return report("overlap", "__bang_transpose", line, "expected source and destination apart");           \
-    if (!begin_vector("__bang_transpose", line, {writes(d, (int64_t)h * w, sizeof(T)), reads(s, (int64_t)h * w, sizeof(T))}, grain)) return; \
+    if (!begin_vector("__bang_transpose", line, {writes(d, (int64_t)h * w, sizeof(T)), reads(s, (int64_t)h * w, sizeof(T))}, BLOCKS)) return; \
     if (machine.is_checked()) is_known((const char*)s, (int64_t)h * w * sizeof(T), sizeof(T));                         \
     for (int y = 0; y < h; y++)                                                                                        \
       for (int x = 0; x < w; x++) {                                                                                    \

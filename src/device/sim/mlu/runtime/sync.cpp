@@ -8,12 +8,14 @@ void yield_now();
 static void pipes(bool io, bool move, bool compute) {
   if (io) finish(IO);
   if (move) finish(MOVE);
+  if (compute) finish(COMPUTE);
   if (compute && machine.core) machine.core->compute_seen = machine.core->compute_now;
   if (machine.core) wait_until_idle(io, move, compute);
 }
 static void barrier(const char* op, int line, int kind, bool is_cluster, int per_cluster, bool is_for_memory_cores, bool is_for_cores) {
   auto& m = machine;
   const int clusters = m.config.clusters;
+  if (is_for_cores && is_for_memory_cores && !m.config.has_memory_core) per_cluster--;
   if (clusters == 0) return report("task type", op, line, "expected no barrier between cores in a Block kernel");
   const bool is_memory = m.core->is_memory_core;
   if ((is_memory && !is_for_memory_cores) || (!is_memory && !is_for_cores))
@@ -27,7 +29,7 @@ void __sync(Line) { pipes(true, true, true); }
 void __sync_io(Line) { pipes(true, false, false); }
 void __sync_move(Line) { pipes(false, true, false); }
 void __sync_compute(Line) { pipes(false, false, true); }
-void __sync_io_move_compute(bool a, bool b, bool c, bool d, bool e, bool f, Line) { pipes(a || d, b || e, c || f); }
+void __sync_io_move_compute(bool io, bool move, bool compute, bool, bool, bool, Line) { pipes(io, move, compute); }
 void __sync_copy_dram_to_nram(Line) { pipes(true, false, false); }
 void __sync_copy_nram_to_dram(Line) { pipes(true, false, false); }
 void __sync_copy_dram_to_sram(Line) { pipes(true, false, false); }

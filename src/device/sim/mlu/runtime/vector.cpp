@@ -57,24 +57,30 @@ void unary(const char* op, T* d, const T* x, int n, int line) {
 }
 template <class T>
 using C = typename Compute<T>::type;
+/// What the vector unit works with: before compute_50 an integer of 32 bits is as exact as a float.
+template <class T>
+C<T> operand(T x) {
+  if constexpr (std::is_same_v<T, int32_t>) return machine.config.arch >= 592 ? x : (int32_t)std::min(2147483520.0f, (float)x);
+  else return (C<T>)x;
+}
 template <class T, C<T> (*f)(C<T>, C<T>)>
 void binary(const char* op, T* d, const T* a, const T* b, int n, int line) {
   if (!begin_vector(op, line, {writes(d, n, sizeof(T)), reads(a, n, sizeof(T)), reads(b, n, sizeof(T))})) return;
-  for (int i = 0; i < n; i++) d[i] = (T)f((C<T>)a[i], (C<T>)b[i]);
+  for (int i = 0; i < n; i++) d[i] = (T)operand<T>((T)f(operand<T>(a[i]), operand<T>(b[i])));
   spread(d, sizeof(T), n, {reads(a, n, sizeof(T)), reads(b, n, sizeof(T))});
 }
 template <class T, C<T> (*f)(C<T>, C<T>)>
 void scalar(const char* op, T* d, const T* a, T b, int n, int line) {
   if (!begin_vector(op, line, {writes(d, n, sizeof(T)), reads(a, n, sizeof(T))})) return;
-  const C<T> v = (C<T>)b;
-  for (int i = 0; i < n; i++) d[i] = (T)f((C<T>)a[i], v);
+  const C<T> v = operand<T>(b);
+  for (int i = 0; i < n; i++) d[i] = (T)operand<T>((T)f(operand<T>(a[i]), v));
   spread(d, sizeof(T), n, {reads(a, n, sizeof(T))});
 }
 template <class T, C<T> (*f)(C<T>, C<T>)>
 void cycle(const char* op, T* d, const T* a, const T* b, int n, int nb, int line) {
   if (nb <= 0 || n % nb != 0) return report("count", op, line, "expected the long count to be a multiple of the short one, got " + std::to_string(n) + " and " + std::to_string(nb));
   if (!begin_vector(op, line, {writes(d, n, sizeof(T)), reads(a, n, sizeof(T)), reads(b, nb, sizeof(T))})) return;
-  for (int i = 0; i < n; i++) d[i] = (T)f((C<T>)a[i], (C<T>)b[i % nb]);
+  for (int i = 0; i < n; i++) d[i] = (T)operand<T>((T)f(operand<T>(a[i]), operand<T>(b[i % nb])));
   spread(d, sizeof(T), n, {reads(a, n, sizeof(T)), reads(b, nb, sizeof(T))});
 }
 template <class T>

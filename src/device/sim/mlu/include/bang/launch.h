@@ -6,7 +6,7 @@
 #include <utility>
 
 extern "C" int bang_run(void (*call)(const double*), void (*memories)(char**), const double* args, const double* sizes,
-                        int num_args, const double* launch, int arch, int is_checked, char* report, int report_bytes);
+                        int num_args, const double* launch, int arch, int checks, bool has_memory_core, char* report, int report_bytes);
 
 namespace sim {
 /// Called where a mutant's text stands instead of the kernel's.
@@ -45,8 +45,10 @@ constexpr int count_arguments(void (*)(A...)) {
 
 /// What is checked: 0 nothing, 1 every rule, 2 every rule but the padding of counts that public kernels go without.
 enum BangChecks { bang_none, bang_strict, bang_lenient };
-/// A kernel's own namespace may have another one.
+/// A kernel's own namespace may have another one. So it may say that there is no memory core: public kernels that never
+/// name it run as if it were not there.
 constexpr BangChecks bang_checks = bang_strict;
+constexpr bool bang_has_memory_core = true;
 // In a kernel's own namespace: a memory's pool, and BANG_PLACE(memory, type)(name), a variable in it.
 #define BANG_POOL(memory, bytes)                                                                                       \
   BANG_MEMORY(#memory) char bang_pool_##memory[bytes];                                                                 \
@@ -56,6 +58,8 @@ constexpr BangChecks bang_checks = bang_strict;
     static char* const at = ::bang::claim(bang_pool_##memory, sizeof(T), name);                                        \
     return *(T*)at;                                                                                                    \
   }
+// Around a kernel's variables, wherever the compiler puts first what comes first.
+#define BANG_RED_ZONE(memory, at) BANG_MEMORY(#memory) __attribute__((used)) char bang_red_##memory##_##at[128];
 #define BANG_POOL_BYTES_nram ((__MLU_NRAM_SIZE__ - 128) * 1024)
 #define BANG_POOL_BYTES_wram (__MLU_WRAM_SIZE__ * 1024)
 #define BANG_POOL_BYTES_sram ((__MLU_SRAM_SIZE__ - 128) * 1024)
@@ -87,6 +91,7 @@ constexpr BangChecks bang_checks = bang_strict;
       out[4] = __start_bang_sram_##kernel, out[5] = __stop_bang_sram_##kernel;                                         \
     };                                                                                                                 \
     ::sim::was_reached = false;                                                                                        \
-    const int code = bang_run(call, memories, words, sizes, num_args, launch, __BANG_ARCH__, BANG_CHECKED, report, report_bytes); \
+    const int code = bang_run(call, memories, words, sizes, num_args, launch, __BANG_ARCH__, BANG_CHECKED, bang_has_memory_core, \
+                              report, report_bytes);                                                                   \
     return code != 0 ? 1 : ::sim::was_reached ? 2 : 0;                                                                 \
   }

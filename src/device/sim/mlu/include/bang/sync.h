@@ -6,7 +6,7 @@ void __sync(BANG_LINE);
 void __sync_io(BANG_LINE);
 void __sync_move(BANG_LINE);
 void __sync_compute(BANG_LINE);
-/// Which pipes wait for which is six flags; waiting for all that are named is enough for every meaning.
+/// The first three pipes that are named are waited for by the last three; here by everything that follows.
 void __sync_io_move_compute(bool io = true, bool move = true, bool compute = true, bool io_after = true,
                             bool move_after = true, bool compute_after = true, BANG_LINE);
 void __sync_copy_dram_to_nram(BANG_LINE);

@@ -86,12 +86,13 @@ struct Line {
 };
 }  // namespace bang
 #define BANG_LINE bang::Line line = {__builtin_LINE()}
-// Element types by architecture. Integers of 32 bits and bf16 are vectors on compute_50 only.
+// Element types by architecture. bf16 is a vector on compute_50 only; integers of 32 bits have their full range there,
+// before it what a float keeps of them [inferred: public kernels use them on MLU370, for indices].
 #if __BANG_ARCH__ >= 592
 #define BANG_ARITHMETIC(X) X(float) X(half) X(bfloat16_t) X(int32_t) X(uint32_t) X(int16_t) X(uint16_t)
 #define BANG_FLOATS(X) X(float) X(half) X(bfloat16_t)
 #else
-#define BANG_ARITHMETIC(X) X(float) X(half)
+#define BANG_ARITHMETIC(X) X(float) X(half) X(int32_t) X(int16_t)
 #define BANG_FLOATS(X) X(float) X(half)
 #endif
 #define BANG_ANY(X) X(float) X(half) X(bfloat16_t) X(int32_t) X(uint32_t) X(int16_t) X(uint16_t) X(int8_t) X(uint8_t) X(char)
