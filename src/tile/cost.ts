@@ -56,12 +56,13 @@ function deviceBytesOf(chip: Chip, t: Traffic, sizes: Sizes | undefined): number
   return least <= cache ? least : moved;
 }
 
-/** `isListed`: run by a list (emit/ascend/list.ts), after a barrier instead of a start, with one vector core to a cube core. */
+/** `isListed`: run by a list (emit/ascend/list.ts), after a barrier instead of a start, on 2201 with one vector core to a cube core. */
 export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?: Sizes, isListed = false): Cost {
   const t = trafficOf(loweringOf(program, chip), launch);
   const rates = coreRates[chip.name];
   const isMixed = Object.keys(t.matrixOps).length > 0;
-  const cores = rangeOf(isMixed || isListed ? chip.rates.matrixCores : chip.rates.vectorCores)!;
+  const isPaired = isMixed || (isListed && chip.arch.matrix.vectorPath !== "direct");
+  const cores = rangeOf(isPaired ? chip.rates.matrixCores : chip.rates.vectorCores)!;
   const matrixCores = rangeOf(chip.rates.matrixCores)!;
   const clock = clockOf(chip);
   const deviceRate = coreDeviceBytes(chip);
@@ -79,14 +80,14 @@ export function costOf(program: TileProgram, chip: Chip, launch: Launch, sizes?:
           perCycle(Math.max(0, moved - deviceBytes) / rates.cacheBytes!),
         );
   const matrix = (ops: Traffic["matrixOps"]): Range => plus(exactly(0), ...(Object.entries(ops) as [DType, number][]).map(([dtype, n]) => scaled(over(n * share, matrixRate(chip, dtype)!), matrixCores.low))); // prettier-ignore
-  const vector = (bytes: number): Range => perCycle(bytes / rates.vectorBytes);
+  const vector = (bytes: number): Range => perCycle(bytes / t.vectorCores / rates.vectorBytes);
   const issue = (c: Pick<Traffic, "instructions" | "scalarReads" | "syncs">): Range =>
     perCycle(
       c.instructions * assumptions.issueCycles.value +
         c.scalarReads * assumptions.scalarReadCycles.value +
         c.syncs * assumptions.syncCycles.value,
     );
-  const handing = (bytes: number): Range => perCycle(bytes === 0 ? 0 : bytes / rates.handoverBytes!);
+  const handing = (bytes: number): Range => perCycle(bytes === 0 ? 0 : bytes / t.vectorCores / rates.handoverBytes!);
   const parts: Record<Limit, Range> = {
     "device memory": over(deviceBytes, memory),
     "core's copies": copies,
