@@ -1,7 +1,8 @@
 /**
  * Tile program -> Ascend C text for one chip: a kernel whose blocks take the programs of the grid in turn. Addresses are
  * the plan's (no queues), synchronisation is explicit. Programs without dots run on the vector cores; where there are dots
- * the cube core takes its loads, products and their stores, and tiles pass through a workspace in device memory.
+ * the cube core takes its loads, products and their stores, and tiles pass through a workspace in device memory or, on
+ * 3510, from one core's memory to the other's; there both vector cores of a block share what can be cut in halves.
  * Arguments: the program's parameters in order, three grid sizes, then the workspace where there is one.
  * Main function: `emitAscend`. Meaning: interpret.ts. Source: the public Ascend C programming guide.
  */
