@@ -15,7 +15,7 @@ import type { TileProgram } from "../tile/ir.ts";
 export interface EmittedKernel {
   /** Arguments: the program's parameters in order, three int64 grid dims, then the workspace if it has one. */
   readonly source: string;
-  /** vector: on the vector cores; cube: on the matrix cores; mix11: both, in pairs; block: any core. */
+  /** vector: on the vector cores; cube: on the matrix cores; mix: one of them and two vector cores a block; mix11: and one; block: any core. */
   readonly kind: string;
   readonly workspaceBytesPerBlock: number;
   /** The same for blocks that work together; which of the two a launch takes is up to its grid: 0 blocks is the first. */

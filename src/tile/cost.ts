@@ -56,7 +56,7 @@ export interface Surroundings {
   readonly sizes?: Bytes;
   /** Of those that it reads, what the cache still has from launches before. */
   readonly cached?: Bytes;
-  /** Run by a list (emit/ascend/list.ts), after a barrier instead of a start, with one vector core to a cube core. */
+  /** Run by a list (emit/ascend/list.ts), after a barrier instead of a start, on 2201 with one vector core to a cube core. */
   readonly isListed?: boolean;
 }
 
@@ -88,7 +88,8 @@ export function priceOf(t: Traffic, chip: Chip, around: Surroundings): Cost {
   const { isListed = false } = around;
   const rates = coreRates[chip.name];
   const isMixed = Object.keys(t.matrixOps).length > 0;
-  const cores = rangeOf(isMixed || isListed ? chip.rates.matrixCores : chip.rates.vectorCores)!;
+  const isPaired = isMixed || (isListed && chip.arch.matrix.vectorPath !== "direct");
+  const cores = rangeOf(isPaired ? chip.rates.matrixCores : chip.rates.vectorCores)!;
   const matrixCores = rangeOf(chip.rates.matrixCores)!;
   const clock = clockOf(chip);
   const deviceRate = coreDeviceBytes(chip);
@@ -106,14 +107,14 @@ export function priceOf(t: Traffic, chip: Chip, around: Surroundings): Cost {
           perCycle(Math.max(0, moved - deviceBytes) / rates.cacheBytes!),
         );
   const matrix = (ops: Traffic["matrixOps"]): Range => plus(exactly(0), ...(Object.entries(ops) as [DType, number][]).map(([dtype, n]) => scaled(over(n * share, matrixRate(chip, dtype)!), matrixCores.low))); // prettier-ignore
-  const vector = (bytes: number): Range => perCycle(bytes / rates.vectorBytes);
+  const vector = (bytes: number): Range => perCycle(bytes / t.vectorCores / rates.vectorBytes);
   const issue = (c: Pick<Traffic, "instructions" | "scalarReads" | "syncs">): Range =>
     perCycle(
       c.instructions * assumptions.issueCycles.value +
         c.scalarReads * assumptions.scalarReadCycles.value +
         c.syncs * assumptions.syncCycles.value,
     );
-  const handing = (bytes: number): Range => perCycle(bytes === 0 ? 0 : bytes / rates.handoverBytes!);
+  const handing = (bytes: number): Range => perCycle(bytes === 0 ? 0 : bytes / t.vectorCores / rates.handoverBytes!);
   const parts: Record<Limit, Range> = {
     "device memory": over(deviceBytes, memory),
     "core's copies": copies,

@@ -11,6 +11,7 @@ import { CORES, type ClusterPlan } from "./cluster.ts";
 import { assumptions, coreRates, instructionsOf } from "./cost-table.ts";
 import { copiesBeside, homesOf, type Ahead } from "./ahead.ts";
 import { forEachRun, isFalling } from "./falling.ts";
+import { cutAxis, isHalved } from "./halves.ts";
 import type { Homes } from "./homes.ts";
 import type { IndexExpr, Stmt, TileValue, View } from "./ir.ts";
 import { dotBytes, roundUp, rowsOf, tileBytes } from "./padding.ts";
@@ -50,6 +51,8 @@ export interface Traffic {
   readonly syncs: number;
   /** What runs beside copies, by the turns in which it does. */
   readonly overlaps: readonly Overlap[];
+  /** Of a block, that share its vector instructions and what they hand over. */
+  readonly vectorCores: 1 | 2;
   /** Programs, and the share of the work that the core with the most of it has, were there `cores` of them. */
   readonly programs: number;
   readonly busiest: (cores: number) => number;
@@ -386,8 +389,11 @@ class Walker {
     if (homes.live.usesOf(id).length === 0) return [];
     const out: Action[] = [];
     if (op.kind === "load") {
-      const load = this.moves(op.view, this.inside(op.view, op.at, tile.shape), false, this.ahead.tiles.get(id), homes.isStaged(id) ? homes.roles.stage : undefined); // prettier-ignore
-      if (this.team?.plan.offsets.has(id)) return [this.shares(load, this.inside(op.view, op.at, tile.shape), dtypes[op.view.dtype].size, this.team)]; // prettier-ignore
+      const inside = this.inside(op.view, op.at, tile.shape);
+      // A single number is for both vector cores.
+      const isTwice = isHalved(this.low) && !homes.isStaged(id) && cutAxis(tile.shape) < 0;
+      const load = this.moves(op.view, isTwice ? (at) => 2 * inside(at) : inside, false, this.ahead.tiles.get(id), homes.isStaged(id) ? homes.roles.stage : undefined); // prettier-ignore
+      if (this.team?.plan.offsets.has(id)) return [this.shares(load, inside, dtypes[op.view.dtype].size, this.team)];
       const cores = rangeOf(this.low.chip.rates.vectorCores)!.low;
       out.push(this.ahead.kept.has(id) ? (at, t) => at.before() < cores && load(at, t) : load);
     } else if (op.kind === "gather") {
@@ -569,6 +575,7 @@ export function trafficOf(low: Lowering, launch: Launch, plan?: ClusterPlan): Tr
     instructions: value("instructions"),
     syncs: value("syncs"),
     overlaps: walker.overlaps(t, programs),
+    vectorCores: isHalved(low) ? 2 : 1,
     programs,
     busiest,
   };

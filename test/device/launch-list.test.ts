@@ -7,6 +7,7 @@ import { PlanningDevice } from "../../src/device/planning.ts";
 import { openSim } from "../../src/device/sim/open-sim.ts";
 import { SimDevice } from "../../src/device/sim/sim-device.ts";
 import { simTargets, type SimTarget } from "../../src/device/sim/targets.ts";
+import { allCases } from "../../src/kernels/all-cases.ts";
 import { run } from "../../src/kernels/launch.ts";
 import { linear } from "../../src/kernels/matmul.ts";
 import { gatherRows, moeRouter } from "../../src/kernels/moe.ts";
@@ -95,6 +96,25 @@ for (const name of ["sim:mlu-370", "sim:mlu-590"] as const)
       assert.ok(tiles > 0 && tiles < 1.5 * each, `expected the bytes of three launches of about ${each}, got ${device.lastRun!.bytesIn}`); // prettier-ignore
     }
   });
+
+test(
+  "sim:ascend-950: programs of two vector cores of a block, of one, and of a cube core alone share a list",
+  { skip },
+  () => {
+    const [wide, fp4, fp8] = ["e4m3 19x150x300", "e2m1 30x20x512", "fp8 19x150x300"].map((name) => allCases.flatMap((c) => c.cases).find((c) => c.name.startsWith(name))!); // prettier-ignore
+    const all = (device: Device): number[][] => [wide, fp4, fp8].flatMap((c) => c!.run(device)).map((a) => [...toHost(a)].map(Number)); // prettier-ignore
+    const planning = new PlanningDevice(openSim("sim:ascend-950").properties);
+    all(planning);
+    const want = all(openSim("sim:ascend-950"));
+    for (const seed of [0, 1, 7]) {
+      const device = openSim("sim:ascend-950", { seed });
+      device.fuse(planning.programs);
+      assert.deepEqual(all(device), want);
+      assert.ok(device.list!.numLaunches > 3, "expected launches to run in lists");
+      assert.equal(device.lastKind, "mix");
+    }
+  },
+);
 
 test("what waits keeps memory that its owner has freed, whatever the list and its workspace need", { skip }, () => {
   const device = openSim("sim:mlu-370");

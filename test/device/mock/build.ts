@@ -45,6 +45,7 @@ FNR == 1 { print "#include \\"entry.h\\"" }
 }
 /KERNEL_TYPE_AIV_ONLY/ { kind = 0 }
 /KERNEL_TYPE_AIC_ONLY/ { kind = 1 }
+/KERNEL_TYPE_MIX_AIC_1_2/ { kind = 2 }
 /KERNEL_TYPE_MIX_AIC_1_1/ { kind = 3 }
 /^extern "C" void .*_launch\\(/ { sub(/void/, "__attribute__((visibility(\\"default\\"))) void") }
 /<<</ { gsub(/<<</, ", "); gsub(/>>>/, ")"); sub(/ts_[0-9a-f]+, /, "MOCK_LAUNCH(&") }

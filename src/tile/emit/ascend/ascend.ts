@@ -1,7 +1,8 @@
 /**
  * Tile program -> Ascend C text for one chip: a kernel whose blocks take the programs of the grid in turn. Addresses are
  * the plan's (no queues), synchronisation is explicit. Programs without dots run on the vector cores; where there are dots
- * the cube core takes its loads, products and their stores, and tiles pass through a workspace in device memory.
+ * the cube core takes its loads, products and their stores, and tiles pass through a workspace in device memory or, on
+ * 3510, from one core's memory to the other's; there both vector cores of a block share what can be cut in halves.
  * Arguments: the program's parameters in order, three grid sizes, then the workspace where there is one.
  * Main function: `emitAscend`. Meaning: interpret.ts. Source: the public Ascend C programming guide.
  */
@@ -17,18 +18,18 @@ import { turnOf, type Places } from "./places.ts";
 import { Plan } from "./plan.ts";
 import { synchronise } from "./sync.ts";
 import { wordOf } from "./transfer.ts";
-import { VectorCore } from "./vector.ts";
+import { HALF, VectorCore } from "./vector.ts";
 
 export interface AscendKernel {
   readonly source: string;
   readonly entry: string;
-  /** mix11: a block is a cube core and one vector core. */
-  readonly kind: "vector" | "cube" | "mix11";
+  /** mix: a block is a cube core and its two vector cores; mix11: and one of them. */
+  readonly kind: "vector" | "cube" | "mix" | "mix11";
   /** Device memory that every block needs beside the arguments. */
   readonly workspaceBytesPerBlock: number;
 }
 
-export const kernelTypes = { vector: "KERNEL_TYPE_AIV_ONLY", cube: "KERNEL_TYPE_AIC_ONLY", mix11: "KERNEL_TYPE_MIX_AIC_1_1" } as const; // prettier-ignore
+export const kernelTypes = { vector: "KERNEL_TYPE_AIV_ONLY", cube: "KERNEL_TYPE_AIC_ONLY", mix: "KERNEL_TYPE_MIX_AIC_1_2", mix11: "KERNEL_TYPE_MIX_AIC_1_1" } as const; // prettier-ignore
 
 const argumentOf = (p: Param): string =>
   p.kind === "buffer" ? `GM_ADDR ${p.name}` : p.kind === "index" ? `int64_t ${p.name}` : `float ${p.name}`;
@@ -94,12 +95,37 @@ function statements(plan: Plan, core: Core, stmts: readonly Stmt[]): void {
   for (const s of stmts) if (s.kind === "let") core.leave(s.tile);
 }
 
+/** Of code of which one of two vector cores has no part: only what the cores tell each other, and what that depends on. */
+function flagsOnly(nodes: readonly Node[]): Node[] {
+  const tells = (n: Node): boolean => n.kind === "instr" ? n.lines.some((l) => l.includes("CrossCore")) : n.kind === "block" && n.body.some(tells); // prettier-ignore
+  return nodes.flatMap((n): Node[] => {
+    if (n.kind === "comment") return [];
+    if (n.kind === "instr") return n.accesses.every((a) => a.pipe === "S") ? [n] : [];
+    return tells(n) ? [{ ...n, body: flagsOnly(n.body) }] : [];
+  });
+}
+
+/** How the text of a core finds the programs that are its own. */
+interface Share {
+  readonly start: string;
+  readonly step: string;
+}
+const ALONE: Share = { start: "GetBlockIdx()", step: "GetBlockNum()" };
+
 /** The text of one core: its views of device memory, its places, the loop over programs. */
-function emitCore(plan: Plan, name: "cube" | "vector", core: Core, handover: Handover): string | undefined {
+function emitCore(
+  plan: Plan,
+  name: "cube" | "vector",
+  core: Core,
+  handover: Handover,
+  share: Share,
+  isOneOfTwo: boolean,
+): string | undefined {
   const { program } = plan.lowering;
   const body = plan.scalars.scoped(() => statements(plan, core, program.body));
   if (!hasWork(body)) return undefined;
   const out = new LineWriter();
+  if (plan.isHalved && name === "vector") out.add(`const int64_t ${HALF} = GetSubBlockIdx();`);
   const text = JSON.stringify(body);
   for (const p of program.params)
     for (const suffix of ["Gm", "Cube"]) {
@@ -115,11 +141,16 @@ function emitCore(plan: Plan, name: "cube" | "vector", core: Core, handover: Han
     "// Places, in bytes; tiles whose lives do not meet share theirs, turns of a loop take the halves of both by turns.",
     ...core.places.declarations.values(),
   );
-  const [open, close] = [handover.open(name), handover.close(name)];
+  const [open, close] = [handover.open(name, share.start), handover.close(name)];
   if (open.length) out.add("// Slots between the cores; what a core reads is free to be written at first.", ...open);
   const { step, ...rest } = turn(core, "grid", [...programIds(body), ...body]);
-  const grid: Node[] = [{ kind: "block", head: `for (int64_t pid = GetBlockIdx(); pid < gridX * gridY * gridZ; pid += GetBlockNum()${step}) `, ...rest, repeats: true, isGrid: true }]; // prettier-ignore
-  synchronise(grid, out, plan.inOrder);
+  const head = `for (int64_t pid = ${share.start}; pid < gridX * gridY * gridZ; pid += ${share.step}${step}) `;
+  const grid: Node[] = [{ kind: "block", head, ...rest, repeats: true, isGrid: true }];
+  if (isOneOfTwo) {
+    out.block("if (GetSubBlockIdx() == 0) ", () => synchronise(grid, out, plan.inOrder));
+    out.add("// The other vector core has no part in this; its flags count all the same.");
+    out.block("else ", () => synchronise(flagsOnly(grid), out, plan.inOrder));
+  } else synchronise(grid, out, plan.inOrder);
   if (close.length) out.add("// No flag is left behind.", ...close);
   return String(out);
 }
@@ -133,18 +164,22 @@ export interface AscendBody {
   readonly workspaceBytesPerBlock: number;
 }
 
+export const isMixed = (kind: AscendKernel["kind"]): boolean => kind === "mix" || kind === "mix11";
 export const onlyOn = (core: "AIC" | "AIV", text: string): string => `  if ASCEND_IS_${core} {\n${text.replaceAll(/^/gm, "  ")}\n  }`; // prettier-ignore
 
-export function ascendBody(program: TileProgram, chip: Chip): AscendBody {
+/** `vectorCores`: so many of a block run the text where a list needs both for another program. */
+export function ascendBody(program: TileProgram, chip: Chip, vectorCores?: 1 | 2): AscendBody {
   const plan = new Plan(lower(program, chip));
   const handover = new Handover(plan);
   const [cubeCore, vectorCore] = [new CubeCore(plan, handover), new VectorCore(plan, handover)];
   // Once for the slots that both cores must know.
   for (const core of [cubeCore, vectorCore]) plan.scalars.scoped(() => statements(plan, core, plan.lowering.program.body)); // prettier-ignore
-  const cube = emitCore(plan, "cube", cubeCore, handover);
-  const vector = emitCore(plan, "vector", vectorCore, handover);
-  const kind = cube === undefined ? "vector" : vector === undefined ? "cube" : "mix11";
-  const text = kind === "mix11" ? `${onlyOn("AIC", cube!)}\n${onlyOn("AIV", vector!)}` : (cube ?? vector ?? "");
+  const cube = emitCore(plan, "cube", cubeCore, handover, ALONE, false);
+  const ofTwo = (vectorCores ?? (plan.isHalved ? 2 : 1)) === 2;
+  const share = !ofTwo ? ALONE : cube === undefined ? { ...ALONE, step: "2 * GetBlockNum()" } : { ...ALONE, start: "GetBlockIdx() / 2" }; // prettier-ignore
+  const vector = emitCore(plan, "vector", vectorCore, handover, share, ofTwo && cube !== undefined && !plan.isHalved);
+  const kind = cube === undefined ? "vector" : vector === undefined ? "cube" : ofTwo ? "mix" : "mix11";
+  const text = isMixed(kind) ? `${onlyOn("AIC", cube!)}\n${onlyOn("AIV", vector!)}` : (cube ?? vector ?? "");
   const workspace = handover.workspaceBytes > 0 ? ["GM_ADDR workspace"] : [];
   const params = [...program.params.map(argumentOf), "int64_t gridX", "int64_t gridY", "int64_t gridZ", ...workspace];
   return { kind, params, text, workspaceBytesPerBlock: handover.workspaceBytes };

@@ -110,10 +110,10 @@ export class Handover {
   }
 
   /** Slots as a core sees them; a reader says that its slots are free before anything is written. */
-  open(core: "cube" | "vector"): string[] {
+  open(core: "cube" | "vector", block: string): string[] {
     const views = this.slots.map((s) => {
       const type = core === "vector" && s.dtype === "bf16" ? "uint16_t" : typeNames[s.dtype];
-      return [`GlobalTensor<${type}> ${s.name};`, `${s.name}.SetGlobalBuffer((__gm__ ${type}*)(workspace + GetBlockIdx() * ${this.workspaceBytes} + ${s.offset}));`]; // prettier-ignore
+      return [`GlobalTensor<${type}> ${s.name};`, `${s.name}.SetGlobalBuffer((__gm__ ${type}*)(workspace + ${block} * ${this.workspaceBytes} + ${s.offset}));`]; // prettier-ignore
     });
     const frees = this.perPlace((s) => s.reader === core, (s) => `CrossCoreSetFlag<0x2, PIPE_${DIRECT[s.reader].read}>(${s.free});`); // prettier-ignore
     return [...views.flat(), ...this.slots.filter((s) => s.reader === core).map((s) => `CrossCoreSetFlag<0x2, PIPE_MTE2>(${s.free});`), ...frees]; // prettier-ignore

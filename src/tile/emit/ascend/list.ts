@@ -6,7 +6,7 @@
  */
 import type { Chip } from "../../chips/types.ts";
 import type { TileProgram } from "../../ir.ts";
-import { ascendBody, kernelTypes, onlyOn, type AscendBody, type AscendKernel } from "./ascend.ts";
+import { ascendBody, isMixed, kernelTypes, onlyOn, type AscendBody, type AscendKernel } from "./ascend.ts";
 
 /** A parameter as the list holds it at word `at + i`. */
 function fromWord(param: string, i: number): string {
@@ -15,17 +15,22 @@ function fromWord(param: string, i: number): string {
 }
 const isWorkspace = (param: string): boolean => param === "GM_ADDR workspace";
 
-/** Vector cores work alone only if no program needs a cube core: a mixed kernel has as many of the one as of the other. */
-const kindOf = (bodies: readonly AscendBody[]): AscendKernel["kind"] =>
-  bodies.every((b) => b.kind === "vector") ? "vector" : bodies.every((b) => b.kind === "cube") ? "cube" : "mix11";
+/** Vector cores work alone only if no program needs a cube core. On 2201 a mixed list has one of them for each cube core. */
+function kindOf(bodies: readonly AscendBody[], chip: Chip): AscendKernel["kind"] {
+  const [kind, ...others] = new Set(bodies.map((b) => b.kind));
+  if (others.length === 0 && (kind === "vector" || kind === "cube")) return kind;
+  return chip.arch.matrix.vectorPath === "direct" ? "mix" : "mix11";
+}
 
 export function emitAscendList(programs: readonly TileProgram[], chip: Chip, entry: string): AscendKernel {
-  const bodies = programs.map((program) => ascendBody(program, chip));
-  const kind = kindOf(bodies);
+  const alone = programs.map((program) => ascendBody(program, chip));
+  const kind = kindOf(alone, chip);
+  // With both vector cores in a block, programs that leave one idle say so.
+  const bodies = kind === "mix" ? programs.map((program) => ascendBody(program, chip, 2)) : alone;
   const workspaceBytesPerBlock = Math.max(0, ...bodies.map((b) => b.workspaceBytesPerBlock));
   const names = programs.map((program, i) => `run${i}_${program.name.replace(/\W/g, "_")}`);
   const functions = bodies.flatMap((body, i) => {
-    const own = kind === "mix11" && body.kind !== "mix11" ? onlyOn(body.kind === "cube" ? "AIC" : "AIV", body.text) : body.text; // prettier-ignore
+    const own = isMixed(kind) && !isMixed(body.kind) ? onlyOn(body.kind === "cube" ? "AIC" : "AIV", body.text) : body.text; // prettier-ignore
     return [`__aicore__ inline void ${names[i]}(${body.params.join(", ")}) {`, own, "}", ""];
   });
   const cases = bodies.flatMap(({ params }, i) => {
@@ -58,7 +63,7 @@ export function emitAscendList(programs: readonly TileProgram[], chip: Chip, ent
     "    }",
     "    // What one launch wrote the next may read on any core, with scalar loads too.",
     "    PipeBarrier<PIPE_ALL>();",
-    `    SyncAll<${kind === "mix11" ? "false" : "true"}>();`,
+    `    SyncAll<${isMixed(kind) ? "false" : "true"}>();`,
     "    DataCacheCleanAndInvalid<int64_t, CacheLine::ENTIRE_DATA_CACHE, DcciDst::CACHELINE_OUT>(words);",
     "  }",
     "  PipeBarrier<PIPE_ALL>();",

@@ -6,6 +6,7 @@ import type { DType } from "../../../base/dtype.ts";
 import { assert, CompileError } from "../../../base/errors.ts";
 import { Homes } from "../../homes.ts";
 import type { Stmt, TileValue } from "../../ir.ts";
+import { isHalved } from "../../halves.ts";
 import type { Lowering } from "../../passes.ts";
 import { opName } from "../../print.ts";
 import type { Placement } from "../../spaces.ts";
@@ -53,6 +54,10 @@ export class Plan {
     return this.lowering.expansions.get(tile)?.tiles ?? 0;
   }
 
+  /** Whether both vector cores of a block work, each on its half of every tile. */
+  get isHalved(): boolean {
+    return isHalved(this.lowering);
+  }
   /** Pipes whose instructions complete in order: the vector unit of architecture 3510. */
   get inOrder(): ReadonlySet<Pipe> {
     return new Set(this.lowering.chip.arch.matrix.vectorPath === "direct" ? ["V"] : []);

@@ -8,6 +8,7 @@ import { assert } from "../../../base/errors.ts";
 import { boxOf } from "../../boxes.ts";
 import type { Stmt, TileOp, TileValue, View, IndexExpr } from "../../ir.ts";
 import { roundUp, rowsOf, type Rows } from "../../padding.ts";
+import { cutAxis, halfOf } from "../../halves.ts";
 import { opName } from "../../print.ts";
 import type { Placement } from "../../spaces.ts";
 import type { Handover } from "./handover.ts";
@@ -27,10 +28,13 @@ import {
 } from "./elementwise.ts";
 import { emitBroadcast, emitCumsum, emitIota, emitReduce, emitRelayout } from "./shapes.ts";
 import { emitRepeated } from "./repeat.ts";
+import { bin } from "./scalars.ts";
 import { Steps, part } from "./steps.ts";
 import { emitTopk } from "./topk.ts";
 import { emitGather, emitLoad, emitScatter, emitStore, rowBlocks, type Transfer } from "./transfer.ts";
 
+/** Which of the two vector cores of a block this is, in its text. */
+export const HALF = "subBlock";
 /** Of a tile of one column, which lies as one dense row. */
 const isColumn = (shape: readonly number[]): boolean => shape.at(-1) === 1 && shape.some((n) => n > 1);
 
@@ -50,8 +54,17 @@ export class VectorCore {
   private isUniform(id: number): boolean {
     return this.plan.homes.live.uniform.has(id);
   }
+  /** As this core has it: a half, where there are two. */
   private tile(id: number): TileValue {
-    return this.plan.homes.tile(id);
+    const tile = this.plan.homes.tile(id);
+    return this.plan.isHalved && !this.isUniform(id) ? halfOf(tile) : tile;
+  }
+  /** Where its part of a box begins. */
+  private startOf(id: number, position: readonly IndexExpr[]): readonly IndexExpr[] {
+    if (!this.plan.isHalved) return position;
+    const { shape } = this.tile(id);
+    const axis = cutAxis(this.plan.homes.tile(id).shape);
+    return position.map((x, d) => (d === axis ? bin("add", x, bin("mul", { kind: "param", name: HALF }, shape[axis]!)) : x)); // prettier-ignore
   }
   rows(id: number): Rows {
     const { homes } = this.plan;
@@ -110,8 +123,9 @@ export class VectorCore {
   }
 
   // ---- statements ----
-  let(tile: TileValue): void {
+  let(whole: TileValue): void {
     const { homes } = this.plan;
+    const tile = this.tile(whole.id);
     const { id, op } = tile;
     // A reshaped tile is a view of one that is already there.
     if (homes.root(id) !== id) return;
@@ -169,12 +183,14 @@ export class VectorCore {
   }
 
   /** Rows become columns of fractals, blocks of 32 bytes; along the shorter side, so that copies are few. */
-  private sendToL1(id: number, src: Buf, { rows, cols, dtype }: Operand, pitch: number): boolean {
+  private sendToL1(id: number, src: Buf, { rows: all, cols, dtype }: Operand, pitch: number): boolean {
     const slot = this.handover.inL1(id);
     if (!slot) return false;
     const { size } = dtypes[dtype];
     const c0 = 32 / size;
-    const [across, height] = [Math.ceil(cols / c0), roundUp(rows, this.plan.homes.chip.arch.matrix.n)];
+    const [across, height] = [Math.ceil(cols / c0), roundUp(all, this.plan.homes.chip.arch.matrix.n)];
+    const rows = this.plan.isHalved ? all / 2 : all;
+    const first = this.plan.isHalved ? ` + ${HALF} * ${rows * c0}` : "";
     const l1 = this.places.declare(
       `${this.plan.nameOf(id)}_operand`,
       "TSCM",
@@ -184,9 +200,9 @@ export class VectorCore {
     const isByColumn = across <= rows;
     const [count, to, from] = isByColumn ? [across, height * c0, c0] : [rows, c0, pitch];
     const params = isByColumn ? `${rows}, 1, ${pitch / c0 - 1}, 0` : `${across}, 1, 0, ${height - 1}`;
-    const copy = `DataCopy(${l1.text}[i * ${to}], ${src.text}[i * ${from}], DataCopyParams{${params}});`;
+    const copy = `DataCopy(${l1.text}[i * ${to}${first}], ${src.text}[i * ${from}], DataCopyParams{${params}});`;
     this.handover.await(this.steps, slot, "free");
-    this.steps.lines([count === 1 ? copy.replaceAll(/\[i \* \d+\]/g, "") : `for (int32_t i = 0; i < ${count}; i++) ${copy}`], [touch("MTE3", src, false)]); // prettier-ignore
+    this.steps.lines([count === 1 ? copy.replaceAll(/\[i \* \d+\]/g, "").replace(/i \* \d+ \+ /, "") : `for (int32_t i = 0; i < ${count}; i++) ${copy}`], [touch("MTE3", src, false)]); // prettier-ignore
     this.handover.tell(this.steps, slot, "ready");
     return true;
   }
@@ -278,7 +294,7 @@ export class VectorCore {
     const { op: broadcast } = this.tile(x);
     const blocks = this.plan.homes.isRepeatedColumn(x) ? this.area(id, "blocks", undefined, dtype) : undefined;
     assert(broadcast.kind === "broadcast", "expected a broadcast");
-    emitRepeated({ steps: this.steps, name: instructionOf(op.op), dst: this.buf(id), rows: this.rows(id), full: this.buf(full), source: this.buf(broadcast.x), blocks, isFirst }); // prettier-ignore
+    emitRepeated({ steps: this.steps, name: instructionOf(op.op), dst: this.buf(id), rows: this.rows(id), full: this.buf(full), source: this.buf(broadcast.x), blocks, isFirst, packsRows: this.plan.inOrder.has("V") }); // prettier-ignore
   }
 
   private cast(tile: TileValue, x: number): void {
@@ -302,8 +318,9 @@ export class VectorCore {
     this.steps.cast(dst, { ...src, text: `${src.text}.ReinterpretCast<fp4x2_e2m1_t>()` }, "NONE", to.rows * to.pitch);
   }
 
-  private transfer(id: number, view: View, at: readonly IndexExpr[], statement: number | undefined): Transfer {
+  private transfer(id: number, view: View, position: readonly IndexExpr[], statement: number | undefined): Transfer {
     const { homes, scalars, refuse } = this.plan;
+    const at = this.startOf(id, position);
     const isUniform = this.isUniform(id);
     const tile = isUniform ? this.area(id, "filled", statement, this.tile(id).dtype) : this.buf(id);
     const name = statement === undefined ? this.plan.nameOf(id) : `${view.buffer}_${statement}`;
