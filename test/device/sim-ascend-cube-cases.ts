@@ -1,6 +1,6 @@
 /**
  * Kernels in the way of others for LoadData of feature maps (conv, matmul_load3d), numbers of four bits (int4_matmul,
- * int4_cast) and flags between blocks (relay), with the mutations that must not pass.
+ * int4_cast) and order between blocks (relay, in_turn), with the mutations that must not pass.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -205,4 +205,33 @@ function relay(): SimCase {
   };
 }
 
-export const cubeCases: readonly SimCase[] = [conv(), matmulLoad3d(), int4Matmul(), int4Cast(), relay()];
+function inTurn(): SimCase {
+  const [rounds, width] = [23, 64];
+  // An order of additions that rounds differently from any other.
+  const x = Float32Array.from(random(rounds * width, 29), (v, i) => v * 10 ** (i % 7));
+  const sum = new Float32Array(width);
+  for (let i = 0; i < x.length; i++) sum[i % width]! += x[i]!;
+  return {
+    name: "in_turn",
+    source: sourceOf("in_turn"),
+    kind: "vector",
+    args: ["x", "sum", "order", "rounds"],
+    values: [x, new Float32Array(width), new Int32Array(20 * 8), rounds],
+    expected: [{ arg: 1, values: sum, tolerance: 0 }],
+    mutants: [
+      drop("drop one sync", "InitDetermineComputeWorkspace(orderGm, sync);"),
+      drop("drop one sync", "WaitPreBlock(orderGm, sync);"),
+      drop("drop one sync", "NotifyNextBlock(orderGm, sync);"),
+      dropPair("V_MTE3", "0"),
+      change("shrink a buffer", "VECCALC, 512, 20 * 8", "20 * 8", "16"),
+      change(
+        "missing core",
+        "round * GetBlockNum() + GetBlockIdx()",
+        "GetBlockIdx()",
+        "GetBlockNum() - 1 - GetBlockIdx()",
+      ),
+    ],
+  };
+}
+
+export const cubeCases: readonly SimCase[] = [conv(), matmulLoad3d(), int4Matmul(), int4Cast(), relay(), inTurn()];

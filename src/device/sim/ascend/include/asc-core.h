@@ -136,6 +136,13 @@ inline std::vector<std::unique_ptr<sim::Memory>> deviceMemory;
 
 /** By the place of a flag between blocks in device memory: what its last writer had done. */
 inline std::map<const u8*, Sent> handovers;
+/** Whose turn it is among blocks that go one after the other, by the place of their workspace. */
+struct Turn {
+  bool isInitialised = false;
+  int passed = 0, holder = -1;
+  Sent last;
+};
+inline std::map<const u8*, Turn> turns;
 
 inline Core& self() { return *static_cast<Core*>(sim::scheduler.current->owner); }
 inline bool isAic() { return self().isCube; }
@@ -188,7 +195,7 @@ inline void sim::launchCores(const std::function<void()>& body, const std::vecto
   using namespace AscendC;
   const int numBlocks = current.numBlocks, kind = current.kind;
   AscendC::regions = regions;
-  deviceMemory.clear(), handovers.clear();
+  deviceMemory.clear(), handovers.clear(), turns.clear();
   for (const Region& r : regions) {
     auto m = std::make_unique<Memory>();
     m->name = format("argument %d", r.argument), m->data = r.base, m->sizeBytes = r.sizeBytes;
