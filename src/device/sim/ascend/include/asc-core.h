@@ -182,6 +182,8 @@ inline void checkExit(Core& c) {
 
 #define ASCEND_IS_AIC (::AscendC::isAic())
 #define ASCEND_IS_AIV (::AscendC::isAiv())
+#define ASCEND_IS_NOT_AIC ASCEND_IS_AIV
+#define ASCEND_IS_NOT_AIV ASCEND_IS_AIC
 /** The raw index of the block. */
 struct RawBlockIdx {
   operator std::int64_t() const { return ::AscendC::self().block; }

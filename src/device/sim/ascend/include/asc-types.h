@@ -41,7 +41,6 @@
 #define KERNEL_TASK_TYPE(...)
 #define ASSERT(...)
 #define ASCENDC_ASSERT(...)
-#define PRINTF(...)
 
 using half = _Float16;
 /** bf16: the upper half of a float. Arithmetic has no instruction: convert. */
