@@ -15,8 +15,8 @@ inline const char* const spaceNames[NUM_SPACES] = {"UB", "L1", "L0A", "L0B", "L0
 constexpr u32 spaceAlign[NUM_SPACES] = {32, 32, 512, 512, 64, 64, 64};
 inline const char* const pipeNames[] = {"S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX"};
 constexpr int NUM_PIPES = 7, NUM_CROSS_FLAGS = 16, NUM_MODES = 5;
-/** Of the vector unit: a mask of 16 bytes, then two words of a reduction, then a sum. */
-constexpr u32 REGISTER_BYTES = 64, COMPARE_MASK = 0, BEST_VALUE = 32, SUM_VALUE = 48;
+/** Of the vector unit: the mask of 16 bytes that Compare leaves. */
+constexpr u32 REGISTER_BYTES = 32, COMPARE_MASK = 0;
 enum Kind { vectorKernel, cubeKernel, mixKernel, mixKernel11 };
 
 constexpr Space spaceOf(TPosition p) {
@@ -75,7 +75,7 @@ struct Core : sim::PipedCore {
   bool isCounting = false;
   u64 mask[2] = {~0ull, ~0ull};
   u64 maskCount = 0;
-  /** What vector instructions leave for later ones beside UB: the mask of Compare, the value and index of a reduction. */
+  /** What vector instructions leave for later ones beside UB. */
   sim::Memory registers;
   u8 registerBytes[REGISTER_BYTES] = {}, registerTaint[REGISTER_BYTES] = {};
   float deqScale = 1;
