@@ -62,6 +62,8 @@ extern "C" __global__ __aicore__ void cube_rules(GM_ADDR x, GM_ADDR y, int64_t r
             Mmad(c, a2, b2, MmadParams{16, 16, 16});
             break;
         }
+        case 21: Mmad(c, a2, b2, MmadParams{16, 16, 16, 1}); break;
+        case 20:
         case 14:
         case 15: Mmad(c, a2, b2, MmadParams{16, 16, 16}); break;
         case 16: { LocalTensor<int32_t> ub(TPosition::VECCALC, 0, 8); GlobalTensor<int32_t> gm; gm.SetGlobalBuffer((__gm__ int32_t*)y, 256); IBSet(gm, ub, 0, 0); break; }
@@ -94,6 +96,10 @@ extern "C" __global__ __aicore__ void cube_rules(GM_ADDR x, GM_ADDR y, int64_t r
         Fixpipe<half, int32_t, CFG_ROW_MAJOR>(hGm, c8, FixpipeParamsV220(16, 16, 16, 16, false, DEQF16, word));
     } else if (rule == 8) {
         Fixpipe<half, float, CFG_ROW_MAJOR>(hGm, c, FixpipeParamsV220(16, 16, 16, 16, false));
+    } else if (rule == 20) { // columns in groups of eight
+        FixpipeParamsV220 p(16, 8, 16, 16, false);
+        p.isChannelSplit = true;
+        Fixpipe<float, float, CFG_NZ>(yGm, c, p);
     } else if (rule == 14 || rule == 15) {
         SetFixpipeNz2ndFlag(1, 0, 0);
         DataCopy(yGm, c, DataCopyCO12DstParams(16, 16, 16, 16, rule == 14 ? NoQuant : F322F16, 0, false, true));
