@@ -31,8 +31,6 @@ export interface OpCases {
   programs(chip?: Chip): readonly TileProgram[];
   /** Names of those that only training launches. */
   readonly training?: readonly string[];
-  /** Names of those that simulate the official code's roundings step by step: checks on a host, without a lowering for chips. */
-  readonly simulation?: readonly string[];
   /** Chips that have what the op is about, where not all do; hosts always run it. */
   readonly onlyWhere?: (chip: Chip) => boolean;
 }

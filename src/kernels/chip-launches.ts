@@ -41,10 +41,10 @@ export interface RecordedLaunch {
 const STALE = 0x7f;
 
 export const trainingKernels: ReadonlySet<string> = new Set(allCases.flatMap((c) => c.training ?? []));
-/** What a chip is checked with: without what simulates roundings, which no chip runs, and "long", which takes minutes and no other path. */
+/** What a chip is checked with: without "long", which takes minutes and no other path. */
 const casesOf = (chip: Chip): NamedCase<KernelCase>[] =>
   allCases
-    .filter(({ simulation, onlyWhere = () => true }) => simulation === undefined && onlyWhere(chip))
+    .filter(({ onlyWhere = () => true }) => onlyWhere(chip))
     .flatMap(({ op, cases }) => cases.filter((c) => c.name !== "long").map((c) => ({ name: `${op}: ${c.name}`, c })));
 
 /** Programs with their grids, nothing run. */

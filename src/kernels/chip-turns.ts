@@ -24,6 +24,7 @@ import { moePlan } from "./moe-plan.ts";
 import { fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { layerNorm, rmsNorm } from "./norm.ts";
 import { muonOrthogonalize } from "./optim.ts";
+import { quantize } from "./quantize.ts";
 import { quantizeRows } from "./quantize-rows.ts";
 import { maxOver, sum } from "./reduce.ts";
 import { rope } from "./rope.ts";
@@ -142,6 +143,11 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
   "reduce rows": (d) => [sum(d, put(d, 1.3, [30, 1700]), 1), maxOver(d, put(d, 1.3, [30, 1700]), 1)],
   "reduce columns": (d) => [sum(d, put(d, 1.3, [300, 33]), 0), maxOver(d, put(d, 1.3, [300, 270]), 0)],
   quantizeRows: (d) => [19, 5].flatMap((rows) => { const { q, scale } = quantizeRows(d, put(d, 1.3, [rows, 700])); return [q, scale]; }),
+  quantize: (d) => [
+    quantize(d, put(d, 1.3, [70, 300]), { format: "e4m3", block: 64, width: 200 }),
+    quantize(d, putHalf(d, 1.3, [70, 130]), { format: "e2m1", block: 32 }),
+    quantize(d, put(d, 1.3, [100, 100]), { format: "e4m3", block: 32, square: true }),
+  ],
   rope: (d) => [[[3, 40, 3, 16], 4], [[1, 100, 2, 8], 4], [[1, 40, 4, 64], 8]].flatMap(([shape, half]) => [false, true].map((inverse) => rope(d, put(d, 0.31, shape as number[]), { freqs: put(d, 0.4, [half as number]), start: 3, step: 2, inverse }))),
   softmax: (d) => [softmax(d, put(d, 0.9, [70, 13]))],
   "attention, window only": (d) => attention(d, { b: 1, t: 70, h: 2, d: 8, tk: 270, tc: 0 }, { queryStart: 200, keyStart: 0, window: 190, ratio: 4 }),

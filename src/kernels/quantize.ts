@@ -185,5 +185,4 @@ export const cases: OpCases = {
     fitted(chip, quantizeKernel, { format: "e4m3", dtype: "bf16", block: 64, square: false, rows: 16 }, { rows: 1 }).program, // prettier-ignore
     fitted(chip, quantizeKernel, { format: "e2m1", dtype: "bf16", block: 32, square: false, rows: 16 }, { rows: 1 }).program, // prettier-ignore
   ],
-  simulation: ["quantize"],
 };

@@ -1,6 +1,6 @@
 /**
  * Kernels in the way of others for LoadData of feature maps (conv, matmul_load3d), numbers of four bits (int4_matmul,
- * int4_cast) and flags between blocks (relay), with the mutations that must not pass.
+ * int4_cast) and order between blocks (relay, in_turn), with the mutations that must not pass.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -139,6 +139,33 @@ function int4Matmul(): SimCase {
   };
 }
 
+/** `bits`: 8 or 4 a number. */
+function matmulKn(bits: 8 | 4): SimCase {
+  const [m, K, N] = [37, 128, 128];
+  const [a, b] = [nibbles(m * K, 30), nibbles(K * N, 31)];
+  const c = new Int32Array(m * N);
+  for (let i = 0; i < m; i++)
+    for (let d = 0; d < K; d++) for (let j = 0; j < N; j++) c[i * N + j]! += a[i * K + d]! * b[d * N + j]!;
+  const packed = (x: Int32Array): Int32Array => (bits === 4 ? pack(x) : new Int32Array(Int8Array.from(x).buffer));
+  return {
+    name: "matmul_kn",
+    source: sourceOf("matmul_kn"),
+    kind: "cube",
+    args: ["a", "b", "c", "m", "bits"],
+    values: [packed(a), packed(b), new Int32Array(m * N).fill(77), m, bits],
+    expected: [{ arg: 2, values: c, tolerance: 0 }],
+    mutants: [
+      dropPair("MTE2_MTE1", "1"),
+      dropPair("MTE1_M", "0"),
+      change("stride unit", "{i, N / C0, K / C0", "K / C0", "1"),
+      change("stride unit", "C0 / 16 - 1, 0, 0", "C0 / 16 - 1", "0"),
+      change("stride unit", "b2[i * C0 * N]", "i * C0 * N", "i * C0 * 16"),
+      change("tail +-1", "{i, N / C0, K / C0", "N / C0", "N / C0 - 1"),
+      change("shrink a buffer", "B2, 0, K * N", "K * N", "K * N / 2"),
+    ],
+  };
+}
+
 function int4Cast(): SimCase {
   const n = 128 * 11;
   // Also ties, and what saturates.
@@ -205,4 +232,42 @@ function relay(): SimCase {
   };
 }
 
-export const cubeCases: readonly SimCase[] = [conv(), matmulLoad3d(), int4Matmul(), int4Cast(), relay()];
+function inTurn(): SimCase {
+  const [rounds, width] = [23, 64];
+  // An order of additions that rounds differently from any other.
+  const x = Float32Array.from(random(rounds * width, 29), (v, i) => v * 10 ** (i % 7));
+  const sum = new Float32Array(width);
+  for (let i = 0; i < x.length; i++) sum[i % width]! += x[i]!;
+  return {
+    name: "in_turn",
+    source: sourceOf("in_turn"),
+    kind: "vector",
+    args: ["x", "sum", "order", "rounds"],
+    values: [x, new Float32Array(width), new Int32Array(20 * 8), rounds],
+    expected: [{ arg: 1, values: sum, tolerance: 0 }],
+    mutants: [
+      drop("drop one sync", "InitDetermineComputeWorkspace(orderGm, sync);"),
+      drop("drop one sync", "WaitPreBlock(orderGm, sync);"),
+      drop("drop one sync", "NotifyNextBlock(orderGm, sync);"),
+      dropPair("V_MTE3", "0"),
+      change("shrink a buffer", "VECCALC, 512, 20 * 8", "20 * 8", "16"),
+      change(
+        "missing core",
+        "round * GetBlockNum() + GetBlockIdx()",
+        "GetBlockIdx()",
+        "GetBlockNum() - 1 - GetBlockIdx()",
+      ),
+    ],
+  };
+}
+
+export const cubeCases: readonly SimCase[] = [
+  conv(),
+  matmulLoad3d(),
+  int4Matmul(),
+  matmulKn(8),
+  matmulKn(4),
+  int4Cast(),
+  relay(),
+  inTurn(),
+];

@@ -20,12 +20,10 @@ import { watchTraffic } from "./traffic.ts";
 
 const skip = findCompiler() ? false : "no C++ compiler";
 const training = new Set(allCases.flatMap((c) => c.training ?? []));
-/** Without what simulates roundings, which no chip runs, and "long", which takes minutes and no other path. */
-const cases = allCases
-  .filter(({ simulation }) => simulation === undefined)
-  .flatMap(({ op, cases: list, onlyWhere = () => true }) =>
-    list.filter((c) => c.name !== "long").map((c) => ({ name: `${op}: ${c.name}`, c, onlyWhere })),
-  );
+/** Without "long", which takes minutes and no other path. */
+const cases = allCases.flatMap(({ op, cases: list, onlyWhere = () => true }) =>
+  list.filter((c) => c.name !== "long").map((c) => ({ name: `${op}: ${c.name}`, c, onlyWhere })),
+);
 
 /** The programs a case launches on a chip, and which of training's it has no lowering for. */
 function programsOf(c: KernelCase, chip: Chip): { programs: readonly TileProgram[]; refused: string | undefined } {

@@ -37,6 +37,15 @@ function bestEven(): Float32Array {
   new Uint32Array(out.buffer)[1] = best;
   return out;
 }
+/** Of every 64: the index in bits, then the value. */
+function leastOfRows(): Float32Array {
+  const out = new Float32Array(N);
+  rows(64).forEach((r, i) => {
+    out[2 * i + 1] = Math.min(...r);
+    new Uint32Array(out.buffer)[2 * i] = r.indexOf(Math.min(...r));
+  });
+  return out;
+}
 const int8 = (v: number): number => Math.max(-128, Math.min(127, evenly(v)));
 
 interface Op {
@@ -80,6 +89,18 @@ const ops: Readonly<Record<number, Op>> = {
   33: { name: "CastDeq", expected: x.map((v) => int8(evenly(v) * 2 + 3)), rule: "dtype" },
   34: { name: "int4 by repeats", expected: x.map((v) => Math.max(-8, Math.min(7, evenly(roundF16(v))))), rule: "race-raw" },
   35: { name: "TransDataTo5HD by addresses in tensors", expected: x.map((_, i) => roundF16(x[(i % 16) * 16 + Math.floor(i / 16)]!)), rule: "race-raw" },
+  36: { name: "counter mode", expected: x.map((v, i) => (i < 200 ? v + c[i]! : 0)), rule: "out-of-bounds" },
+  37: { name: "the mask register", expected: x.map((v, i) => (i % 64 < 8 ? 2 * v : 0)), rule: "out-of-bounds" },
+  38: { name: "Brcb", expected: x.map((_, i) => x[Math.floor(i / 8)]!), rule: "out-of-bounds" },
+  39: { name: "Copy by a mask", expected: x.map((v, i) => (i % 64 < 32 ? v : 0)), rule: "race-raw" },
+  40: { name: "FusedMulAdd, FusedMulAddRelu", expected: x.map((v, i) => relu(c[i]! * c[i]! + v)), rule: "race-raw" },
+  41: { name: "WholeReduceMin, index first", expected: leastOfRows(), rule: "out-of-bounds" },
+  42: { name: "BlockReduceMax", expected: some(rows(8).map((r) => Math.max(...r))), rule: "race-raw" },
+  43: { name: "PairReduceSum", expected: some(Array.from({ length: N / 2 }, (_, i) => x[2 * i]! + x[2 * i + 1]!)), rule: "out-of-bounds" },
+  44: { name: "Gatherb", expected: x.map((_, i) => x[(31 - Math.floor(i / 8)) * 8 + (i % 8)]!), rule: "out-of-bounds" },
+  45: { name: "GatherMask by bits", expected: some(Array.from({ length: N }, (_, i) => i).filter((i) => (i % 32) % 3 === 0).map((i) => x[i]!)), rule: "race-raw" },
+  46: { name: "ReduceSum by repeats", expected: some([sum(x)]), rule: "out-of-bounds", tolerance: 1e-5 },
+  47: { name: "Compares, Select of two tensors", expected: x.map((v, i) => (v >= 0.5 ? v : c[i]!)), rule: "range" },
   30: { name: "AddDeqRelu", expected: x.map(() => 3), rule: "race-raw" },
 }; // prettier-ignore
 

@@ -79,7 +79,7 @@ const vectorRules: Readonly<Record<number, string>> = {
   22: "core-kind", 24: "queue-leak", 25: "queue-state", 26: "queue-events", 27: "dcache-not-flushed", 28: "dcache-stale",
   29: "race-raw", 30: "race-raw", 33: "out-of-bounds", 34: "partial-overlap", 36: "uninitialised", 37: "race-war",
 }; // prettier-ignore
-const cubeRules: Readonly<Record<number, string>> = { 1: "alignment", 2: "range", 3: "out-of-bounds", 4: "uninitialised", 5: "core-kind", 6: "core-kind", 8: "quant-mode", 11: "race-raw", 13: "range", 15: "quant-mode", 16: "core-kind", 17: "dtype" }; // prettier-ignore
+const cubeRules: Readonly<Record<number, string>> = { 1: "alignment", 2: "range", 3: "out-of-bounds", 4: "uninitialised", 5: "core-kind", 6: "core-kind", 8: "quant-mode", 11: "race-raw", 13: "range", 15: "quant-mode", 16: "core-kind", 17: "dtype", 19: "race-raw", 21: "range" }; // prettier-ignore
 
 test("rules of a vector core are refused by name", { skip }, () => {
   assert.deepEqual([...vectorRule(0).subarray(0, 3)], [1, 2, 3]);
@@ -143,6 +143,15 @@ test("m = 1 reads A as one row; the scale of Fixpipe keeps ten mantissa bits", {
   const scale = 1 + 2 ** -10 + 2 ** -12;
   const out = new Uint16Array(cubeRule(7, { scale, int8: true }).buffer);
   assert.equal(f16FromBits(out[0]!), roundF16(32 * (1 + 2 ** -10)));
+});
+
+test("Fixpipe splits channels: eight floats a group of columns", { skip }, () => {
+  assert.ok(cubeRule(20).every((v, i) => v === (i % 128 < 64 ? 272 : 0)));
+});
+
+test("Fixpipe takes a scale a column from its own buffer", { skip }, () => {
+  const out = new Uint16Array(cubeRule(18, { int8: true }).buffer);
+  for (let i = 0; i < 256; i++) assert.equal(f16FromBits(out[i]!), 32 * ((i % 16) + 1));
 });
 
 test("element types without an instruction do not compile, each with its reason", { skip }, () => {

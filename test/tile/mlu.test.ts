@@ -21,9 +21,8 @@ for (const name of names)
   test(`${name}: every kernel is emitted, within its memories`, (t) => {
     const chip = chips[name];
     let count = 0;
-    for (const { programs, training = [], simulation = [] } of allCases)
+    for (const { programs, training = [] } of allCases)
       for (const program of programs(chip)) {
-        if (simulation.includes(program.name)) continue;
         const { source, nramBytes, wramBytes } = emitMlu(program, chip);
         assert.equal(emitMlu(program, chip).source, source, "the text is deterministic");
         assert.ok(nramBytes <= capacityOf(chip, "NRAM") && wramBytes <= capacityOf(chip, "WRAM"), program.name);

@@ -14,7 +14,8 @@ import type { SimSource } from "./sim-device.ts";
 const LAUNCH = /([A-Za-z_]\w*(?:\s*<[^<>;{}]*>)?)\s*<<<((?:[^<>;]|<(?!<)|>(?!>))*)>>>\s*\(/g;
 
 /** The kind of core is a constant for the vendor's compiler, which sees one at a time. */
-const CONSTANT_KIND = /\bif\s+constexpr\s*(?=\(\s*(?:!\s*)?(?:AscendC::)?(?:g_coreType\b|ASCEND_IS_AI[CV]\b))/g;
+const CONSTANT_KIND =
+  /\bif\s+constexpr\s*(?=\(\s*(?:!\s*)?(?:AscendC::)?(?:g_coreType\b|ASCEND_IS_(?:NOT_)?AI[CV]\b))/g;
 /** Macros of the vendor's compiler for the kind of core. */
 const CORE_MACRO = /\b__DAV_(?:C220_)?(?:CUBE|VEC)__\b/;
 
@@ -28,7 +29,7 @@ const explicitKinds: readonly (readonly [RegExp, string])[] = [
   [/KERNEL_TYPE_AIV_ONLY|KERNEL_TYPE_MIX_AIV_1_0|__vector__|__mix__\s*\(\s*0\s*,\s*1\s*\)/, "vector"],
 ];
 const usesCube = /\b(Mmad|Fixpipe|LoadData\w*)\b/;
-const splits = /\bASCEND_IS_AI[CV]\b|\bg_coreType\b|\bCrossCore(Set|Wait)Flag\b|\bffts_cross_core_sync\b/;
+const splits = /\bASCEND_IS_(?:NOT_)?AI[CV]\b|\bg_coreType\b|\bCrossCore(Set|Wait)Flag\b|\bffts_cross_core_sync\b/;
 const splitsByMacro = /__DAV_(?:C220_)?CUBE__[^]*__DAV_(?:C220_)?VEC__|__DAV_(?:C220_)?VEC__[^]*__DAV_(?:C220_)?CUBE__/;
 
 /** The kind a kernel declares, or the one its instructions ask for. */

@@ -31,6 +31,8 @@ extern "C" __global__ __aicore__ void cube_rules(GM_ADDR x, GM_ADDR y, int64_t r
         case 4: Mmad(c, a2, b2, MmadParams{16, 16, 16, 0, false, false}); break;
         case 5: Adds(LocalTensor<float>(TPosition::VECIN, 0, 64), LocalTensor<float>(TPosition::VECIN, 0, 64), 1.0f, 64); break;
         case 6: SetFlag<HardEvent::MTE2_V>(0); break;
+        case 18:
+        case 19:
         case 7: Mmad(c8, a8, b8, MmadParams{16, 16, 32}); break;
         case 8: Mmad(c, a2, b2, MmadParams{16, 16, 16}); break;
         case 9: Mmad(c, a2, b2, MmadParams{1, 16, 16}); break;
@@ -60,6 +62,8 @@ extern "C" __global__ __aicore__ void cube_rules(GM_ADDR x, GM_ADDR y, int64_t r
             Mmad(c, a2, b2, MmadParams{16, 16, 16});
             break;
         }
+        case 21: Mmad(c, a2, b2, MmadParams{16, 16, 16, 1}); break;
+        case 20:
         case 14:
         case 15: Mmad(c, a2, b2, MmadParams{16, 16, 16}); break;
         case 16: { LocalTensor<int32_t> ub(TPosition::VECCALC, 0, 8); GlobalTensor<int32_t> gm; gm.SetGlobalBuffer((__gm__ int32_t*)y, 256); IBSet(gm, ub, 0, 0); break; }
@@ -67,12 +71,35 @@ extern "C" __global__ __aicore__ void cube_rules(GM_ADDR x, GM_ADDR y, int64_t r
     }
     SetFlag<HardEvent::M_FIX>(0);
     WaitFlag<HardEvent::M_FIX>(0);
-    if (rule == 7) {
+    if (rule == 18 || rule == 19) { // a scale a column: device memory, L1, the buffer of Fixpipe
+        GlobalTensor<uint64_t> wordGm;
+        wordGm.SetGlobalBuffer((__gm__ uint64_t*)y, 16);
+        LocalTensor<uint64_t> words(TPosition::A1, 4096, 16), table(TPosition::C2PIPE2GM, 0, 16);
+        for (int i = 0; i < 16; i++) {
+            float value = i + 1;
+            uint32_t word;
+            memcpy(&word, &value, 4);
+            wordGm.SetValue(i, word);
+        }
+        DataCacheCleanAndInvalid<uint64_t, CacheLine::ENTIRE_DATA_CACHE, DcciDst::CACHELINE_OUT>(wordGm);
+        SetFlag<HardEvent::S_MTE2>(0);
+        WaitFlag<HardEvent::S_MTE2>(0);
+        DataCopy(words, wordGm, 16);
+        SetFlag<HardEvent::MTE2_FIX>(0);
+        WaitFlag<HardEvent::MTE2_FIX>(0);
+        DataCopy(table, words, 16);
+        if (rule == 18) PipeBarrier<PIPE_FIX>();
+        Fixpipe<half, int32_t, CFG_ROW_MAJOR>(hGm, c8, table, FixpipeParamsV220(16, 16, 16, 16, false, VDEQF16));
+    } else if (rule == 7) {
         uint32_t word;
         memcpy(&word, &scale, 4);
         Fixpipe<half, int32_t, CFG_ROW_MAJOR>(hGm, c8, FixpipeParamsV220(16, 16, 16, 16, false, DEQF16, word));
     } else if (rule == 8) {
         Fixpipe<half, float, CFG_ROW_MAJOR>(hGm, c, FixpipeParamsV220(16, 16, 16, 16, false));
+    } else if (rule == 20) { // columns in groups of eight
+        FixpipeParamsV220 p(16, 8, 16, 16, false);
+        p.isChannelSplit = true;
+        Fixpipe<float, float, CFG_NZ>(yGm, c, p);
     } else if (rule == 14 || rule == 15) {
         SetFixpipeNz2ndFlag(1, 0, 0);
         DataCopy(yGm, c, DataCopyCO12DstParams(16, 16, 16, 16, rule == 14 ? NoQuant : F322F16, 0, false, true));

@@ -135,6 +135,42 @@ __aicore__ inline void one(int64_t op, bool isBad, LocalTensor<float> a, LocalTe
                 Cast(b, h2, RoundMode::CAST_NONE, N);
             }
             break;
+        case 36: // counter mode: a count over all repeats, for instructions that do not set it
+            SetMaskCount();
+            SetVectorMask<float, MaskMode::COUNTER>(0, isBad ? 300 : 200);
+            Add<float, false>(b, a, c, MASK_PLACEHOLDER, 1, BinaryRepeatParams());
+            SetMaskNorm();
+            ResetMask();
+            break;
+        case 37: // the mask register, then by itself
+            SetVectorMask<float>(0, 0xffull);
+            Muls<float, false>(b, a, 2.0f, MASK_PLACEHOLDER, 4, {1, 1, 8, static_cast<uint8_t>(isBad ? 16 : 8)});
+            ResetMask();
+            break;
+        case 38: Brcb(b, a, isBad ? 5 : 4, {1, 8}); break;
+        case 39: Copy(w, a, static_cast<uint64_t>(64), 4, {1, 1, 8, 8}); next(); Copy(b, w, static_cast<uint64_t>(32), 4, {1, 1, 8, 8}); break;
+        case 40: FusedMulAdd(w = b, a, c, N); next(); FusedMulAddRelu(b, c, a, N); break;
+        case 41: // indices before values, of every 64
+            WholeReduceMin<float>(b, a, 64, 4, 1, 1, isBad ? 80 : 8, ReduceOrder::ORDER_INDEX_VALUE);
+            break;
+        case 42: BlockReduceMax<float>(w, a, 4, 64, 1, 1, 8); next(); Adds(b, w, 0.0f, 32); break;
+        case 43: PairReduceSum<float>(b, a, 4, 64, 1, 1, isBad ? 255 : 8); break;
+        case 44: // blocks of 32 bytes, last first
+            for (int i = 0; i < 32; i++) ids.SetValue(i, (31 - i) * 32 + (isBad ? 16 : 0));
+            SetFlag<HardEvent::S_V>(1);
+            WaitFlag<HardEvent::S_V>(1);
+            Gatherb(b, a, ids, 4, {1, 8});
+            break;
+        case 45: { // every third by a mask of bits
+            uint64_t taken = 0;
+            for (int i = 0; i < 8; i++) ids.SetValue(i, 0x49249249u);
+            SetFlag<HardEvent::S_V>(1);
+            if (!isBad) WaitFlag<HardEvent::S_V>(1);
+            GatherMask(b, a, ids, true, 32, {1, 8, 4, 0}, taken);
+            break;
+        }
+        case 46: ReduceSum<float>(b, a, w, 64, isBad ? 5 : 4, 8); break;
+        case 47: Compares(bits, a, 0.5f, CMPMODE::GE, isBad ? 60 : N); PipeBarrier<PIPE_V>(); Select(b, bits, a, c, SELMODE::VSEL_TENSOR_TENSOR_MODE, N); break;
         case 30: Duplicate(whole, 3, N); SetDeqScale((half)0.5); next(); AddDeqRelu(h, whole, whole, N); PipeBarrier<PIPE_V>(); Cast(b, h, RoundMode::CAST_NONE, N); break;
     }
 }

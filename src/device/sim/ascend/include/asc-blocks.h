@@ -110,4 +110,41 @@ void IBWait(const GlobalTensor<int32_t>& gm, const LocalTensor<int32_t>& ub, int
   require(blockIdx != GetBlockIdx(), "range", k, "a block does not wait for itself (block %d)", blockIdx);
   passFlag<isAIVOnly>("IBWait", gm, ub, blockIdx, eventID, 1, at);
 }
+
+/**
+ * Blocks in turn, for sums whose order must not change: each waits until the one before has passed the turn on, block 0
+ * begins, and after the last block block 0 is next. The workspace has 32 bytes a block in device memory and in UB.
+ */
+template <class F>
+void takeTurn(const char* op, const GlobalTensor<int32_t>& gm, const LocalTensor<int32_t>& ub, sim::At at, F act) {
+  Checked k{op, at, {}};
+  Core& c = self();
+  checkCoResident(op, at);
+  if constexpr (!isFast) c.barrierAll();
+  const int blocks = vectorCores<true>();
+  slotOf(k, gm, ub, u64(GetBlockIdx()), u64(blocks) * SLOT_BYTES);
+  act(c, turns[reinterpret_cast<const u8*>(gm.base)], blocks);
+  issueOn(PIPE_MTE3, k, [=] { spoil(ub, u64(blocks) * SLOT_BYTES / 4); });
+  if constexpr (!isFast) c.barrierAll();
+}
+inline void InitDetermineComputeWorkspace(const GlobalTensor<int32_t>& gm, const LocalTensor<int32_t>& ub, SIM_AT) {
+  takeTurn("InitDetermineComputeWorkspace", gm, ub, at, [](Core&, Turn& t, int) { t.isInitialised = true; });
+}
+inline void WaitPreBlock(const GlobalTensor<int32_t>& gm, const LocalTensor<int32_t>& ub, SIM_AT) {
+  takeTurn("WaitPreBlock", gm, ub, at, [at](Core& c, Turn& t, int blocks) {
+    const Checked k{"WaitPreBlock", at, {}};
+    require(t.isInitialised, "uninitialised", k, "InitDetermineComputeWorkspace is missing%s", "");
+    const auto isMine = [&t, blocks, me = int(GetBlockIdx())] { return t.passed % blocks == me; };
+    if (!isMine()) sim::scheduler.wait(sim::format("%s in WaitPreBlock (line %d)", coreName(c).c_str(), at.line), at, isMine);
+    t.holder = c.id;
+    if (t.passed > 0) receive(c, c, t.last, PIPE_ALL);
+  });
+}
+inline void NotifyNextBlock(const GlobalTensor<int32_t>& gm, const LocalTensor<int32_t>& ub, SIM_AT) {
+  takeTurn("NotifyNextBlock", gm, ub, at, [at](Core& c, Turn& t, int) {
+    const Checked k{"NotifyNextBlock", at, {}};
+    require(t.holder == c.id, "wait-without-set", k, "the turn is passed on by a block that does not have it (WaitPreBlock is missing)%s", "");
+    t.last = allDone(c), t.holder = -1, t.passed++;
+  });
+}
 }  // namespace AscendC

@@ -177,8 +177,9 @@ void DataCopy(const LocalTensor<T>& d, const LocalTensor<T>& a, const DataCopyPa
 }
 
 /** Device memory to UB or L1 in blocks of any size; every block lands on a multiple of 32 bytes. */
-template <class T>
+template <class T, PaddingMode mode = PaddingMode::Normal>
 void DataCopyPad(const LocalTensor<T>& d, const GlobalTensor<T>& a, const DataCopyExtParams& p, const DataCopyPadExtParams<T>& pad, SIM_AT) {
+  static_assert(mode == PaddingMode::Normal, "DataCopyPad: PaddingMode::Compact is not modelled, and there is no instruction for it on 2201");
   Checked k{"DataCopyPad", at, {}};
   require(p.blockCount >= 1 && p.blockCount <= 4095, "range", k, "blockCount is 1 to 4095, got %d", p.blockCount);
   require(p.blockLen >= 1 && p.blockLen <= 2097151, "range", k, "blockLen (in bytes) is 1 to 2097151, got %u", p.blockLen);

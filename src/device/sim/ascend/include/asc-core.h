@@ -15,8 +15,8 @@ inline const char* const spaceNames[NUM_SPACES] = {"UB", "L1", "L0A", "L0B", "L0
 constexpr u32 spaceAlign[NUM_SPACES] = {32, 32, 512, 512, 64, 64, 64};
 inline const char* const pipeNames[] = {"S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX"};
 constexpr int NUM_PIPES = 7, NUM_CROSS_FLAGS = 16, NUM_MODES = 5;
-/** Of the vector unit: a mask of 16 bytes, then two words of a reduction, then a sum. */
-constexpr u32 REGISTER_BYTES = 64, COMPARE_MASK = 0, BEST_VALUE = 32, SUM_VALUE = 48;
+/** Of the vector unit: the mask of 16 bytes that Compare leaves. */
+constexpr u32 REGISTER_BYTES = 32, COMPARE_MASK = 0;
 namespace Reg {
 struct VectorFunction;
 }
@@ -82,7 +82,7 @@ struct Core : sim::PipedCore {
   bool isCounting = false;
   u64 mask[2] = {~0ull, ~0ull};
   u64 maskCount = 0;
-  /** What vector instructions leave for later ones beside UB: the mask of Compare, the value and index of a reduction. */
+  /** What vector instructions leave for later ones beside UB. */
   sim::Memory registers;
   u8 registerBytes[REGISTER_BYTES] = {}, registerTaint[REGISTER_BYTES] = {};
   float deqScale = 1;
@@ -145,6 +145,13 @@ inline std::vector<std::unique_ptr<sim::Memory>> deviceMemory;
 
 /** By the place of a flag between blocks in device memory: what its last writer had done. */
 inline std::map<const u8*, Sent> handovers;
+/** Whose turn it is among blocks that go one after the other, by the place of their workspace. */
+struct Turn {
+  bool isInitialised = false;
+  int passed = 0, holder = -1;
+  Sent last;
+};
+inline std::map<const u8*, Turn> turns;
 
 inline Core& self() { return *static_cast<Core*>(sim::scheduler.current->owner); }
 /**
@@ -196,6 +203,8 @@ inline void checkExit(Core& c) {
 
 #define ASCEND_IS_AIC (::AscendC::isAic())
 #define ASCEND_IS_AIV (::AscendC::isAiv())
+#define ASCEND_IS_NOT_AIC ASCEND_IS_AIV
+#define ASCEND_IS_NOT_AIV ASCEND_IS_AIC
 /** The raw index of the block. */
 struct RawBlockIdx {
   operator std::int64_t() const { return ::AscendC::self().block; }
@@ -209,7 +218,7 @@ inline void sim::launchCores(const std::function<void()>& body, const std::vecto
   using namespace AscendC;
   const int numBlocks = current.numBlocks, kind = current.kind;
   AscendC::regions = regions;
-  deviceMemory.clear(), handovers.clear();
+  deviceMemory.clear(), handovers.clear(), turns.clear();
   for (const Region& r : regions) {
     auto m = std::make_unique<Memory>();
     m->name = format("argument %d", r.argument), m->data = r.base, m->sizeBytes = r.sizeBytes;

@@ -33,6 +33,7 @@ void mmad(Checked& k, const LocalTensor<C>& c, const LocalTensor<A>& a, const Lo
   constexpr u32 C0 = u32(elementsIn<A>(32));
   const u32 m = p.m, n = p.n, depth = p.k;
   require(m >= 1 && n >= 1 && depth >= 1 && m <= 4095 && n <= 4095 && depth <= 4095, "range", k, "m, n and k are 1 to 4095, got %u, %u, %u", m, n, depth);
+  require(p.unitFlag == 0 || p.unitFlag == 2 || p.unitFlag == 3, "range", k, "unitFlag is 0, 2 or 3, got %d", p.unitFlag);
   need(k, a, L0A, 512, "left operand"), need(k, b, L0B, 512, "right operand"), need(k, c, L0C, 1024, "product");
   const u32 rows = (m + 15) / 16, columns = (n + 15) / 16;
   const u32 parts = p.kDirectionAlign && sizeof(A) == 4 ? (depth + 15) / 16 * 2 : (depth + C0 - 1) / C0;

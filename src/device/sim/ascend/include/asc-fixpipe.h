@@ -26,6 +26,9 @@ D fixpipeOne(S x, QuantMode_t mode, u64 word, bool relu) {
     return D(v < low ? low : v > high ? high : v);
   }
 }
+/** Columns that lie together where the destination is not in rows: 8 floats if split, else 16, or 32 of 8 bits. */
+template <class D>
+u32 columnGroup(const FixpipeParamsV220& p) { return sizeof(D) == 1 ? 32 : sizeof(D) == 4 && p.isChannelSplit ? 8 : 16; }
 template <class D, class S>
 void checkQuant(const Checked& k, QuantMode_t mode, bool hasVector) {
   static_assert(!(std::is_same_v<S, int32_t> && std::is_same_v<D, bfloat16_t>) || is3510, "Fixpipe: int32 to bf16 has no instruction on this architecture");
@@ -43,6 +46,8 @@ template <class D, class S, class Place>
 void fixpipe(Checked& k, const LocalTensor<S>& a, const LocalTensor<u64>* scales, const FixpipeParamsV220& p, Place place) {
   need(k, a, L0C, 64, "source");
   checkQuant<D, S>(k, p.quantPre, scales != nullptr);
+  require(!p.isChannelSplit || std::is_same_v<D, float>, "range", k, "channels are split in float only%s", "");
+  require(p.unitFlag == 0 || p.unitFlag == 2 || p.unitFlag == 3, "range", k, "unitFlag is 0, 2 or 3, got %d", p.unitFlag);
   require(p.mSize >= 1 && p.nSize >= 1, "range", k, "mSize and nSize are at least 1, got %d and %d", p.mSize, p.nSize);
   for (u32 g = 0; g < (p.nSize + 15u) / 16; g++) span(k, a, u64(g) * p.srcStride * 64, u64(p.mSize) * 64, sim::reads);
   LocalTensor<u64> table;
@@ -74,7 +79,7 @@ void fixpipeGlobal(Checked& k, const GlobalTensor<D>& d, const LocalTensor<S>& a
     const LocalTensor<S> source = a[u32(nd) * p.srcNdStride * 256u];
     const GlobalTensor<D> target = d[u64(nd) * p.dstNdStride];
     fixpipe<D, S>(part, source, scales, p, [&] {
-      constexpr u32 group = sizeof(D) == 1 ? 32 : 16;
+      const u32 group = columnGroup<D>(p);
       const auto offset = [=](u32 i, u32 j) -> u64 {
         if (layout == CO2Layout::ROW_MAJOR) return (u64(i) * p.dstStride + j) * sizeof(D);
         return u64(j / group) * p.dstStride * 32 + (u64(i) * group + j % group) * sizeof(D);
@@ -89,7 +94,6 @@ void fixpipeGlobal(Checked& k, const GlobalTensor<D>& d, const LocalTensor<S>& a
 }
 template <class D, class S>
 void fixpipeLocal(Checked& k, const LocalTensor<D>& d, const LocalTensor<S>& a, const LocalTensor<u64>* scales, const FixpipeParamsV220& p, CO2Layout layout) {
-  constexpr u32 group = sizeof(D) == 1 ? 32 : 16;
   // 950: straight to the UB of the block's vector core, in rows.
   if (d.memory && &homeOf(UB) != &self() && d.memory == &homeOf(UB).memories[UB]) {
     k.isAcross = true;
@@ -103,6 +107,7 @@ void fixpipeLocal(Checked& k, const LocalTensor<D>& d, const LocalTensor<S>& a, 
   }
   need(k, d, L1, 32, "destination");
   fixpipe<D, S>(k, a, scales, p, [&] {
+    const u32 group = columnGroup<D>(p);
     for (u32 g = 0; g < (p.nSize + group - 1) / group; g++) span(k, d, u64(g) * p.dstStride * 32, u64(p.mSize) * group * sizeof(D), sim::writes);
     return [=](u32 i, u32 j, D x, u8 taint, u64) { store<D>(*d.memory, d.addr + u64(j / group) * p.dstStride * 32 + (u64(i) * group + j % group) * sizeof(D), x, taint); };
   });
@@ -147,8 +152,8 @@ inline void SetFixpipePreQuantFlag(u64 word) { self().fixScale = word; }
 inline FixpipeParamsV220 fixpipeParamsOf(const Checked& k, const DataCopyCO12DstParams& p) {
   const Core& c = self();
   require(p.clipReluPre == 0 && p.eltWiseOp == 0 && p.reluPre <= 1, "range", k, "clipped relu, leaky relu and element-wise operations are not of this architecture%s", "");
-  require(!p.channelSplit, "range", k, "channelSplit is not modelled%s", "");
   FixpipeParamsV220 f(p.nSize, p.mSize, p.srcStride, p.dstStride, p.reluPre == 1, p.quantPre, c.fixScale, p.nz2ndEn ? c.fixNdNum : u16(1), c.fixSrcNd, c.fixDstNd, p.unitFlag);
+  f.isChannelSplit = p.channelSplit;
   return f;
 }
 template <class D, class S>

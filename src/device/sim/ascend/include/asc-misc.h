@@ -10,6 +10,8 @@ namespace AscendC {
 /** What a kernel prints goes nowhere. */
 template <class... A>
 void printf(const char*, A...) {}
+template <class... A>
+void PRINTF(const char*, A...) {}
 template <class T>
 void DumpTensor(const T&, u32, u32) {}
 template <class T>
@@ -100,7 +102,10 @@ inline void SetSysWorkspace(GM_ADDR) {}
 inline GM_ADDR GetSysWorkSpacePtr() { return nullptr; }
 }  // namespace AscendC
 
-using AscendC::GetTPipePtr, AscendC::GetUserWorkspace;
+using AscendC::GetTPipePtr, AscendC::GetUserWorkspace, AscendC::PRINTF;
+/** A kernel's own check ends the launch, not the process. */
+#undef assert
+#define assert(condition, ...) ((condition) ? (void)0 : ::sim::fail("assert", ::sim::At::here(), "", "the kernel's assertion failed: " #condition))
 /** A scalar of either kind, as the device's compiler has them. */
 template <class A, class B>
 constexpr auto min(A a, B b) { return AscendC::Std::min(a, b); }

@@ -153,6 +153,8 @@ class TQueBind {
     order.push_back(&b);
     return true;
   }
+  template <TPosition, TPosition, class T>
+  bool EnQue(const LocalTensor<T>& t, SIM_AT) { return EnQue<T>(t, at); }
   template <class T>
   LocalTensor<T> DeQue(SIM_AT) {
     if (order.empty()) sim::fail("queue-state", at, "queue", "DeQue: nothing was enqueued");

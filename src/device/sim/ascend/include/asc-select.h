@@ -99,7 +99,7 @@ void Compares(const LocalTensor<U>& d, const LocalTensor<T>& a, Same<T> y, CMPMO
   compareRepeat<T>("Compares", d, a, mode, mask, repeats, p.srcBlkStride, p.srcRepStride, at, (const LocalTensor<T>*)nullptr, 0, 0, T(y));
 }
 
-/** In mode 0 the first 64 or 128 bits serve every repeat; else bits go on. Mode 0 and 2 take 8 KB of UB's end as scratch. */
+/** In mode 0 the first 64 or 128 bits serve every repeat; else bits go on. That modes 0 and 2 may take 8 KB of UB's end is not modelled. */
 template <class T, class U, class W>
 void selectOp(Checked& k, const LocalTensor<T>& d, const LocalTensor<U>& bits, SELMODE mode, const Walk& w, Operand oa, Operand ob, T y, W place) {
   const u32 lanesPerRepeat = REPEAT_BYTES / sizeof(T);

@@ -41,7 +41,6 @@
 #define KERNEL_TASK_TYPE(...)
 #define ASSERT(...)
 #define ASCENDC_ASSERT(...)
-#define PRINTF(...)
 
 using half = _Float16;
 /** bf16: the upper half of a float. Arithmetic has no instruction: convert. */
@@ -173,6 +172,8 @@ struct DataCopyExtParams { u16 blockCount = 1; u32 blockLen = 0, srcStride = 0, 
 template <class T>
 struct DataCopyPadExtParams { bool isPad = false; u8 leftPadding = 0, rightPadding = 0; T paddingValue{}; };
 struct DataCopyPadParams { bool isPad = false; u8 leftPadding = 0, rightPadding = 0; u64 paddingValue = 0; };
+/** Compact (950): blocks follow each other without gaps, and only the last is filled up to 32 bytes. */
+enum class PaddingMode : std::uint8_t { Normal, Compact };
 struct Nd2NzParams {
   Nd2NzParams() = default;
   Nd2NzParams(u16 nds, u16 rows, u16 columns, u32 srcNd, u16 srcRow, u16 dstC0, u16 dstRow, u32 dstNd)
