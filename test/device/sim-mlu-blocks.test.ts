@@ -124,6 +124,6 @@ __mlu_global__ void tiny(${D}* y, const int8_t* a, const int8_t* b) {
 const int8Products: readonly Tiny[] = [
   product("int8 to float by pos", "float", "__bang_matmul(out, left, filter, M, K, N, -4);", unset(m * n), products.map((v) => v / 16), [["K, N, -4", "K, N"], ["arranged, N * K, NRAM2WRAM", "plain, N * K, NRAM2WRAM"], ["filter, M, K", "filter, M + 1, K"]]),
   product("int8 to int32 by conv", "int32_t", "__bang_conv(out, left, filter, K, M, 1, 1, 1, 1, 1, N, 0);", new Int32Array(m * n), products, [["K, M, 1, 1, 1, 1, 1, N", "K, M - 1, 1, 1, 1, 1, 1, N"], ["(out, left, filter", "(out, left, plain"]]),
-  product("int8 to int32 by mlp", "int32_t", "for (int i = 0; i < M; ++i) __bang_mlp(out + i * N, left + i * K, filter, K, N, 0);", new Int32Array(m * n), products, [["left + i * K", "left"], ["i < M", "i <= M"]]),
+  product("int8 to int32 by mlp", "int32_t", "for (int i = 0; i < M; ++i) __bang_mlp(out + i * N, left + i * K, filter, K, N, 0);", new Int32Array(m * n), products, [["left + i * K", "left"], ["i < M", "i < M - 1"]]),
 ]; // prettier-ignore
 tinyTests("products of int8", int8Products);

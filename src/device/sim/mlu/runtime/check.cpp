@@ -80,7 +80,7 @@ bool is_inside(const char* op, int line, const Region& r, Space space, bool writ
   const Object* object = object_of(r.base);
   const char* from = object ? object->base : m.base;
   const int64_t size = object ? object->size : m.size;
-  if (low >= from && high <= from + size) return true;
+  if (low >= from && high <= from + size && !(object && is_red(*object))) return true;
   report("bounds", op, line, std::string(verb) + " " + extent(r) + " at " + name_of(r.base) + ", expected to stay within its " + std::to_string(size) + " bytes", r.base);
   return false;
 }

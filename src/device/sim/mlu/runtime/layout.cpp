@@ -87,5 +87,8 @@ void __bang_move(void* d, const void* s, int n, Line line) {
 }
 void __bang_move(void* d, const void* s, int n, int dst_stride, int src_stride, int segments, Line line) {
   if (n <= 0 || segments < 0) return report("count", "__bang_move", line, "expected positive sizes");
+  // As a whole first: a run of its own may lie in the next variable.
+  const auto fits = [&](const void* p, int stride, bool writes) { return is_inside("__bang_move", line, {(const char*)p, n, stride, segments + 1}, NRAM, writes); };
+  if (machine.is_checked() && (!fits(d, dst_stride, true) || !fits(s, src_stride, false))) return;
   for (int i = 0; i <= segments; i++) __bang_move((char*)d + (int64_t)i * dst_stride, (const char*)s + (int64_t)i * src_stride, n, line);
 }
