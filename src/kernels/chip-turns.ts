@@ -111,13 +111,14 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
     const plan = moePlan(d, putInts(d, Array.from({ length: 120 }, (_, i) => (i * 7 + Math.floor(i / 5)) % 4), [60, 2]), put(d, 0.9, [60, 2]), 4);
     return [plan.rowScale, plan.offsets, combineRows(d, gatherRows(d, put(d, 0.7, [60, 5]), plan.order), plan)];
   },
+  "moePlan, a tile that is not full": (d) => { const plan = moePlan(d, putInts(d, Array.from({ length: 14 }, (_, i) => (i * 3) % 4), [7, 2]), put(d, 0.9, [7, 2]), 4); return [plan.order, plan.inverse, plan.offsets, plan.rowScale]; },
   appendRows: (d) => { const memory = put(d, 0.3, [3, 90, 24]); appendRows(d, [{ rows: put(d, 0.7, [3, 70, 24]), memory }], 11); return [memory]; },
   norms: (d) => { const n = rmsNorm(d, put(d, 0.3, [130, 24]), put(d, 0.7, [24]), { eps: 1e-6 }); const l = layerNorm(d, put(d, 0.3, [130, 24]), put(d, 0.7, [24]), put(d, 0.9, [24]), { eps: 1e-6 }); return [n.y, n.rstd, l.y, l.mean, l.rstd]; },
   muon: (d) => [muonOrthogonalize(d, put(d, 1.7, [1, 70, 100]))],
   "reduce rows": (d) => [sum(d, put(d, 1.3, [30, 1700]), 1), maxOver(d, put(d, 1.3, [30, 1700]), 1)],
   "reduce columns": (d) => [sum(d, put(d, 1.3, [300, 33]), 0), maxOver(d, put(d, 1.3, [300, 270]), 0)],
   quantizeRows: (d) => [19, 5].flatMap((rows) => { const { q, scale } = quantizeRows(d, put(d, 1.3, [rows, 700])); return [q, scale]; }),
-  rope: (d) => [[[3, 40, 3, 16], 4], [[1, 100, 2, 8], 4], [[1, 40, 4, 64], 8]].flatMap(([shape, half]) => [false, true].map((inverse) => rope(d, put(d, 0.31, shape as number[]), { freqs: put(d, 0.4, [half as number]), start: 3, step: 2, inverse }))),
+  rope: (d) => [[[3, 41, 3, 16], 4], [[1, 100, 2, 8], 4], [[1, 42, 4, 64], 8]].flatMap(([shape, half]) => [false, true].map((inverse) => rope(d, put(d, 0.31, shape as number[]), { freqs: put(d, 0.4, [half as number]), start: 3, step: 2, inverse }))),
   softmax: (d) => [softmax(d, put(d, 0.9, [70, 13]))],
   "attention, window only": (d) => attention(d, { b: 1, t: 70, h: 2, d: 8, tk: 270, tc: 0 }, { queryStart: 200, keyStart: 0, window: 190, ratio: 4 }),
   "attention, entries": (d) => attention(d, { b: 1, t: 40, h: 4, d: 16, tk: 240, tc: 110 }, { queryStart: 200, keyStart: 0, window: 190, ratio: 2 }),
