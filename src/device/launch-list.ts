@@ -56,7 +56,7 @@ export class LaunchList {
 
   constructor(
     programs: readonly TileProgram[],
-    { caseOf }: EmittedList,
+    { caseOf }: Pick<EmittedList, "caseOf">,
     backend: string,
     start: (waiting: Waiting) => void,
   ) {

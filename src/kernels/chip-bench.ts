@@ -3,12 +3,13 @@
  * gives the same bits whatever unwritten memory holds, in every order tried and with every pair of accesses ordered by a
  * path of what is left of the synchronisation (engine/audit.h, no clocks). Main functions: `Bench`, `judgeAll`.
  */
-import type { EmittedKernel } from "../device/chip-targets.ts";
+import type { EmittedKernel, EmittedList } from "../device/chip-targets.ts";
 import type { BufferArg, LaunchArg } from "../device/device.ts";
+import { LaunchList } from "../device/launch-list.ts";
 import type { RunOptions, SimDevice, SimKernel } from "../device/sim/sim-device.ts";
 import { SimulationError } from "../device/sim/violation.ts";
 import { loopsOf, type MutationKind } from "../device/sim/mutate/mutant.ts";
-import { changedBytes, compareBytes, otherNumbers, type RecordedLaunch } from "./chip-launches.ts";
+import { changedBytes, compareBytes, otherNumbers, type RecordedCall, type RecordedLaunch } from "./chip-launches.ts";
 
 /** unreached: the launch never comes to the place, or the programs that go missing write nothing in it. */
 export const outcomes = ["rejected", "wrong", "equivalent", "unreached", "survived"] as const;
@@ -18,10 +19,12 @@ export interface Verdict {
   readonly rule: string;
 }
 
-/** Runs one launch with one mutant; its memory is its own. */
+const programsOf = ({ grid }: RecordedCall): number => grid.reduce((a, b) => a * b, 1);
+
+/** Runs one launch, or a list of launches as one, with one mutant; its memory is its own. */
 export class Bench {
   private readonly device: SimDevice;
-  private readonly emitted: EmittedKernel;
+  private readonly emitted: EmittedKernel | EmittedList;
   private readonly launch: RecordedLaunch;
   private readonly kernel: SimKernel;
   private readonly memory: readonly BufferArg[];
@@ -29,33 +32,79 @@ export class Bench {
   private readonly isFirst: boolean;
   /** What the kernel as emitted leaves in the buffers; empty before it ran. */
   private after: readonly Uint8Array[] = [];
+  /** Of the largest call. */
   readonly numPrograms: number;
+  /** Of a list, in memory that ends with it. */
+  private readonly table: { readonly words: BigUint64Array; readonly at: BufferArg } | undefined;
 
-  constructor(device: SimDevice, emitted: EmittedKernel, launch: RecordedLaunch, kernel: SimKernel, isFirst = true) {
+  constructor(
+    device: SimDevice,
+    emitted: EmittedKernel | EmittedList,
+    launch: RecordedLaunch,
+    kernel: SimKernel,
+    isFirst = true,
+  ) {
     this.device = device;
     this.emitted = emitted;
     this.launch = launch;
     this.kernel = kernel;
     this.isFirst = isFirst;
     this.memory = launch.buffers.map(({ before }) => ({ buffer: device.alloc(before.length), byteOffset: 0 }));
-    this.numPrograms = launch.grid.reduce((a, b) => a * b, 1);
+    this.numPrograms = Math.max(...launch.calls.map(programsOf));
+    if (!("numBlocks" in emitted)) return;
+    const words = this.wordsOfList(emitted);
+    this.table = { words, at: { buffer: device.alloc(words.byteLength), byteOffset: 0 } };
   }
   free(): void {
-    for (const { buffer } of this.memory) this.device.free(buffer);
+    for (const { buffer } of [...this.memory, ...(this.table ? [this.table.at] : [])]) this.device.free(buffer);
+  }
+  private argsOf({ args }: RecordedCall): LaunchArg[] {
+    return args.map((a) => (typeof a === "number" ? a : { buffer: this.memory[a.buffer]!.buffer, byteOffset: a.byteOffset })); // prettier-ignore
+  }
+  private wordsOfList(emitted: EmittedList): BigUint64Array {
+    const { calls } = this.launch;
+    let words = new BigUint64Array();
+    const list = new LaunchList([...new Set(calls.map((c) => c.program))], emitted, this.device.properties.name, (waiting) => (words = BigUint64Array.from(waiting.words))); // prettier-ignore
+    for (const call of calls) {
+      const args = this.argsOf(call);
+      list.push(
+        call.program,
+        call.grid,
+        Object.fromEntries(call.program.params.map(({ name }, i) => [name, args[i]!])),
+      );
+    }
+    list.run();
+    return words;
+  }
+  /** What the kernel is called with, but for its workspace; a list reaches the rest by addresses. */
+  private argsOfKernel(): LaunchArg[] {
+    const { calls } = this.launch;
+    if (!this.table) {
+      const [x = 1, y = 1, z = 1] = calls[0]!.grid;
+      return [...this.argsOf(calls[0]!), x, y, z];
+    }
+    const { words, at } = this.table;
+    this.device.copyIn(at.buffer, 0, words);
+    return [at, calls.length];
+  }
+  /** Blocks that can be started: all clusters of a job or none. */
+  private blocks(wanted: number): number {
+    const { emitted, device, numPrograms } = this;
+    if (!("numBlocks" in emitted)) return Math.min(wanted, device.target.numBlocks(emitted.kind, numPrograms));
+    return emitted.kind.startsWith("union") ? emitted.numBlocks : Math.min(wanted, emitted.numBlocks);
   }
   /** How far from the kernel as emitted; throws SimulationError. */
   run(id: number, options: RunOptions): { result: "same" | "near" | "wrong"; isReached: boolean } {
     const { emitted, launch, device, memory } = this;
     launch.buffers.forEach(({ before }, i) => device.copyIn(memory[i]!.buffer, 0, before));
-    const args: LaunchArg[] = launch.args.map((a) => (typeof a === "number" ? a : { buffer: memory[a.buffer]!.buffer, byteOffset: a.byteOffset })); // prettier-ignore
-    const [x = 1, y = 1, z = 1] = launch.grid;
-    args.push(x, y, z);
+    const args = this.argsOfKernel();
     const workspace = emitted.workspaceBytesPerBlock * options.numBlocks;
     const room = workspace > 0 ? device.alloc(workspace) : undefined;
     if (room) args.push({ buffer: room, byteOffset: 0 });
     try {
       const isReached = device.run(this.kernel, [...args, id], {
         ...options,
+        ...(this.table && { memory }),
         workspaceArg: room ? args.length - 1 : -1,
       });
       const got = launch.buffers.map(({ before }, i) => {
@@ -83,13 +132,13 @@ export class Bench {
 
   /** Blocks and orders in which a mutant is tried: turns of the grid repeat on one block, meet on several. */
   private plansFor(isShare: boolean): RunOptions[] {
-    const limit = this.device.target.numBlocks(this.emitted.kind, this.numPrograms);
+    const limit = Number.POSITIVE_INFINITY;
     return [
-      { numBlocks: 1, seed: 0 },
+      { numBlocks: this.blocks(1), seed: 0 },
       // Another stride over the programs, some of which may have nothing to do.
-      ...(isShare ? [{ numBlocks: Math.min(2, limit), seed: 3 }] : []),
-      { numBlocks: Math.min(3, limit), seed: 1 },
-      { numBlocks: limit, seed: 2 },
+      ...(isShare ? [{ numBlocks: this.blocks(2), seed: 3 }] : []),
+      { numBlocks: this.blocks(3), seed: 1 },
+      { numBlocks: this.blocks(limit), seed: 2 },
     ];
   }
   judge(id: number, kind: MutationKind): Verdict {
@@ -132,7 +181,7 @@ export class Bench {
   /** The kernel as emitted: no rule broken, the same bits on any number of blocks. */
   isSteady(): boolean {
     try {
-      return [1, 3, 20, 24].every((numBlocks) => this.run(0, { numBlocks, seed: numBlocks, audit: this.isFirst }).result === "same");
+      return [1, 3, 20, 24].every((n) => this.run(0, { numBlocks: this.table ? this.blocks(n) : n, seed: n, audit: this.isFirst }).result === "same");
     } catch (error) {
       if (error instanceof SimulationError) return false;
       throw error;

@@ -4,24 +4,21 @@
  * rest is equivalent. Main functions: `runMatrix`, and `runCases` for the kernels as emitted.
  */
 import { CompileError } from "../base/errors.ts";
-import { SYMBOL } from "../device/cpu/toolchain.ts";
-import { countsTurns, mutantsOf } from "../device/sim/mutate/mutants-of.ts";
-import {
-  applyMutant,
-  mutationKinds,
-  withMutants,
-  type Mutant,
-  type MutationKind,
-} from "../device/sim/mutate/mutant.ts";
+import { applyMutant, mutationKinds, type Mutant, type MutationKind } from "../device/sim/mutate/mutant.ts";
 import type { SimDevice, SimKernel, SimSource } from "../device/sim/sim-device.ts";
-import type { EmittedKernel } from "../device/chip-targets.ts";
+import { openDevice } from "../device/open.ts";
+import { PlanningDevice } from "../device/planning.ts";
 import { openSim } from "../device/sim/open-sim.ts";
-import { simTargets, type SimTarget } from "../device/sim/targets.ts";
+import { simTargets } from "../device/sim/targets.ts";
 import { SimulationError } from "../device/sim/violation.ts";
 import type { ChipName } from "../tile/chips/types.ts";
 import { Bench, judgeAll, type Outcome, type Verdict } from "./chip-bench.ts";
 import { Journal, keyOf, type Judged } from "./chip-journal.ts";
-import { chooseCases, isRight, planCases, planLaunches, recordLaunches, type Planned, type RecordedLaunch } from "./chip-launches.ts"; // prettier-ignore
+import { chooseCases, isNear, isRight, planCases, planLaunches, type RecordedLaunch } from "./chip-launches.ts";
+import { countsTurnsOf, jobsOf, sourceOf, together, type Job, type JobOptions } from "./chip-jobs.ts";
+import { listCases, listName } from "./chip-lists.ts";
+import type { LongLaunch } from "./chip-turns.ts";
+import { toHost } from "./nd-array.ts";
 
 export { outcomes } from "./chip-bench.ts";
 export type Row = Record<"tried" | Outcome, number>;
@@ -41,59 +38,14 @@ export interface MatrixResult {
   /** The same of all launches. */
   readonly equivalentOfOrder: number;
 }
-export interface MatrixOptions {
-  readonly kernel?: string;
-  /** Programs of a kernel. */
-  readonly perKernel?: number;
-  /** Mutants of each kind of a program, evenly over the text; all when absent. */
-  readonly sample?: number;
+export interface MatrixOptions extends JobOptions {
   readonly onProgress?: (done: number, total: number, kernel: string) => void;
   /** File of verdicts to go on with, see chip-journal.ts. */
   readonly journal?: string | undefined;
   readonly onOutcome?: (kernel: string, mutant: Mutant, outcome: Outcome, rule: string) => void;
 }
 
-/** A program as emitted, with its mutants, and a launch of it. */
-interface Job {
-  readonly kernel: string;
-  /** Of the case, or of the longer launch. */
-  readonly name: string;
-  readonly emitted: EmittedKernel;
-  readonly launch: RecordedLaunch;
-  readonly mutants: readonly Mutant[];
-}
-
-/** At most `count` of each kind, evenly. */
-function sampled(mutants: readonly Mutant[], count = Number.POSITIVE_INFINITY): Mutant[] {
-  return mutationKinds.flatMap((kind) => {
-    const own = mutants.filter((m) => m.kind === kind);
-    return own.length <= count ? own : Array.from({ length: count }, (_, i) => own[Math.floor(((i + 0.5) * own.length) / count)]!);
-  });
-} // prettier-ignore
-
 const emptyRow = (): Row => ({ tried: 0, rejected: 0, wrong: 0, equivalent: 0, unreached: 0, survived: 0 });
-
-/** Records the launches of the cases chosen for each kernel. */
-function jobsOf({ chip, emit }: SimTarget, planned: readonly Planned[], options: MatrixOptions): Job[] {
-  const chosen = [...chooseCases(planned, options.perKernel ?? Number.POSITIVE_INFINITY)].filter(([kernel]) => options.kernel === undefined || kernel === options.kernel); // prettier-ignore
-  const cases = new Set(chosen.flatMap(([, list]) => list.map((l) => l.planned)));
-  const recorded = new Map([...cases].map((p) => [p, recordLaunches(chip, p.c)]));
-  return chosen.flatMap(([kernel, list]) =>
-    list.map(({ planned: p, index }) => {
-      // What a run launches may depend on what it computed: the same kernel at the same place, or its first.
-      const launches = recorded.get(p)!;
-      const launch = launches[index]?.program.name === kernel ? launches[index] : launches.find((l) => l.program.name === kernel)!; // prettier-ignore
-      const emitted = emit(launch.program, SYMBOL, chip);
-      return {
-        kernel,
-        name: p.name,
-        emitted,
-        launch,
-        mutants: sampled(mutantsOf(emitted.source, chip), options.sample),
-      };
-    }),
-  );
-}
 
 /** Whether a source that must not compile is refused for the reason it should be. */
 function isRefused(device: SimDevice, { emitted, kernel }: Job, mutant: Mutant): boolean {
@@ -123,39 +75,34 @@ const ofOrder: ReadonlySet<MutationKind> = new Set([
 ]);
 /** Kernels that share a unit of the compiler: what they have in common is compiled once, and progress still moves. */
 const KERNELS_AT_ONCE = 12;
-const together = ({ mutants }: Job): Mutant[] => mutants.filter((m) => !m.mustNotCompile);
-/** With all of its mutants. */
-const sourceOf = (device: SimDevice, job: Job): SimSource => ({
-  name: job.kernel,
-  source: withMutants(job.emitted.source, together(job), countsTurns(device.target.chip)),
-  kind: job.emitted.kind,
-  args: [...job.launch.program.params.map((p) => p.name), "grid x", "grid y", "grid z", "workspace"],
-});
 
 /** Jobs that share a unit of the compiler, with what the journal knows of each; `missing`: the texts of the others. */
 interface Batch {
   readonly jobs: readonly Job[];
-  readonly keys: readonly string[];
+  readonly sources: readonly SimSource[];
   readonly known: readonly (Judged | undefined)[];
   readonly missing: readonly SimSource[];
 }
+/** `left`: the mutants by number that are tried in this launch. */
+const keyOfJob = (device: SimDevice, job: Job, source: SimSource, launch: RecordedLaunch, left: readonly number[]): string => keyOf([device.keyOf(source), JSON.stringify(left.map((i) => job.mutants[i]))], launch); // prettier-ignore
+const all = ({ mutants }: Job): number[] => mutants.map((_, i) => i);
 function batchOf(device: SimDevice, jobs: readonly Job[], journal: Journal): Batch {
   const sources = jobs.map((job) => sourceOf(device, job));
-  const keys = jobs.map((job, i) => keyOf([device.keyOf(sources[i]!), JSON.stringify(job.mutants)], job.launch));
-  const known = keys.map((key) => journal.find(key));
-  return { jobs, keys, known, missing: sources.filter((_, i) => !known[i]) };
+  const known = jobs.map((job, i) => journal.find(keyOfJob(device, job, sources[i]!, job.launch, all(job))));
+  return { jobs, sources, known, missing: sources.filter((_, i) => !known[i]) };
 }
 
-/** A program as emitted, then each of its mutants. */
-async function judgeJob(device: SimDevice, job: Job, kernel: SimKernel, onProgress: (done: number) => void): Promise<Judged> {
-  const bench = new Bench(device, job.emitted, job.launch, kernel);
-  const benches = [bench, ...bench.variants()];
+/** A program as emitted, then each of its mutants that are `left`. */
+async function judgeLaunch(device: SimDevice, job: Job, kernel: SimKernel, launch: RecordedLaunch, left: readonly number[], onProgress: (done: number) => void): Promise<Judged> {
+  const bench = new Bench(device, job.emitted, launch, kernel);
+  // What a list adds to its programs moves their numbers and computes none.
+  const benches = "numBlocks" in job.emitted ? [bench] : [bench, ...bench.variants()];
   try {
     if (!benches.every((b) => b.isSteady())) return { isSteady: false, short: [], verdicts: [] };
-    const short = countsTurns(device.target.chip) ? bench.shortLoops() : [];
+    const short = countsTurnsOf(device, job) ? bench.shortLoops() : [];
     const ids = new Map(together(job).map((m, i) => [m, i + 1]));
     const verdicts: Verdict[] = [];
-    for (const m of job.mutants) {
+    for (const m of left.map((i) => job.mutants[i]!)) {
       const id = ids.get(m);
       if (id !== undefined) verdicts.push(judgeAll(benches, id, m.kind));
       else verdicts.push({ outcome: isRefused(device, job, m) ? "rejected" : "survived", rule: "does not compile" });
@@ -170,6 +117,26 @@ async function judgeJob(device: SimDevice, job: Job, kernel: SimKernel, onProgre
   }
 } // prettier-ignore
 
+/** What another launch of the same program may still show: what was not reached, and order where loops have few turns. */
+const leftOf = (job: Job, { short, verdicts }: Judged): number[] =>
+  all(job).filter((i) => {
+    const { outcome } = verdicts[i]!;
+    return (
+      outcome === "unreached" || (outcome === "equivalent" && short.length > 0 && ofOrder.has(job.mutants[i]!.kind))
+    );
+  });
+/** Caught by one launch is caught; of the rest the worst. */
+const verdictsBySay: readonly Outcome[] = ["rejected", "wrong", "survived", "equivalent", "unreached"];
+const better = (a: Verdict, b: Verdict): Verdict =>
+  verdictsBySay.indexOf(b.outcome) < verdictsBySay.indexOf(a.outcome) ? b : a;
+
+/** What is known of a program after one more launch, in which those `left` were tried. */
+function joined(a: Judged, b: Judged, left: readonly number[]): Judged {
+  const verdicts = a.verdicts.slice();
+  left.forEach((i, n) => (verdicts[i] = better(verdicts[i]!, b.verdicts[n] ?? verdicts[i]!)));
+  return { isSteady: a.isSteady && b.isSteady, short: a.short.filter((l) => b.short.includes(l)), verdicts };
+}
+
 export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Promise<MatrixResult> {
   const device = openSim(`sim:${name}`);
   const jobs = jobsOf(device.target, planLaunches(device.target), options);
@@ -181,9 +148,25 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
   const total = jobs.reduce((n, j) => n + j.mutants.length, 0);
   const batches: Batch[] = [];
   for (let first = 0; first < jobs.length; first += KERNELS_AT_ONCE) batches.push(batchOf(device, jobs.slice(first, first + KERNELS_AT_ONCE), journal)); // prettier-ignore
+  /** The verdict in a launch, known or not. */
+  const judge = async (
+    job: Job,
+    source: SimSource,
+    kernel: () => SimKernel,
+    launch: RecordedLaunch,
+    left: readonly number[],
+    onProgress: (done: number) => void,
+  ): Promise<Judged> => {
+    const key = keyOfJob(device, job, source, launch, left);
+    const known = journal.find(key);
+    if (known) return known;
+    const judged = await judgeLaunch(device, job, kernel(), launch, left, onProgress);
+    journal.keep(key, judged);
+    return judged;
+  };
   const ahead = (b: Batch | undefined): Promise<void> => device.compileAhead(b?.missing ?? []);
   let [done, ready] = [0, ahead(batches[0])];
-  for (const [b, { jobs: now, keys, known, missing }] of batches.entries()) {
+  for (const [b, { jobs: now, sources, known, missing }] of batches.entries()) {
     options.onProgress?.(done, total, `compiling ${now.map((j) => j.kernel).join(", ")}`);
     await ready;
     // One unit is compiled while the mutants of the one before it run.
@@ -192,8 +175,16 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
     for (const [i, job] of now.entries()) {
       const at = done;
       options.onProgress?.(at, total, job.kernel);
-      const judged = known[i] ?? (await judgeJob(device, job, kernels.shift()!, (n) => options.onProgress?.(at + n, total, job.kernel))); // prettier-ignore
-      if (!known[i]) journal.keep(keys[i]!, judged);
+      const onProgress = (n: number): void => options.onProgress?.(at + n, total, job.kernel);
+      let own = known[i] ? undefined : kernels.shift()!;
+      const kernel = (): SimKernel => (own ??= device.compileKernels([sources[i]!])[0]!);
+      let judged = await judge(job, sources[i]!, kernel, job.launch, all(job), onProgress);
+      for (const other of judged.isSteady ? job.others : []) {
+        const left = leftOf(job, judged);
+        const launch = left.length > 0 ? other() : undefined;
+        if (!launch) continue;
+        judged = joined(judged, await judge(job, sources[i]!, kernel, launch, left, () => {}), left);
+      }
       done += job.mutants.length;
       if (!judged.isSteady) failed.push(`${job.kernel}: ${job.name}`);
       if (judged.short.length > 0) singleTurns.push(`${job.kernel}: ${job.name}: ${judged.short.join(", ")}`);
@@ -223,31 +214,45 @@ export interface CasesResult {
   readonly total: number;
   readonly failed: readonly string[];
 }
-/** Every case of the kernels (of one), with every rule checked. */
+/** Whether launches as one list leave what cpu does. */
+function isListRight(device: SimDevice, c: LongLaunch): boolean {
+  const planning = new PlanningDevice(device.properties);
+  c.run(planning);
+  device.fuse(planning.programs);
+  const want = c.run(openDevice("cpu")).map(toHost);
+  return c.run(device).every((array, i) => isNear(toHost(array) as Float32Array, want[i] as Float32Array, c.tolerance));
+}
+/** Every case of the kernels (of one) and of the lists, with every rule checked. */
 export async function runCases(name: ChipName, options: Pick<MatrixOptions, "kernel" | "onProgress"> = {}): Promise<CasesResult> {
   const device = openSim(`sim:${name}`);
   const all = planCases(device.target).filter((p) => options.kernel === undefined || p.launches.some((l) => l.program.name === options.kernel));
   const planned = all.filter((p) => p.refused === undefined);
   const skipped = all.flatMap((p) => (p.refused === undefined ? [] : [`${p.name}: ${p.refused}`]));
-  options.onProgress?.(0, planned.length, "compiling");
+  const lists = listCases.filter((c) => options.kernel === undefined || listName(c) === options.kernel);
+  const checks = [
+    ...planned.map((p) => ({ name: p.name, isRight: () => isRight(device, p.c) })),
+    ...lists.map((c) => ({ name: listName(c), isRight: () => isListRight(openSim(`sim:${name}`), c) })),
+  ];
+  const total = checks.length;
+  options.onProgress?.(0, total, "compiling");
   device.build(planned.flatMap((p) => [...p.sources.keys()]));
   const failed: string[] = [];
-  for (const [i, p] of planned.entries()) {
-    options.onProgress?.(i, planned.length, p.name);
+  for (const [i, check] of checks.entries()) {
+    options.onProgress?.(i, total, check.name);
     await breathe();
     try {
-      if (!isRight(device, p.c)) failed.push(p.name);
+      if (!check.isRight()) failed.push(check.name);
     } catch (error) {
       if (!(error instanceof SimulationError)) throw error;
-      failed.push(`${p.name}: ${error.message}`);
+      failed.push(`${check.name}: ${error.message}`);
     }
   }
-  options.onProgress?.(planned.length, planned.length, "");
-  return { skipped, passed: planned.length - failed.length, total: planned.length, failed };
+  options.onProgress?.(total, total, "");
+  return { skipped, passed: total - failed.length, total, failed };
 } // prettier-ignore
 
 /** Names of the kernels of inference that a chip has. */
 export function kernelsOf(name: ChipName): string[] {
   const target = simTargets[`sim:${name}`];
-  return [...chooseCases(planLaunches(target), 1).keys()].toSorted();
+  return [...[...chooseCases(planLaunches(target), 1).keys()].toSorted(), ...listCases.map(listName)];
 } // prettier-ignore

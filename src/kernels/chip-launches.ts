@@ -28,11 +28,15 @@ interface Bytes {
   readonly dtype: DType;
   readonly before: Uint8Array;
 }
-export interface RecordedLaunch {
+/** A program's launch: an argument is a number, or a position among recorded buffers with an offset. */
+export interface RecordedCall {
   readonly program: TileProgram;
   readonly grid: readonly number[];
-  /** A number, or a position in `buffers` with an offset. */
   readonly args: readonly (number | { readonly buffer: number; readonly byteOffset: number })[];
+}
+export interface RecordedLaunch {
+  /** One, or those of a list. */
+  readonly calls: readonly RecordedCall[];
   readonly buffers: readonly Bytes[];
   readonly tolerance: KernelCase["tolerance"];
 }
@@ -105,6 +109,7 @@ interface Candidate {
   readonly index: number;
   /** Of those with more turns; then programs of the grid, and bytes for each of them: inner loops take turns over these. */
   readonly isLong: boolean;
+  readonly grid: readonly number[];
   readonly programs: number;
   readonly bytes: number;
 }
@@ -113,49 +118,81 @@ const ENOUGH_TURNS = 3;
 /** Below 0 where `a` takes more turns. */
 const byTurns = (a: Candidate, b: Candidate): number =>
   Number(b.isLong) - Number(a.isLong) || Math.min(b.programs, ENOUGH_TURNS) - Math.min(a.programs, ENOUGH_TURNS);
+/** Launches of one program that are tried at most, where one does not say enough. */
+const MOST_LAUNCHES = 5;
 /** A text's forms of statements: its lines without numbers. */
 const formsOf = (source: string): Set<string> => new Set(source.split("\n").filter((line) => !/^\s*(\/\/|$)/.test(line)).map((line) => line.trim().replace(/\d+/g, ""))); // prettier-ignore
 
+/** Of one program, that with most turns first, then most bytes. */
+export type Launches = readonly { readonly planned: Planned; readonly index: number }[];
 /**
  * Of each kernel of inference so many programs that every form of statement in any of them is in one of these, at most
  * `perKernel`: those with most turns first, then with most forms that are new, then with most bytes.
  */
-export function chooseCases(planned: readonly Planned[], perKernel: number): Map<string, { planned: Planned; index: number }[]> {
-  const byKernel = new Map<string, Map<string, Candidate>>();
+export function chooseCases(planned: readonly Planned[], perKernel: number): Map<string, Launches[]> {
+  const byKernel = new Map<string, Map<string, Candidate[]>>();
   for (const p of planned)
     p.launches.forEach(({ program, grid, bytes }, index) => {
       if (trainingKernels.has(program.name)) return;
-      const texts = byKernel.get(program.name) ?? new Map<string, Candidate>();
+      const texts = byKernel.get(program.name) ?? new Map<string, Candidate[]>();
       byKernel.set(program.name, texts);
       const source = p.sources.get(program)!;
       const programs = numPrograms(grid);
-      const candidate = { planned: p, index, isLong: p.isLong, programs, bytes: bytes / Math.max(1, programs) };
-      const known = texts.get(source);
-      if (!known || (byTurns(candidate, known) || known.bytes - candidate.bytes) < 0) texts.set(source, candidate);
+      const candidate = { planned: p, index, isLong: p.isLong, grid, programs, bytes: bytes / Math.max(1, programs) };
+      texts.set(source, [...(texts.get(source) ?? []), candidate]);
     });
   return new Map([...byKernel].map(([kernel, texts]) => [kernel, coverForms(texts, perKernel)]));
 } // prettier-ignore
-function coverForms(texts: ReadonlyMap<string, Candidate>, limit: number): Candidate[] {
-  const left = [...texts].map(([source, launch]) => ({ launch, forms: formsOf(source) }));
+/** Those that differ in grid or sizes, in order. */
+function distinct(launches: readonly Candidate[]): Candidate[] {
+  const sorted = launches.toSorted((a, b) => byTurns(a, b) || b.bytes - a.bytes);
+  const keys = sorted.map(({ grid, bytes }) => `${grid.join(" ")} ${bytes}`);
+  return sorted.filter((_, i) => keys.indexOf(keys[i]!) === i).slice(0, MOST_LAUNCHES);
+}
+function coverForms(texts: ReadonlyMap<string, readonly Candidate[]>, limit: number): Launches[] {
+  const left = [...texts].map(([source, launches]) => ({ launches: distinct(launches), forms: formsOf(source) }));
   const seen = new Set<string>();
-  const chosen: Candidate[] = [];
+  const chosen: Launches[] = [];
   while (chosen.length < limit) {
     const rated = left
       .map((c) => ({ ...c, fresh: [...c.forms].filter((f) => !seen.has(f)).length }))
       .filter((c) => c.fresh > 0);
-    const best = rated.toSorted((a, b) => byTurns(a.launch, b.launch) || b.fresh - a.fresh || b.launch.bytes - a.launch.bytes)[0]; // prettier-ignore
+    const best = rated.toSorted((a, b) => byTurns(a.launches[0]!, b.launches[0]!) || b.fresh - a.fresh || b.launches[0]!.bytes - a.launches[0]!.bytes)[0]; // prettier-ignore
     if (!best) break;
-    chosen.push(best.launch);
+    chosen.push(best.launches);
     for (const f of best.forms) seen.add(f);
   }
   return chosen;
 }
 
+/** Calls with the buffers that they share. */
+class Recording {
+  readonly calls: RecordedCall[] = [];
+  readonly kept: Bytes[] = [];
+  private readonly buffers: DeviceBuffer[] = [];
+  /** A buffer's bytes are kept when it is first seen: what no call has touched is as it was before the first. */
+  add(program: TileProgram, grid: readonly number[], args: Readonly<Record<string, LaunchArg>>): void {
+    const values = program.params.map((p) => {
+      const arg = args[p.name]!;
+      if (typeof arg === "number") return arg;
+      let at = this.buffers.indexOf(arg.buffer);
+      if (at < 0) {
+        at = this.buffers.push(arg.buffer) - 1;
+        this.kept.push({ dtype: p.kind === "buffer" ? p.dtype : "u8", before: Uint8Array.from(arg.buffer.bytes!) });
+      }
+      return { buffer: at, byteOffset: arg.byteOffset };
+    });
+    this.calls.push({ program, grid, args: values });
+  }
+}
 /** The interpreter with a chip's tiles, keeping what its launches began with: no text of the chip need be compiled for it. */
 export class LaunchRecorder extends HostDevice {
-  readonly launches: Omit<RecordedLaunch, "tolerance">[] = [];
-  constructor(chip: Chip) {
+  /** One for each launch, or one for all. */
+  readonly recordings: Recording[] = [];
+  private readonly isList: boolean;
+  constructor(chip: Chip, isList = false) {
     super("interpreter", interpreted, { name: "recorder", target: "interpreter", numThreads: 1, features: [], chip });
+    this.isList = isList;
   }
   override alloc(sizeBytes: number): DeviceBuffer {
     const buffer = super.alloc(sizeBytes);
@@ -163,29 +200,26 @@ export class LaunchRecorder extends HostDevice {
     return buffer;
   }
   override launch(executable: Executable, grid: readonly number[], args: Readonly<Record<string, LaunchArg>>): void {
-    const { program } = executable;
-    const buffers: DeviceBuffer[] = [];
-    const types: DType[] = [];
-    const values = program.params.map((p) => {
-      const arg = args[p.name]!;
-      if (typeof arg === "number") return arg;
-      let at = buffers.indexOf(arg.buffer);
-      if (at < 0) {
-        at = buffers.push(arg.buffer) - 1;
-        types.push(p.kind === "buffer" ? p.dtype : "u8");
-      }
-      return { buffer: at, byteOffset: arg.byteOffset };
-    });
-    const before = buffers.map((b, i) => ({ dtype: types[i]!, before: Uint8Array.from(b.bytes!) }));
+    if (!this.isList || this.recordings.length === 0) this.recordings.push(new Recording());
+    this.recordings.at(-1)!.add(executable.program, grid, args);
     super.launch(executable, grid, args);
-    this.launches.push({ program, grid, args: values, buffers: before });
   }
 }
-export function recordLaunches(chip: Chip, c: LongLaunch): RecordedLaunch[] {
-  const device = new LaunchRecorder(chip);
+/** With `isList` all launches as one. */
+export function recordLaunches(chip: Chip, c: LongLaunch, isList = false): RecordedLaunch[] {
+  const device = new LaunchRecorder(chip, isList);
   c.run(device);
-  return device.launches.map((l) => ({ ...l, tolerance: c.tolerance }));
+  return device.recordings.map(({ calls, kept }) => ({ calls, buffers: kept, tolerance: c.tolerance }));
 }
+
+/** Bytes by which a buffer may begin off the line of memory that cores must not share; every type's elements lie at their sizes. */
+const OFF_LINE = 4;
+/** The same launch with every buffer so many bytes on. */
+export const offTheLine = ({ calls, buffers, tolerance }: RecordedLaunch): RecordedLaunch => ({
+  calls: calls.map((c) => ({ ...c, args: c.args.map((a) => (typeof a === "number" ? a : { ...a, byteOffset: a.byteOffset + OFF_LINE })) })),
+  buffers: buffers.map(({ dtype, before }) => ({ dtype, before: Uint8Array.from(Buffer.concat([new Uint8Array(OFF_LINE), before])) })),
+  tolerance,
+}); // prettier-ignore
 
 /** Whether a device's outputs of a case are those of the reference. */
 export function isRight(device: Device, c: KernelCase): boolean {
@@ -196,7 +230,11 @@ export function isRight(device: Device, c: KernelCase): boolean {
   });
 } // prettier-ignore
 
-const isNear = (got: ArrayLike<number>, want: ArrayLike<number>, tolerance: KernelCase["tolerance"]): boolean => {
+export const isNear = (
+  got: ArrayLike<number>,
+  want: ArrayLike<number>,
+  tolerance: KernelCase["tolerance"],
+): boolean => {
   if (got.length !== want.length) return false;
   for (let i = 0; i < got.length; i++)
     if (!Object.is(got[i], want[i]) && !isWithin(got[i]!, want[i]!, tolerance)) return false;
@@ -235,7 +273,8 @@ export const otherNumbers: readonly Change[] = [
   (floats, { isLastInput }) => floats.forEach((x, i) => (floats[i] = Math.abs(x) * (isLastInput ? 1 / 16 : -4096))),
 ];
 /** The buffers of a launch before it with their floats changed. */
-export function changedBytes({ program, args, buffers }: RecordedLaunch, change: Change): Uint8Array[] {
+export function changedBytes({ calls, buffers }: RecordedLaunch, change: Change): Uint8Array[] {
+  const { program, args } = calls[0]!;
   const last = program.params.findLastIndex((p) => p.kind === "buffer" && p.mode !== "out" && dtypes[p.dtype].size > 1);
   const lastInput = args[last];
   return buffers.map(({ dtype, before }, i) => {

@@ -131,6 +131,7 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
     const plan = moePlan(d, putInts(d, Array.from({ length: 120 }, (_, i) => (i * 7 + Math.floor(i / 5)) % 4), [60, 2]), put(d, 0.9, [60, 2]), 4);
     return [plan.rowScale, plan.offsets, combineRows(d, gatherRows(d, put(d, 0.7, [60, 5]), plan.order), plan)];
   },
+  "moePlan, a tile that is not full": (d) => { const plan = moePlan(d, putInts(d, Array.from({ length: 14 }, (_, i) => (i * 3) % 4), [7, 2]), put(d, 0.9, [7, 2]), 4); return [plan.order, plan.inverse, plan.offsets, plan.rowScale]; },
   appendRows: (d) => { const memory = put(d, 0.3, [3, 90, 24]); appendRows(d, [{ rows: put(d, 0.7, [3, 70, 24]), memory }], 11); return [memory]; },
   norms: (d) => {
     const [x, w, b] = [put(d, 0.3, [130, 24]), put(d, 0.7, [24]), put(d, 0.9, [24])];
@@ -148,7 +149,7 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
     quantize(d, putHalf(d, 1.3, [70, 130]), { format: "e2m1", block: 32 }),
     quantize(d, put(d, 1.3, [100, 100]), { format: "e4m3", block: 32, square: true }),
   ],
-  rope: (d) => [[[3, 40, 3, 16], 4], [[1, 100, 2, 8], 4], [[1, 40, 4, 64], 8]].flatMap(([shape, half]) => [false, true].map((inverse) => rope(d, put(d, 0.31, shape as number[]), { freqs: put(d, 0.4, [half as number]), start: 3, step: 2, inverse }))),
+  rope: (d) => [[[3, 41, 3, 16], 4], [[1, 100, 2, 8], 4], [[1, 42, 4, 64], 8]].flatMap(([shape, half]) => [false, true].map((inverse) => rope(d, put(d, 0.31, shape as number[]), { freqs: put(d, 0.4, [half as number]), start: 3, step: 2, inverse }))),
   softmax: (d) => [softmax(d, put(d, 0.9, [70, 13]))],
   "attention, window only": (d) => attention(d, { b: 1, t: 70, h: 2, d: 8, tk: 270, tc: 0 }, { queryStart: 200, keyStart: 0, window: 190, ratio: 4 }),
   "attention, entries": (d) => attention(d, { b: 1, t: 40, h: 4, d: 16, tk: 240, tc: 110 }, { queryStart: 200, keyStart: 0, window: 190, ratio: 2 }),

@@ -72,7 +72,7 @@ test("a journal gives back what it kept, whole lines only", () => {
   new Journal(path).keep("c", judged);
   const again = new Journal(path);
   assert.deepEqual(["a", "b", "c"].map((key) => again.find(key)), [judged, undefined, judged]); // prettier-ignore
-  const launch: RecordedLaunch = { program: undefined as never, grid: [1], args: [], buffers: [{ dtype: "f32", before: Uint8Array.of(1, 2, 3, 4) }], tolerance: { rtol: 0, atol: 0, why: "" } }; // prettier-ignore
+  const launch: RecordedLaunch = { calls: [{ program: undefined as never, grid: [1], args: [] }], buffers: [{ dtype: "f32", before: Uint8Array.of(1, 2, 3, 4) }], tolerance: { rtol: 0, atol: 0, why: "" } }; // prettier-ignore
   const other = { ...launch, buffers: [{ dtype: "f32" as const, before: Uint8Array.of(1, 2, 3, 5) }] };
   assert.equal(keyOf(["x"], launch), keyOf(["x"], { ...launch }));
   assert.equal(new Set([keyOf(["x"], launch), keyOf(["y"], launch), keyOf(["x"], other)]).size, 3);

@@ -140,13 +140,36 @@ function countTurns(text: string, names: readonly string[]): string {
   return out;
 }
 
+/** Functions of a list: the programs that its entry calls. */
+const functionHead = /^(?:__aicore__ inline|__mlu_func__) void (\w+)\(/gm;
+const functionsOf = (source: string): string[] => [...source.matchAll(functionHead)].map((m) => m[1]!);
+/**
+ * More programs than any launch of a list that is mutated has: a grid read from a wrong place would keep a simulator for
+ * days, and one without programs would divide by its sizes.
+ */
+const MOST_PROGRAMS = 1000;
+/** Which mutant it is as a first argument, where the function is defined and where it is called; a launch without programs or without an end is left out. */
+function passMutant(text: string, name: string): string {
+  const called = text.replace(new RegExp(`(void )?\\b${name}\\(`, "g"), (_all, isHead: string | undefined) => `${isHead ?? ""}${name}(${isHead ? "int64_t " : ""}mutant, `); // prettier-ignore
+  const head = new RegExp(`^.* void ${name}\\(.*\\b(grid_?x), int64_t (\\w+), int64_t (\\w+)[^)]*\\) \\{`, "im");
+  return called.replace(head, (all, x: string, y: string, z: string) => `${all} if (const double n = (double)${x} * (double)${y} * (double)${z}; !(n >= 1 && n <= ${MOST_PROGRAMS})) return;`); // prettier-ignore
+}
+/** Characters [start, end) of each of them. */
+export function rangesOfFunctions(source: string): { readonly start: number; readonly end: number }[] {
+  return [...source.matchAll(functionHead)].map(({ index }) => ({
+    start: index,
+    end: source.indexOf("\n}\n", index) + 2,
+  }));
+}
+
 /** The source with a last argument `mutant`: 0 is the kernel itself, i + 1 the i-th mutant. Lines keep their numbers. Turns of loops are counted where asked. */
 export function withMutants(source: string, mutants: readonly Mutant[], countsTurns = false): string {
   const text = render(source, 0, source.length, placesOf(mutants));
   const out = countsTurns ? countTurns(text, loopsOf(source)) : text;
   const head = new RegExp(`\\b${SYMBOL}\\(([^)]*)\\)`);
   if (!head.test(out)) throw new CompileError(`mutation: expected a function ${SYMBOL}, found none`, { pass: "mutate", target: "text" }); // prettier-ignore
-  return out.replace(head, (_all, args: string) => `${SYMBOL}(${args}${args.trim() ? ", " : ""}int64_t mutant)`);
+  const entry = out.replace(head, (_all, args: string) => `${SYMBOL}(${args}${args.trim() ? ", " : ""}int64_t mutant)`);
+  return functionsOf(source).reduce(passMutant, entry);
 }
 
 /** The source of one mutant alone. */

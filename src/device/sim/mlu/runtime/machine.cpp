@@ -225,10 +225,11 @@ bool fits_chip() {
   return m.num_reports == 0;
 }
 
-/// A plain load or store of scalar code at no mapped address: what a core would trap on ends the launch with a report.
+/// A plain load or store of scalar code at no mapped address, or a division by zero: what a core would trap on ends the launch with a report.
 sigjmp_buf trap;
-void on_fault(int, siginfo_t* info, void*) {
-  report("bounds", "scalar code", 0, "expected an address of the chip, got " + name_of(info->si_addr));
+void on_fault(int number, siginfo_t* info, void*) {
+  if (number == SIGFPE) report("arithmetic", "scalar code", 0, "expected a divisor that is not zero");
+  else report("bounds", "scalar code", 0, "expected an address of the chip, got " + name_of(info->si_addr));
   siglongjmp(trap, 1);
 }
 template <class F>
@@ -236,15 +237,14 @@ void guarded(F run) {
   static std::vector<char> stack(64 << 10);
   const stack_t own{stack.data(), 0, stack.size()};
   stack_t old_stack;
-  struct sigaction action{}, old_segv, old_bus;
+  constexpr int numbers[] = {SIGSEGV, SIGBUS, SIGFPE};
+  struct sigaction action{}, old[3];
   action.sa_sigaction = on_fault;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   sigaltstack(&own, &old_stack);
-  sigaction(SIGSEGV, &action, &old_segv);
-  sigaction(SIGBUS, &action, &old_bus);
+  for (int i = 0; i < 3; i++) sigaction(numbers[i], &action, &old[i]);
   if (sigsetjmp(trap, 1) == 0) run();
-  sigaction(SIGSEGV, &old_segv, nullptr);
-  sigaction(SIGBUS, &old_bus, nullptr);
+  for (int i = 0; i < 3; i++) sigaction(numbers[i], &old[i], nullptr);
   sigaltstack(&old_stack, nullptr);
 }
 
