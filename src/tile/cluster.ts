@@ -182,3 +182,28 @@ export const printCluster = ({ plan, notes }: ClusterDecision, tile: (id: number
     ...(plan ? [`Union1 where the grid has several programs along ${"xyz"[plan.axis]}, else Block: SRAM ${plan.sramBytes} for ${[...plan.offsets.keys()].map(tile).join(", ")}`] : []),
     ...notes,
   ]; // prettier-ignore
+
+/** Programs of a launch that begin together on a cluster. */
+export interface Team {
+  readonly plan: ClusterPlan;
+  /** How many: one core alone where programs must stay on one. */
+  readonly lanes: number;
+}
+
+/** Where a program runs if `group` neighbours stay together: cores, or teams and their clusters, take them in turns. */
+export function coreOf(
+  pid: number,
+  [x, y, z]: readonly [number, number, number],
+  group: number,
+  cores: number,
+  team: Team | undefined,
+): number {
+  const turn = (i: number, n: number): number => Math.floor(i / group) % n;
+  if (!team) return turn(pid, cores);
+  const { lanes, plan: { axis } } = team; // prettier-ignore
+  const place = [pid % x, Math.floor(pid / x) % y, Math.floor(pid / (x * y))] as [number, number, number];
+  const lane = place[axis]! % lanes;
+  place[axis] = (place[axis]! - lane) / lanes;
+  const [w, h] = [x, y, z].map((n, d) => (d === axis ? Math.ceil(n / lanes) : n)) as [number, number, number];
+  return CORES * turn(place[0] + w * (place[1] + h * place[2]), Math.max(1, Math.floor(cores / CORES))) + lane;
+}
