@@ -89,6 +89,8 @@ struct Core : sim::PipedCore {
   std::int16_t deqOffset = 0;
   bool deqSigned = true;
   bool isAtomic = false;
+  /** Select of a mode with scratch was used. */
+  bool usesScratch = false;
   int atomicOp = 0;
   /** For the older copies out of L0C. */
   u16 fixNdNum = 1, fixSrcNd = 0, fixDstNd = 0;
@@ -165,6 +167,16 @@ inline Core& homeOf(Space s) {
   if (s == L1 && !c.isCube) return *cores[std::size_t(c.id - 1 - c.sub)];
   if (s == UB && c.isCube) return *cores[std::size_t(c.id + 1)];
   return c;
+}
+/** The end of UB that instructions with reserved scratch, Select of modes 0 and 2, write to. */
+constexpr u32 SCRATCH_BYTES = 8192;
+/** Bytes that a kernel may give to tensors: the end of UB and of L1 is the system's. */
+inline u32 usable(Space s) {
+  if (s == L1) return spaceBytes[L1] - 256;
+  if (s != UB) return spaceBytes[s];
+  if (is3510) return spaceBytes[UB] - SCRATCH_BYTES;
+  const int kind = sim::current.kind;
+  return spaceBytes[UB] - (kind == mixKernel || kind == mixKernel11 ? 256 : 0) - (self().usesScratch ? SCRATCH_BYTES : 0);
 }
 inline bool isAic() { return self().isCube; }
 inline bool isAiv() { return !self().isCube; }

@@ -98,8 +98,8 @@ class TPipe {
   u32 eventBuffers[int(TPosition::MAX)] = {};
   void take(Space s, u32 bytes, u32& addr, u32& root, sim::At at) {
     const u32 start = (used[s] + spaceAlign[s] - 1) / spaceAlign[s] * spaceAlign[s];
-    if (u64(start) + bytes > spaceBytes[s])
-      sim::fail("capacity", at, sim::format("%s[%u..%u)", spaceNames[s], start, start + bytes), sim::format("InitBuffer asks for more than the %u bytes of %s", spaceBytes[s], spaceNames[s]));
+    if (u64(start) + bytes > usable(s))
+      sim::fail("capacity", at, sim::format("%s[%u..%u)", spaceNames[s], start, start + bytes), sim::format("InitBuffer asks for more than the %u bytes of %s", usable(s), spaceNames[s]));
     used[s] = start + bytes, addr = start;
     if constexpr (!isFast) root = LocalTensor<u8>::addRoot(s, start, bytes, at);
   }

@@ -99,11 +99,20 @@ void Compares(const LocalTensor<U>& d, const LocalTensor<T>& a, Same<T> y, CMPMO
   compareRepeat<T>("Compares", d, a, mode, mask, repeats, p.srcBlkStride, p.srcRepStride, at, (const LocalTensor<T>*)nullptr, 0, 0, T(y));
 }
 
-/** In mode 0 the first 64 or 128 bits serve every repeat; else bits go on. That modes 0 and 2 may take 8 KB of UB's end is not modelled. */
+/** From now on tensors end before the scratch; those that there are must, too. */
+inline void takeScratch(Checked& k) {
+  Core& c = self();
+  if (isFast || c.usesScratch) return;
+  c.usesScratch = true;
+  for (const Root& r : c.roots)
+    if (r.space == UB && r.end > usable(UB)) sim::fail("capacity", k.at, sim::format("UB[%u..%u)", r.start, r.end), sim::format("Select of modes 0 and 2 writes to the last %u bytes of UB; tensors end before %u", SCRATCH_BYTES, usable(UB)));
+}
+/** In mode 0 the first 64 or 128 bits serve every repeat; else bits go on. On 2201 modes 0 and 2 take the end of UB. */
 template <class T, class U, class W>
 void selectOp(Checked& k, const LocalTensor<T>& d, const LocalTensor<U>& bits, SELMODE mode, const Walk& w, Operand oa, Operand ob, T y, W place) {
   const u32 lanesPerRepeat = REPEAT_BYTES / sizeof(T);
   const bool reuses = mode == SELMODE::VSEL_CMPMASK_SPR;
+  if (!is3510 && mode != SELMODE::VSEL_TENSOR_SCALAR_MODE) takeScratch(k);
   const u32 numLanes = w.isLinear ? w.count : w.repeats * lanesPerRepeat;
   need(k, bits, UB, 32, "mask");
   span(k, bits, 0, ((reuses ? std::min(numLanes, lanesPerRepeat) : numLanes) + 7) / 8, sim::reads);

@@ -221,8 +221,8 @@ void TransDataTo5HD(u64 (&d)[16], u64 (&a)[16], const TransDataTo5HDParams& p, S
   const auto place = [&c](u64 address) {
     LocalTensor<T> t;
     t.memory = &c.memory(UB), t.addr = u32(address - reinterpret_cast<std::uintptr_t>(t.memory->data));
-    t.count = u32((spaceBytes[UB] - t.addr) / sizeof(T));
-    t.root = LocalTensor<T>::addRoot(UB, 0, spaceBytes[UB], sim::At{});
+    t.count = u32((usable(UB) - t.addr) / sizeof(T));
+    t.root = LocalTensor<T>::addRoot(UB, 0, usable(UB), sim::At{});
     return t;
   };
   for (int i = 0; i < 16; i++) to[i] = place(d[i]), source[i] = place(a[i]);

@@ -40,13 +40,13 @@ struct LocalTensor {
   LocalTensor(TPosition pos, u32 byteAddr, u32 elements, SIM_AT) : memory(&homeOf(spaceOf(pos)).memory(spaceOf(pos))), addr(byteAddr), count(elements), position(pos) {
     if constexpr (!isFast) root = addRoot(spaceOf(pos), byteAddr, bytesOf<T>(elements), at);
   }
-  explicit LocalTensor(u32 byteAddr, SIM_AT) : LocalTensor(TPosition::VECCALC, byteAddr, u32(elementsIn<T>(spaceBytes[UB] - byteAddr)), at) {}
+  explicit LocalTensor(u32 byteAddr, SIM_AT) : LocalTensor(TPosition::VECCALC, byteAddr, u32(elementsIn<T>(usable(UB) - byteAddr)), at) {}
 
   static u32 addRoot(Space s, u32 start, u64 bytes, sim::At at) {
     Core& c = homeOf(s);
     if (start % spaceAlign[s]) sim::fail("alignment", at, sim::format("%s[%u]", spaceNames[s], start), sim::format("a tensor in %s starts at a multiple of %u bytes", spaceNames[s], spaceAlign[s]));
     const u64 end = start + (bytes + 31) / 32 * 32;
-    if (end > spaceBytes[s]) sim::fail("capacity", at, sim::format("%s[%u..%llu)", spaceNames[s], start, (unsigned long long)end), sim::format("%s has %u bytes", spaceNames[s], spaceBytes[s]));
+    if (end > usable(s)) sim::fail("capacity", at, sim::format("%s[%u..%llu)", spaceNames[s], start, (unsigned long long)end), sim::format("%s has %u bytes for kernels", spaceNames[s], usable(s)));
     for (u32 i = u32(c.roots.size()); i-- > 1;)
       if (c.roots[i].space == s && c.roots[i].start == start && c.roots[i].end == end) return i;
     c.roots.push_back({s, start, u32(end)});
