@@ -1,4 +1,4 @@
-/** `tessera chips`: emit, a kernel as a chip's source beside its tile program; check, see chips-check.ts. */
+/** `tessera chips`: emit, a kernel as a chip's source beside its tile program; the others are in files of their own. */
 import { defineCommand, type ArgsDef } from "citty";
 import { simTargets } from "../device/sim/targets.ts";
 import { RequestError } from "../base/errors.ts";
@@ -9,6 +9,7 @@ import { printProgram } from "../tile/print.ts";
 import { checkCommand } from "./chips-check.ts";
 import { doctorCommand } from "./chips-doctor.ts";
 import { profileCommand } from "./chips-profile.ts";
+import { runCommand } from "./chips-run.ts";
 import { command, oneOf } from "./common.ts";
 
 const chipNames = Object.keys(chips) as ChipName[];
@@ -39,5 +40,11 @@ const emitCommand = command(
 
 export const chipsCommand = defineCommand({
   meta: { name: "chips", description: "What kernels become on the chips of the tables" },
-  subCommands: { emit: emitCommand, check: checkCommand, doctor: doctorCommand, profile: profileCommand },
+  subCommands: {
+    emit: emitCommand,
+    run: runCommand,
+    check: checkCommand,
+    doctor: doctorCommand,
+    profile: profileCommand,
+  },
 });
