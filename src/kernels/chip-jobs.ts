@@ -4,6 +4,7 @@
  */
 import type { EmittedKernel, EmittedList } from "../device/chip-targets.ts";
 import { SYMBOL } from "../device/cpu/toolchain.ts";
+import { foreignKernel } from "../device/sim/foreign.ts";
 import { countsTurns, mutantsOf, mutantsOfList, sharesLines } from "../device/sim/mutate/mutants-of.ts";
 import { mutationKinds, withMutants, type Mutant } from "../device/sim/mutate/mutant.ts";
 import type { SimDevice, SimSource } from "../device/sim/sim-device.ts";
@@ -97,10 +98,10 @@ function listJob({ chip, emitList }: SimTarget, c: (typeof listCases)[number], {
 export const together = ({ mutants }: Job): Mutant[] => mutants.filter((m) => !m.mustNotCompile);
 /** What orders the turns of a program's loops is tried in that program's own kernel, not in a list. */
 export const countsTurnsOf = (device: SimDevice, { emitted }: Job): boolean => countsTurns(device.target.chip) && !("numBlocks" in emitted); // prettier-ignore
-/** A program with all of its mutants. */
-export const sourceOf = (device: SimDevice, job: Job): SimSource => ({
-  name: job.kernel.replace(/\W+/g, "_"),
-  source: withMutants(job.emitted.source, together(job), countsTurnsOf(device, job)),
-  kind: job.emitted.kind,
-  args: job.args,
-});
+/** A program with all of its mutants; functions of a list have names that those of another list have, too. */
+export function sourceOf(device: SimDevice, job: Job): SimSource {
+  const { emitted, args } = job;
+  const name = job.kernel.replace(/\W+/g, "_");
+  const source = withMutants(emitted.source, together(job), countsTurnsOf(device, job));
+  return "numBlocks" in emitted ? { ...foreignKernel(source, SYMBOL, args, emitted.kind), name } : { name, source, kind: emitted.kind, args }; // prettier-ignore
+}
