@@ -80,13 +80,20 @@ export function jobsOf(target: SimTarget, planned: readonly Planned[], options: 
     ...listCases.filter((c) => isAsked(listName(c))).map((c) => listJob(target, c, options)),
   ];
 }
+/** The graph of an audit grows with the square of the cores that meet. */
+const MOST_CORES = 48;
+const coresOf: Readonly<Record<string, number>> = { mix: 3, mix11: 2 };
+
 function listJob({ chip, emitList }: SimTarget, c: (typeof listCases)[number], { sample }: JobOptions): Job {
   const [launch] = recordLaunches(chip, c, true) as [RecordedLaunch];
   const emitted = emitList([...new Set(launch.calls.map(({ program }) => program))], SYMBOL);
+  const { kind } = emitted;
+  // An Ascend list runs on any number of blocks, one of MLU on all clusters of its job.
+  const numBlocks = kind.startsWith("union") ? emitted.numBlocks : Math.min(emitted.numBlocks, MOST_CORES / (coresOf[kind] ?? 1)); // prettier-ignore
   return {
     kernel: listName(c),
     name: `${launch.calls.length} launches`,
-    emitted,
+    emitted: { ...emitted, numBlocks },
     launch,
     others: [],
     mutants: sampled(mutantsOfList(emitted.source, chip), sample),
