@@ -1,4 +1,4 @@
-/** Launches that run as one kernel: the numbers are those of launches one by one, every rule checked, and no mutant of a list passes. */
+/** Launches that run as one kernel: the numbers are those of launches one by one, every rule checked. Mutants of lists: mutants-*.test.ts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openCpu } from "../../src/device/cpu/cpu-device.ts";
@@ -8,7 +8,6 @@ import { PlanningDevice } from "../../src/device/planning.ts";
 import { openSim } from "../../src/device/sim/open-sim.ts";
 import { simTargets } from "../../src/device/sim/targets.ts";
 import { allCases } from "../../src/kernels/all-cases.ts";
-import { runMatrix } from "../../src/kernels/chip-check.ts";
 import { listCases } from "../../src/kernels/chip-lists.ts";
 import { linear } from "../../src/kernels/matmul.ts";
 import { empty, fromHost, toHost, type NdArray } from "../../src/kernels/nd-array.ts";
@@ -113,13 +112,3 @@ test("more launches than a list has words for run as several lists, in order", (
     { words: length, launches: 1, first: BigInt(fit) },
   ]);
 });
-for (const [name, list] of [
-  ["ascend-910b", "list: vector cores"],
-  ["mlu-370", "list: both kinds of cores"],
-] as const)
-  test(`${name}: no mutant of ${list} passes`, { skip }, async () => {
-    const { table, survivors, failed } = await runMatrix(name, { kernel: list, sample: 2 });
-    assert.ok(Object.values(table).reduce((n, row) => n + row.tried, 0) > 10);
-    assert.deepEqual(failed, []);
-    assert.deepEqual(survivors, []);
-  });
