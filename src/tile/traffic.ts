@@ -89,7 +89,7 @@ export function trafficOf(low: Lowering, launch: Launch, plan?: ClusterPlan): Tr
   const programs = launch.grid[0] * launch.grid[1] * launch.grid[2];
   const group = homesOf(low).split ? 1 : groupOf(lineRule(low.program), launch.grid, launch.numbers);
   const team = plan && { plan, lanes: group < programs ? CORES : 1 };
-  const walker = new Walker(low, launch, group, team);
+  const walker = new Walker(low, launch, team);
   const { counters } = walker;
   const act = walker.list(low.program.body);
   const { grid: sizes, numbers } = launch;

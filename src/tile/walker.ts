@@ -40,16 +40,13 @@ export class Walker {
   private readonly ahead: Ahead;
   /** The loop whose turns what is walked now would run beside. */
   private beside = GRID;
-  private readonly group: number;
   private readonly team: Team | undefined;
   /** By turns, of each tile that passes between the cores; undefined: the two wait for each other. */
   private readonly ways = new Map<string, (Way | undefined)[]>();
 
-  /** `group`: neighbours of the grid that stay on one core (lines.ts). */
-  constructor(low: Lowering, launch: Launch, group: number, team: Team | undefined) {
+  constructor(low: Lowering, launch: Launch, team: Team | undefined) {
     this.low = low;
     this.launch = launch;
-    this.group = group;
     this.team = team;
     this.homes = homesOf(low);
     this.positions = new Positions(launch, (id) => this.homes.tile(id));
@@ -86,12 +83,6 @@ export class Walker {
 
   get live(): Liveness {
     return this.homes.live;
-  }
-
-  /** Whether a program is the first of its core. */
-  private isFirst({ before }: At): boolean {
-    const pid = before();
-    return pid % this.group === 0 && pid / this.group < rangeOf(this.low.chip.rates.vectorCores)!.low;
   }
 
   list(stmts: readonly Stmt[]): Action {
@@ -229,7 +220,9 @@ export class Walker {
       const isTwice = isHalved(this.low) && !homes.isStaged(id) && cutAxis(tile.shape) < 0;
       const load = this.moves(op.view, isTwice ? (at) => 2 * inside(at) : inside, false, this.ahead.tiles.get(id), homes.isStaged(id) ? homes.roles.stage : undefined); // prettier-ignore
       if (this.team?.plan.offsets.has(id)) return [this.shares(load, inside, dtypes[op.view.dtype].size, this.team)];
-      out.push(this.ahead.kept.has(id) ? (at, t) => this.isFirst(at) && load(at, t) : load);
+      // Once on each core that is started, whether or not a program is left for it.
+      const cores = rangeOf(this.low.chip.rates.vectorCores)!.low;
+      out.push(this.ahead.kept.has(id) ? (at, t) => at.before() < cores && load(at, t) : load);
     } else if (op.kind === "gather") {
       const rows = this.positions.rowsInside(op.rows, op.view);
       const cols = this.positions.inside({ ...op.view, shape: [op.view.shape[1]!] }, [op.col], [tile.shape[1]!]);
