@@ -64,10 +64,10 @@ test("a buffer goes onto one that is still to be read", () => {
   // use from the first turn to the last: as_f32 goes onto y_tiles, and both halves of x_tiles onto one.
   const moved = changes(snapshot("rms_norm"), "shrink or overlap a buffer");
   for (const line of [
-    "float* mul = (float*)(nram + 28160);",
-    "float* mul = (float*)(nram + 40448 - 64);",
-    "float* as_f32 = (float*)(nram + 15872);",
-    "float* as_f32 = (float*)(nram + 28160 - 64);",
+    "float* mul = (float*)(nram + 26112);",
+    "float* mul = (float*)(nram + 38400 - 64);",
+    "float* as_f32 = (float*)(nram + 13824);",
+    "float* as_f32 = (float*)(nram + 26112 - 64);",
     "bfloat16_t* next_x_tile = x_tiles + 0; | bfloat16_t* x_tile = x_tiles + 0;",
     "bfloat16_t* y_tile = y_tiles + 0;",
   ])
