@@ -12,10 +12,11 @@ import { normals } from "../../src/base/prng.ts";
 import { findCompiler } from "../../src/device/cpu/toolchain.ts";
 import { foreignKernel } from "../../src/device/sim/foreign.ts";
 import { openSim } from "../../src/device/sim/open-sim.ts";
-import type { RunOptions, SimKernel } from "../../src/device/sim/sim-device.ts";
+import type { RunOptions } from "../../src/device/sim/sim-device.ts";
 import { simTargets } from "../../src/device/sim/targets.ts";
 import type { SimCase } from "./sim-ascend-cases.ts";
-import { change, drop, dropPair, swap, withMutants } from "./sim-mutants.ts";
+import { checkCases } from "./sim-ascend-check.ts";
+import { change, drop, dropPair, swap } from "./sim-mutants.ts";
 import { outcomeOf, runCase } from "./sim-run.ts";
 
 const compiler = findCompiler();
@@ -98,12 +99,20 @@ function softmax(): SimCase {
   };
 }
 
+/** For mutants of the conversions. */
+const extraTraits = `constexpr Reg::CastTrait ODD = {Reg::RegLayout::ONE, Reg::SatMode::UNKNOWN, Reg::MaskMergeMode::ZEROING, RoundMode::UNKNOWN};
+constexpr Reg::CastTrait TRUNCATE = {Reg::RegLayout::ZERO, Reg::SatMode::NO_SAT, Reg::MaskMergeMode::ZEROING, RoundMode::CAST_TRUNC};
+`;
+
 function cast(): SimCase {
   const n = 3333;
   const x = bf16ToF32(f32ToBf16(random(n, 4)));
   return {
     name: "reg_cast",
-    source: sourceOf("reg_cast"),
+    source: sourceOf("reg_cast").replace(
+      "constexpr Reg::CastTrait WIDEN",
+      `${extraTraits}constexpr Reg::CastTrait WIDEN`,
+    ),
     kind: "vector",
     isBf16: true,
     args: ["x", "y", "total"],
@@ -160,38 +169,14 @@ function select(): SimCase {
 }
 
 const cases = [add(), softmax(), cast(), select()];
-const device = skip ? undefined : openSim("sim:ascend-950");
-const extraTraits = `constexpr Reg::CastTrait ODD = {Reg::RegLayout::ONE, Reg::SatMode::UNKNOWN, Reg::MaskMergeMode::ZEROING, RoundMode::UNKNOWN};
-constexpr Reg::CastTrait TRUNCATE = {Reg::RegLayout::ZERO, Reg::SatMode::NO_SAT, Reg::MaskMergeMode::ZEROING, RoundMode::CAST_TRUNC};
-`;
-const withTraits = (source: string): string => source.replace("constexpr Reg::CastTrait WIDEN", `${extraTraits}constexpr Reg::CastTrait WIDEN`); // prettier-ignore
-const kernels: SimKernel[] = skip ? [] : device!.compileKernels(cases.map((c) => foreignKernel(withMutants(withTraits(c.source), c.name, c.mutants), c.name, [...c.args, "mutant"], c.kind))); // prettier-ignore
-
-for (const [i, c] of cases.entries())
-  test(`${c.name}: right on 1, 3 and 20 blocks in every order, by the audit as well`, { skip }, () => {
-    for (const numBlocks of [1, 3, 20])
-      for (const seed of [0, 1, 2, 3])
-        assert.ok(runCase(device!, kernels[i]!, c, { numBlocks, seed, audit: seed === 1 }, [0]), `${numBlocks} blocks, seed ${seed}`); // prettier-ignore
-  });
-
-const expectedRules: Readonly<Record<string, RegExp>> = {
-  "drop LocalMemBar": /^local-mem-bar$/, "another LocalMemBar": /^local-mem-bar$/, "misaligned": /^alignment$/, "one register more": /^(out-of-bounds|uninitialised|local-mem-bar)$/,
-  "device memory": /^memory-space$/, "drop one sync": /^(race-|flag|wait|queue|deadlock)/, "unset mask": /^uninitialised$/, "beside an extreme": /^uninitialised$/,
-}; // prettier-ignore
-test("mutations: each is rejected or gives wrong numbers, by the rule it breaks", { skip }, (t) => {
-  const wrong: string[] = [];
-  for (const [i, c] of cases.entries())
-    c.mutants.forEach(({ kind, edits }, m) => {
-      let outcome = "accepted";
-      for (const seed of [0, 1, 2]) {
-        outcome = outcomeOf(() => runCase(device!, kernels[i]!, c, { numBlocks: 3, seed }, [m + 1]));
-        if (outcome !== "accepted") break;
-      }
-      t.diagnostic(`${c.name}, ${kind}: ${outcome}`);
-      if (outcome === "accepted" || !(expectedRules[kind] ?? /./).test(outcome)) wrong.push(`${c.name}: ${kind}: ${edits[0]!.find}: ${outcome}`); // prettier-ignore
-    });
-  assert.deepEqual(wrong, []);
-});
+const checked = checkCases(cases, {
+  chip: "sim:ascend-950",
+  rules: {
+    "drop LocalMemBar": /^local-mem-bar$/, "another LocalMemBar": /^local-mem-bar$/, "misaligned": /^alignment$/, "one register more": /^(out-of-bounds|uninitialised|local-mem-bar)$/,
+    "device memory": /^memory-space$/, "drop one sync": /^(race-|flag|wait|queue|deadlock)/, "unset mask": /^uninitialised$/, "beside an extreme": /^uninitialised$/,
+  },
+}); // prettier-ignore
+const device = checked?.device;
 
 const ruleKernel = skip ? undefined : device!.compileKernels([foreignKernel(sourceOf("reg_rules"), "reg_rules", ["x", "y", "rule"], "vector")])[0]; // prettier-ignore
 /** Case n of the kernel on x = 0, 1, 2, ... and y = 0: the output. */
@@ -260,7 +245,7 @@ test("rules of vector functions are refused by name", { skip }, () => {
 test("what the vendor's compiler inserts between loads and stores counts where asked", { skip }, () => {
   const c = cases[1]!;
   const run = (options: Partial<RunOptions>): string =>
-    outcomeOf(() => runCase(device!, kernels[1]!, c, { numBlocks: 3, ...options }, [1]));
+    outcomeOf(() => runCase(device!, checked!.kernels[1]!, c, { numBlocks: 3, ...options }, [1]));
   assert.equal(run({}), "local-mem-bar");
   assert.equal(run({ autoSync: true }), "accepted");
 });

@@ -12,8 +12,9 @@ import { findCompiler } from "../../src/device/cpu/toolchain.ts";
 import { foreignKernel } from "../../src/device/sim/foreign.ts";
 import { openSim } from "../../src/device/sim/open-sim.ts";
 import type { SimCase } from "./sim-ascend-cases.ts";
-import { change, drop, dropPair, swap, withMutants } from "./sim-mutants.ts";
-import { outcomeOf, runCase } from "./sim-run.ts";
+import { checkCases } from "./sim-ascend-check.ts";
+import { change, drop, dropPair, swap } from "./sim-mutants.ts";
+import { runCase } from "./sim-run.ts";
 
 const skip = findCompiler() ? false : "no C++ compiler";
 
@@ -64,26 +65,15 @@ function gather(): SimCase {
 }
 
 const c = gather();
-const device = skip ? undefined : openSim("sim:ascend-950");
-const kernel = skip ? undefined : device!.compileKernels([foreignKernel(withMutants(c.source, c.name, c.mutants), c.name, [...c.args, "mutant"], c.kind)])[0]!; // prettier-ignore
-
-test("threads: the right numbers in every order, by the audit as well", { skip }, () => {
-  for (const seed of [0, 1, 2, 3]) assert.ok(runCase(device!, kernel!, c, { numBlocks: 3, seed, audit: seed === 1 }, [0]), `seed ${seed}`); // prettier-ignore
-});
-
-test("threads: mutations are rejected or give wrong numbers", { skip }, (t) => {
-  const rules: Readonly<Record<string, RegExp>> = {
+checkCases([c], {
+  chip: "sim:ascend-950",
+  blocks: [3],
+  runsAtIssue: true,
+  rules: {
     "drop one sync": /^(race-raw|uninitialised)$/, "drop a barrier": /^race-threads$/, "barrier that not all reach": /^deadlock$/, "no atomic": /^race-threads$/,
     "no input": /^uninitialised$/, "too many threads": /^range$/, "leaves the tensor": /^out-of-bounds$/, "wild address": /^out-of-bounds$/, "another block": /^race-waw$/,
-  }; // prettier-ignore
-  const wrong: string[] = [];
-  c.mutants.forEach(({ kind, edits }, m) => {
-    const outcome = outcomeOf(() => runCase(device!, kernel!, c, { numBlocks: 3 }, [m + 1]));
-    t.diagnostic(`${kind}: ${outcome}`);
-    if (outcome === "accepted" || !(rules[kind] ?? /./).test(outcome)) wrong.push(`${kind}: ${edits[0]!.find}: ${outcome}`); // prettier-ignore
-  });
-  assert.deepEqual(wrong, []);
-});
+  },
+}); // prettier-ignore
 
 test("threads, fast: the same numbers", { skip }, () => {
   const fast = openSim("sim:ascend-950", { isFast: true });

@@ -16,9 +16,8 @@ const changes: readonly Change[] = [
   { kind: "tail one longer or shorter", pattern: /launch < (\w+);/g, become: [(n) => `${n} + 1`, (n) => `${n} - 1`] },
   { kind: "shrink or overlap a buffer", pattern: /SetGlobalBuffer\(\(__gm__ \w+\*\)(list)\);/g, become: [(list) => `${list} + 8`, (list) => `${list} - 8`] }, // prettier-ignore
   { kind: "shrink or overlap a buffer", pattern: /switch \((?:list\[|words\.GetValue\()(at)[\])]/g, become: [(at) => `${at} + 1`] }, // prettier-ignore
-  // A record's length: one word more, and in bytes. One word less would take the last of a grid for a program and any words
-  // for its sizes: a kernel without an end, which no simulator tells from a long one.
-  { kind: "count one longer or shorter", pattern: /at \+= (\d+);/g, become: [(n) => `${n} + 1`] },
+  // A record's length, in words and in bytes.
+  { kind: "count one longer or shorter", pattern: /at \+= (\d+);/g, become: [(n) => `${n} + 1`, (n) => `${n} - 1`] },
   { kind: "stride in the wrong unit", pattern: /at \+= (\d+);/g, become: [(n) => `${n} * 8`] },
   { kind: "stride in the wrong unit", pattern: /numbers\.GetValue\((2 \* \(at \+ \d+\))\)/g, become: [(at) => at.replace("2 * ", "")] }, // prettier-ignore
   { kind: "stride in the wrong unit", pattern: /(\*\(const float\*\)\(list \+ at \+ \d+\))/g, become: [(at) => at.replace("(list", "((const float*)list")] }, // prettier-ignore

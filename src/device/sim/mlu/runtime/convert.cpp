@@ -5,17 +5,6 @@
 
 namespace bang {
 namespace {
-double rounded(double x, Round round) {
-  switch (round) {
-    case NEAREST_EVEN: return std::nearbyint(x);
-    case NEAREST_AWAY: return std::round(x);
-    case TO_ZERO: return std::trunc(x);
-    case FROM_ZERO: return x < 0 ? std::floor(x) : std::ceil(x);
-    case DOWN: return std::floor(x);
-    case UP: return std::ceil(x);
-  }
-  return x;
-}
 template <class I>
 I saturated(double x, Round round) {
   const double v = rounded(x, round), low = std::numeric_limits<I>::min(), high = std::numeric_limits<I>::max();

@@ -3,10 +3,23 @@
 // minus infinity; up (ru) to plus infinity. That rd is "round" and no direction follows from dn and up beside it. Without
 // a suffix it is rn [inferred].
 #pragma once
+#include <cmath>
 #include "types.h"
 
 namespace bang {
 enum Round { NEAREST_EVEN, NEAREST_AWAY, TO_ZERO, FROM_ZERO, DOWN, UP };
+/// To a whole number.
+inline double rounded(double x, Round round) {
+  switch (round) {
+    case NEAREST_EVEN: return std::nearbyint(x);
+    case NEAREST_AWAY: return std::round(x);
+    case TO_ZERO: return std::trunc(x);
+    case FROM_ZERO: return x < 0 ? std::floor(x) : std::ceil(x);
+    case DOWN: return std::floor(x);
+    case UP: return std::ceil(x);
+  }
+  return x;
+}
 /// dst[i] = src[i] * 2^exponent, rounded; integers saturate.
 template <class D, class S>
 void convert(const char* op, D* dst, const S* src, int n, int exponent, Round round, int line);

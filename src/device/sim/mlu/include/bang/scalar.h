@@ -3,22 +3,8 @@
 #include "convert.h"
 #include "types.h"
 
-namespace bang {
-inline float round_to(float x, Round round) {
-  switch (round) {
-    case NEAREST_EVEN: return std::nearbyint(x);
-    case NEAREST_AWAY: return std::round(x);
-    case TO_ZERO: return std::trunc(x);
-    case FROM_ZERO: return x < 0 ? std::floor(x) : std::ceil(x);
-    case DOWN: return std::floor(x);
-    case UP: return std::ceil(x);
-  }
-  return x;
-}
-}  // namespace bang
-
 #define BANG_SCALAR_CONVERSION(name, D, S, round)                                                                      \
-  inline D __##name(S x) { return (D)bang::round_to((float)x, bang::round); }
+  inline D __##name(S x) { return (D)bang::rounded((float)x, bang::round); }
 #define BANG_SCALAR_CONVERSIONS(S, name)                                                                               \
   BANG_ROUNDINGS(BANG_SCALAR_CONVERSION, name##2int, int, S)                                                           \
   BANG_ROUNDINGS(BANG_SCALAR_CONVERSION, name##2int32, int32_t, S)                                                     \
