@@ -16,6 +16,7 @@ import { Bench, judgeAll, type Outcome, type Verdict } from "./chip-bench.ts";
 import { Journal, keyOf, type Judged } from "./chip-journal.ts";
 import { chooseCases, isNear, isRight, planCases, planLaunches, type RecordedLaunch } from "./chip-launches.ts";
 import { countsTurnsOf, jobsOf, sourceOf, together, type Job, type JobOptions } from "./chip-jobs.ts";
+import { all, judgeMore, ofOrder } from "./chip-left.ts";
 import { listCases, listName } from "./chip-lists.ts";
 import type { LongLaunch } from "./chip-turns.ts";
 import { toHost } from "./nd-array.ts";
@@ -32,7 +33,7 @@ export interface MatrixResult {
   readonly survivors: readonly string[];
   /** Kernels that break a rule as emitted, or differ with the number of blocks; their mutants are not tried. */
   readonly failed: readonly string[];
-  /** "kernel: case: lines and variables" of launches that leave a loop before its third turn, where a place of two is taken again, and the synchronisations dropped from them that count as equivalent: what orders one turn after another is not shown there. */
+  /** "kernel: case: lines and variables" of texts with a loop that no launch takes to a third turn, where a place of two is taken again, and the mutants of order that count as equivalent there: what orders one turn after another is not shown. */
   readonly singleTurns: readonly string[];
   readonly equivalentInSingleTurns: number;
   /** The same of all launches. */
@@ -67,12 +68,6 @@ function isRefused(device: SimDevice, { emitted, kernel }: Job, mutant: Mutant):
 /** Yields to timers and signals between kernels. */
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Kinds that only order what a kernel does. */
-const ofOrder: ReadonlySet<MutationKind> = new Set([
-  "drop one synchronisation",
-  "swap ids",
-  "drop a barrier of one pipe",
-]);
 /** Kernels that share a unit of the compiler: what they have in common is compiled once, and progress still moves. */
 const KERNELS_AT_ONCE = 12;
 
@@ -85,7 +80,6 @@ interface Batch {
 }
 /** `left`: the mutants by number that are tried in this launch. */
 const keyOfJob = (device: SimDevice, job: Job, source: SimSource, launch: RecordedLaunch, left: readonly number[]): string => keyOf([device.keyOf(source), JSON.stringify(left.map((i) => job.mutants[i]))], launch); // prettier-ignore
-const all = ({ mutants }: Job): number[] => mutants.map((_, i) => i);
 function batchOf(device: SimDevice, jobs: readonly Job[], journal: Journal): Batch {
   const sources = jobs.map((job) => sourceOf(device, job));
   const known = jobs.map((job, i) => journal.find(keyOfJob(device, job, sources[i]!, job.launch, all(job))));
@@ -116,26 +110,6 @@ async function judgeLaunch(device: SimDevice, job: Job, kernel: SimKernel, launc
     for (const b of benches) b.free();
   }
 } // prettier-ignore
-
-/** What another launch of the same program may still show: what was not reached, and order where loops have few turns. */
-const leftOf = (job: Job, { short, verdicts }: Judged): number[] =>
-  all(job).filter((i) => {
-    const { outcome } = verdicts[i]!;
-    return (
-      outcome === "unreached" || (outcome === "equivalent" && short.length > 0 && ofOrder.has(job.mutants[i]!.kind))
-    );
-  });
-/** Caught by one launch is caught; of the rest the worst. */
-const verdictsBySay: readonly Outcome[] = ["rejected", "wrong", "survived", "equivalent", "unreached"];
-const better = (a: Verdict, b: Verdict): Verdict =>
-  verdictsBySay.indexOf(b.outcome) < verdictsBySay.indexOf(a.outcome) ? b : a;
-
-/** What is known of a program after one more launch, in which those `left` were tried. */
-function joined(a: Judged, b: Judged, left: readonly number[]): Judged {
-  const verdicts = a.verdicts.slice();
-  left.forEach((i, n) => (verdicts[i] = better(verdicts[i]!, b.verdicts[n] ?? verdicts[i]!)));
-  return { isSteady: a.isSteady && b.isSteady, short: a.short.filter((l) => b.short.includes(l)), verdicts };
-}
 
 export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Promise<MatrixResult> {
   const device = openSim(`sim:${name}`);
@@ -178,26 +152,26 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
       const onProgress = (n: number): void => options.onProgress?.(at + n, total, job.kernel);
       let own = known[i] ? undefined : kernels.shift()!;
       const kernel = (): SimKernel => (own ??= device.compileKernels([sources[i]!])[0]!);
-      let judged = await judge(job, sources[i]!, kernel, job.launch, all(job), onProgress);
-      for (const other of judged.isSteady ? job.others : []) {
-        const left = leftOf(job, judged);
-        const launch = left.length > 0 ? other() : undefined;
-        if (!launch) continue;
-        judged = joined(judged, await judge(job, sources[i]!, kernel, launch, left, () => {}), left);
-      }
+      const first = await judge(job, sources[i]!, kernel, job.launch, all(job), onProgress);
+      const judged = await judgeMore(job, first, (launch, left) =>
+        judge(job, sources[i]!, kernel, launch, left, () => {}),
+      );
       done += job.mutants.length;
       if (!judged.isSteady) failed.push(`${job.kernel}: ${job.name}`);
-      if (judged.short.length > 0) singleTurns.push(`${job.kernel}: ${job.name}: ${judged.short.join(", ")}`);
+      const unordered = job.mutants.filter(
+        (m, n) => ofOrder.has(m.kind) && judged.verdicts[n]?.outcome === "equivalent",
+      ).length;
+      equivalentOfOrder += unordered;
+      if (judged.short.length > 0 && unordered > 0) {
+        singleTurns.push(`${job.kernel}: ${job.name}: ${judged.short.join(", ")}`);
+        equivalentInSingleTurns += unordered;
+      }
       for (const [n, { outcome, rule }] of judged.verdicts.entries()) {
         const m = job.mutants[n]!;
         table[m.kind][outcome]++;
         if (outcome !== "unreached") table[m.kind].tried++;
         if (outcome === "rejected" || outcome === "wrong") rules[rule] = (rules[rule] ?? 0) + 1;
         if (outcome === "survived") survivors.push(`${job.kernel}: ${job.name}: ${m.kind}: ${m.where}`);
-        if (outcome === "equivalent" && ofOrder.has(m.kind)) {
-          equivalentOfOrder++;
-          if (judged.short.length > 0) equivalentInSingleTurns++;
-        }
         options.onOutcome?.(job.kernel, m, outcome, rule);
       }
     }

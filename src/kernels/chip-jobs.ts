@@ -11,6 +11,7 @@ import type { SimDevice, SimSource } from "../device/sim/sim-device.ts";
 import type { SimTarget } from "../device/sim/targets.ts";
 import { chooseCases, offTheLine, recordLaunches, type Launches, type Planned, type RecordedLaunch } from "./chip-launches.ts"; // prettier-ignore
 import { listCases, listName } from "./chip-lists.ts";
+import { nearby, type Nearby } from "./chip-nearby.ts";
 
 /** A program as emitted, with its mutants. */
 export interface Job {
@@ -22,6 +23,8 @@ export interface Job {
   readonly launch: RecordedLaunch;
   /** More launches of the same program, for what that one does not show; nothing where what a run launches depends on its numbers. */
   readonly others: readonly (() => RecordedLaunch | undefined)[];
+  /** Launches that no case makes; such a one counts if the program as emitted keeps every rule in it, too. */
+  readonly near: () => Iterable<Nearby>;
   readonly mutants: readonly Mutant[];
   /** Names of the arguments, for messages. */
   readonly args: readonly string[];
@@ -71,6 +74,7 @@ export function jobsOf(target: SimTarget, planned: readonly Planned[], options: 
       emitted,
       launch,
       others: sharesLines(chip) ? [...same, () => offTheLine(launch)] : same,
+      near: () => nearby(launch),
       mutants: sampled(mutantsOf(emitted.source, chip), options.sample),
       args: [...program.params.map((param) => param.name), "grid x", "grid y", "grid z", "workspace"],
     };
@@ -96,6 +100,7 @@ function listJob({ chip, emitList }: SimTarget, c: (typeof listCases)[number], {
     emitted: { ...emitted, numBlocks },
     launch,
     others: [],
+    near: () => [],
     mutants: sampled(mutantsOfList(emitted.source, chip), sample),
     args: ["list", "launches", "workspace"],
   };

@@ -23,6 +23,7 @@ import { combineRows, gatherRows, moeRouter } from "./moe.ts";
 import { moePlan } from "./moe-plan.ts";
 import { fromHost, sizeOf, type NdArray } from "./nd-array.ts";
 import { layerNorm, rmsNorm } from "./norm.ts";
+import { narrowCase } from "./narrow-matmul.ts";
 import { muonOrthogonalize } from "./optim.ts";
 import { quantize } from "./quantize.ts";
 import { quantizeRows } from "./quantize-rows.ts";
@@ -99,14 +100,19 @@ const projected = (device: Device, rows: number, columns: number): Projected => 
   channels: 64,
 }); // prettier-ignore
 
+/** Ends of experts that need every tile which a list of 36 rows among 4 of them may have: none of its programs is idle. */
+const fullTiles = [33, 34, 35, 36];
+
 const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
   "compressPool, overlapping": (d) => [compressPool(d, { kv: put(d, 0.37, [1, 300, 128]), score: put(d, 0.91, [1, 300, 128]), ape: put(d, 1.3, [4, 128]), m: 4, overlap: true })],
   "compressPool, plain": (d) => [compressPool(d, { kv: put(d, 0.37, [3, 20, 8]), score: put(d, 0.91, [3, 20, 8]), ape: put(d, 1.3, [8, 8]), m: 8, overlap: false })],
   conv3x3: (d) => [conv3x3(d, put(d, 0.3, [3, 5, 4, 3]), put(d, 0.7, [6, 3, 3, 3]), put(d, 0.2, [6]))],
   groupedMatmul: (d) => {
-    const sorted = sortedRows(d, putInts(d, [0, 5, 5, 26, 30]), 30);
     const w = put(d, 0.7, [4, 300, 320]);
-    return [groupedMatmul(d, put(d, 0.3, [30, 320]), w, sorted), groupedMatmul(d, put(d, 0.9, [30, 300]), w, sorted, { transW: true })];
+    return [[5, 5, 26, 30], fullTiles].flatMap((ends) => {
+      const sorted = sortedRows(d, putInts(d, [0, ...ends]), ends.at(-1)!);
+      return [groupedMatmul(d, put(d, 0.3, [ends.at(-1)!, 320]), w, sorted), groupedMatmul(d, put(d, 0.9, [ends.at(-1)!, 300]), w, sorted, { transW: true })];
+    });
   },
   hadamard: (d) => [hadamard(d, put(d, 0.37, [100, 32])), hadamard(d, put(d, 0.37, [100, 8]))],
   hcProject: (d) => { const { y, s } = hcFinish(d, hcProject(d, put(d, 0.3, [150, 300]), put(d, 0.7, [24, 300])), { eps: 1e-6 }); return [y, s]; },
@@ -114,11 +120,13 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
   "hyper-connection streams": (d) => [24, 64].flatMap((width) => [hcPre(d, put(d, 0.3, [70, 4, width]), put(d, 0.9, [70, 4])), hcPost(d, put(d, 0.57, [70, width]), put(d, 0.31, [70, 4, width]), put(d, 1.2, [70, 4]), put(d, 1.7, [70, 4, 4]))]),
   "indexScores, rounded": (d) => [indexScores(d, { iq: put(d, 0.3, [3, 9, 3, 8]), ik: put(d, 0.7, [3, 5, 8]), w: put(d, 1.1, [3, 9, 3]), ratio: 4, queryStart: 6, isRounded: true })],
   topkMask: (d) => [topkMask(d, put(d, 0.7, [1, 70, 13]), 4), topkMask(d, put(d, 0.7, [1, 70, 8]), 20)],
-  "intMatmul of experts": (d) => integers(d, [30, 20, 600], { ends: [5, 5, 26, 30] }),
+  "intMatmul of experts": (d) => [...integers(d, [30, 20, 600], { ends: [5, 5, 26, 30] }), ...integers(d, [36, 20, 600], { ends: fullTiles })],
   "intMatmul, one row": (d) => integers(d, [1, 300, 600], {}),
   "intMatmul to bf16": (d) => integers(d, [3, 200, 800], { out: "bf16" }),
   "intMatmul, more rows": (d) => integers(d, [300, 140, 800], {}),
-  "int4 of experts": (d) => integers(d, [30, 20, 600], { group: 128, ends: [5, 5, 26, 30] }),
+  "int4 of experts": (d) => [...integers(d, [30, 20, 600], { group: 128, ends: [5, 5, 26, 30] }), ...integers(d, [36, 20, 600], { group: 128, ends: fullTiles })],
+  "fp4 of experts": narrowCase("e2m1", 36, 20, 1536, { ends: fullTiles }).run,
+  "fp4, one row": narrowCase("e2m1", 1, 70, 1536).run,
   "int4, one row": (d) => integers(d, [1, 300, 512], { group: 128 }),
   "int4 to bf16": (d) => integers(d, [200, 140, 300], { group: 64, out: "bf16" }),
   "matmul, f32": (d) => [matmul(d, put(d, 0.3, [100, 300]), put(d, 0.9, [300, 130])), matmul(d, put(d, 0.3, [1, 600]), put(d, 0.9, [600, 300])), matmul(d, put(d, 0.3, [300, 300]), put(d, 0.9, [300, 130]), { transA: true })],
@@ -142,24 +150,26 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
   },
   muon: (d) => [muonOrthogonalize(d, put(d, 1.7, [1, 70, 100]))],
   "reduce rows": (d) => [sum(d, put(d, 1.3, [30, 1700]), 1), maxOver(d, put(d, 1.3, [30, 1700]), 1)],
-  "reduce columns": (d) => [sum(d, put(d, 1.3, [300, 33]), 0), maxOver(d, put(d, 1.3, [300, 270]), 0)],
+  "reduce columns": (d) => [sum(d, put(d, 1.3, [300, 33]), 0), sum(d, put(d, 1.3, [40, 512]), 0), maxOver(d, put(d, 1.3, [300, 270]), 0)],
   quantizeRows: (d) => [19, 5].flatMap((rows) => { const { q, scale } = quantizeRows(d, put(d, 1.3, [rows, 700])); return [q, scale]; }),
   quantize: (d) => [
     quantize(d, put(d, 1.3, [70, 300]), { format: "e4m3", block: 64, width: 200 }),
     quantize(d, putHalf(d, 1.3, [70, 130]), { format: "e2m1", block: 32 }),
     quantize(d, put(d, 1.3, [100, 100]), { format: "e4m3", block: 32, square: true }),
+    quantize(d, put(d, 1.3, [37, 700]), { format: "e4m3", block: 128, width: 400 }),
+    quantize(d, put(d, 1.3, [300, 800]), { format: "e4m3", block: 128, square: true, width: 400 }),
   ],
   rope: (d) => [[[3, 41, 3, 16], 4], [[1, 100, 2, 8], 4], [[1, 42, 4, 64], 8]].flatMap(([shape, half]) => [false, true].map((inverse) => rope(d, put(d, 0.31, shape as number[]), { freqs: put(d, 0.4, [half as number]), start: 3, step: 2, inverse }))),
   softmax: (d) => [softmax(d, put(d, 0.9, [70, 13]))],
   "attention, window only": (d) => attention(d, { b: 1, t: 70, h: 2, d: 8, tk: 270, tc: 0 }, { queryStart: 200, keyStart: 0, window: 190, ratio: 4 }),
-  "attention, entries": (d) => attention(d, { b: 1, t: 40, h: 4, d: 16, tk: 240, tc: 110 }, { queryStart: 200, keyStart: 0, window: 190, ratio: 2 }),
-  "attention, masked entries": (d) => attention(d, { b: 3, t: 7, h: 2, d: 8, tk: 220, tc: 110 }, { queryStart: 220, keyStart: 7, window: 190, ratio: 2, mask: fromHost(d, Uint8Array.from({ length: 3 * 7 * 110 }, (_, i) => (i % 3 === 0 ? 0 : 1)), [3, 7, 110], "u8") }),
+  "attention, entries": (d) => attention(d, { b: 1, t: 40, h: 4, d: 16, tk: 240, tc: 220 }, { queryStart: 400, keyStart: 200, window: 190, ratio: 2 }),
+  "attention, masked entries": (d) => attention(d, { b: 3, t: 7, h: 2, d: 8, tk: 220, tc: 210 }, { queryStart: 420, keyStart: 207, window: 190, ratio: 2, mask: fromHost(d, Uint8Array.from({ length: 3 * 7 * 210 }, (_, i) => (i % 3 === 0 ? 0 : 1)), [3, 7, 210], "u8") }),
   "attention, chosen entries": (d) => attention(d, { b: 1, t: 5, h: 4, d: 16, tk: 233, tc: 200 }, { queryStart: 420, keyStart: 192, window: 190, ratio: 2, isAnchored: true, chosen: putInts(d, Array.from({ length: 500 }, (_, i) => (i % 100 < 100 - 5 * Math.floor(i / 100) ? 2 * (i % 100) : -1)), [1, 5, 100]) }),
   "attention, anchored": (d) => attention(d, { b: 3, t: 7, h: 2, d: 8, tk: 227, tc: 110 }, { queryStart: 220, keyStart: 0, window: 190, ratio: 2, isAnchored: true }),
-  "attention, one token": (d) => attention(d, { b: 3, t: 1, h: 8, d: 32, tk: 220, tc: 110 }, { queryStart: 220, keyStart: 7, window: 190, ratio: 2 }),
+  "attention, one token": (d) => attention(d, { b: 3, t: 1, h: 8, d: 32, tk: 220, tc: 210 }, { queryStart: 420, keyStart: 207, window: 190, ratio: 2 }),
   "slotAttention, window and entries": (d) => slots(d, putHalf, { b: 2, t: 3, h: 20, d: 24, tk: 112, tc: 100 }, { queryStart: 210, keyStart: 101, window: 110, ratio: 2 }),
   "slotAttention, few entries": (d) => slots(d, put, { b: 3, t: 3, h: 4, d: 8, tk: 203, tc: 9 }, { queryStart: 210, keyStart: 10, window: 180, ratio: 20 }),
-  "slotAttention, window only": (d) => slots(d, put, { b: 3, t: 3, h: 4, d: 8, tk: 203, tc: 0 }, { queryStart: 210, keyStart: 10, window: 190, ratio: 1 }),
+  "slotAttention, window only": (d) => [4, 3].flatMap((h) => slots(d, put, { b: 3, t: 3, h, d: 8, tk: 203, tc: 0 }, { queryStart: 210, keyStart: 10, window: 190, ratio: 1 })),
   topkIndices: (d) => [topkIndices(d, put(d, 0.7, [1, 3, 9001]), 300)],
 }; // prettier-ignore
 

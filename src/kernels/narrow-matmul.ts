@@ -241,7 +241,8 @@ interface CaseOptions {
   readonly dtype?: "f32" | "bf16";
 }
 
-function caseOf(format: NarrowWeights["format"], rows: number, n: number, depth: number, { ends, groups = 1, dtype = "f32" }: CaseOptions = {}): KernelCase {
+/** Of codes of every kind; also a launch for mutants (chip-turns.ts). */
+export function narrowCase(format: NarrowWeights["format"], rows: number, n: number, depth: number, { ends, groups = 1, dtype = "f32" }: CaseOptions = {}): KernelCase {
   const experts = ends?.length ?? 1;
   const count = experts * groups * n;
   const isFp8 = format === "e4m3";
@@ -309,9 +310,9 @@ function fitting(chip: Chip | undefined, p: NarrowStatic): TileProgram {
 export const cases: OpCases = {
   op: "narrowMatmul of e2m1",
   cases: [
-    caseOf("e2m1", 1, 70, 64),
-    caseOf("e2m1", 19, 40, 320, { dtype: "bf16" }),
-    caseOf("e2m1", 30, 20, 512, { ends: [5, 5, 26, 30] }),
+    narrowCase("e2m1", 1, 70, 64),
+    narrowCase("e2m1", 19, 40, 320, { dtype: "bf16" }),
+    narrowCase("e2m1", 30, 20, 512, { ends: [5, 5, 26, 30] }),
   ],
   programs: (chip) => [example, { ...example, dtype: "f32", by: "all", m: 96, n: 128 } as const].map((p) => fitting(chip, p)), // prettier-ignore
 };
@@ -319,11 +320,11 @@ export const cases: OpCases = {
 export const fp8Cases: OpCases = {
   op: "narrowMatmul of e4m3",
   cases: [
-    caseOf("e4m3", 1, 70, 40),
-    caseOf("e4m3", 19, 150, 300, { dtype: "bf16" }),
-    caseOf("e4m3", 30, 20, 192, { ends: [5, 5, 26, 30] }),
-    caseOf("e4m3", 5, 8, 32, { groups: 2 }),
-    caseOf("e4m3", 3, 128, 160, { groups: 2, dtype: "bf16" }),
+    narrowCase("e4m3", 1, 70, 40),
+    narrowCase("e4m3", 19, 150, 300, { dtype: "bf16" }),
+    narrowCase("e4m3", 30, 20, 192, { ends: [5, 5, 26, 30] }),
+    narrowCase("e4m3", 5, 8, 32, { groups: 2 }),
+    narrowCase("e4m3", 3, 128, 160, { groups: 2, dtype: "bf16" }),
   ],
   programs: (chip) => (chip && !hasFp8Products(chip) ? [] : (["groups", "experts"] as const).map((by) => fitting(chip, { ...example, format: "e4m3", unpacks: false, by }))), // prettier-ignore
   onlyWhere: hasFp8Products,

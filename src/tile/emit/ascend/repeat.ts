@@ -3,6 +3,7 @@
  * tile and by 0 over the other operand. A number a row is put into a block each first (Brcb), which is taken again and
  * again along the row. Main function: `emitRepeated`.
  */
+import { assumptions } from "../../cost-table.ts";
 import { dtypes } from "../../../base/dtype.ts";
 import type { Rows } from "../../padding.ts";
 import { at, touch, type Buf } from "./buffers.ts";
@@ -20,8 +21,6 @@ export interface Repeated {
   readonly blocks: Buf | undefined;
   /** The repeated operand is the first. */
   readonly isFirst: boolean;
-  /** Rows of fewer than 8 blocks go eight at a time, block by block. Of 3510; 2201 keeps the form it was checked with. */
-  readonly packsRows: boolean;
 }
 
 export function emitRepeated({
@@ -33,7 +32,6 @@ export function emitRepeated({
   source,
   blocks,
   isFirst,
-  packsRows,
 }: Repeated): void {
   const { size } = dtypes[dst.dtype];
   const [lanes, perBlock] = [256 / size, 32 / size];
@@ -48,7 +46,10 @@ export function emitRepeated({
     if (isFirst) [operands, strides].forEach((pair) => pair.reverse());
     return `${name}(${at(dst, index).text}, ${operands.join(", ")}, ${mask}, ${repeats}, BinaryRepeatParams{1, ${strides[0]![0]}, ${strides[1]![0]}, ${step}, ${strides[0]![1]}, ${strides[1]![1]}});`;
   }; // prettier-ignore
-  if (packsRows && blocks && pitchBlocks < 8 && rows % 8 === 0) {
+  // Many rows of fewer than 8 blocks go eight at a time, block by block, where more instructions of fewer turns are less work.
+  const issue = assumptions.issueCycles.value;
+  const isLess = pitchBlocks * (issue + rows / 8) < Math.ceil(rows / 255) * issue + rows;
+  if (blocks && pitchBlocks < 8 && rows % 8 === 0 && isLess) {
     for (let column = 0; column < pitchBlocks; column++)
       for (let r = 0; r < rows; r += 8 * 255) {
         const operands = [at(full, String(r * pitch + column * perBlock)).text, at(blocks, String(r * perBlock)).text];

@@ -294,7 +294,7 @@ export class VectorCore {
     const { op: broadcast } = this.tile(x);
     const blocks = this.plan.homes.isRepeatedColumn(x) ? this.area(id, "blocks", undefined, dtype) : undefined;
     assert(broadcast.kind === "broadcast", "expected a broadcast");
-    emitRepeated({ steps: this.steps, name: instructionOf(op.op), dst: this.buf(id), rows: this.rows(id), full: this.buf(full), source: this.buf(broadcast.x), blocks, isFirst, packsRows: this.plan.inOrder.has("V") }); // prettier-ignore
+    emitRepeated({ steps: this.steps, name: instructionOf(op.op), dst: this.buf(id), rows: this.rows(id), full: this.buf(full), source: this.buf(broadcast.x), blocks, isFirst }); // prettier-ignore
   }
 
   private cast(tile: TileValue, x: number): void {

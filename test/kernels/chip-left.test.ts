@@ -1,0 +1,68 @@
+/** Which further launches the mutation matrix tries, and what it takes from them. No simulator: verdicts are made up. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Outcome } from "../../src/kernels/chip-bench.ts";
+import type { Job } from "../../src/kernels/chip-jobs.ts";
+import type { Judged } from "../../src/kernels/chip-journal.ts";
+import type { RecordedLaunch } from "../../src/kernels/chip-launches.ts";
+import { judgeMore } from "../../src/kernels/chip-left.ts";
+import { nearby } from "../../src/kernels/chip-nearby.ts";
+import { kernel } from "../../src/tile/builder.ts";
+
+const program = kernel("scale_rows", (k) => {
+  const [rows, cols] = [k.index("rows"), k.index("cols")];
+  const at = [k.programId(0).mul(8), 0];
+  const x = k.load(k.view(k.buffer("x", "f32"), [rows, cols]), at, [8, 16]);
+  k.store(k.view(k.buffer("y", "f32", "out"), [rows, cols]), at, x.mul(2));
+});
+const bytes = (n: number): Uint8Array => Uint8Array.from({ length: n }, (_, i) => i % 251);
+const launch: RecordedLaunch = {
+  calls: [{ program, grid: [2], args: [12, 10, { buffer: 0, byteOffset: 0 }, { buffer: 1, byteOffset: 0 }] }],
+  buffers: [480, 480].map((n) => ({ dtype: "f32" as const, before: bytes(n) })),
+  tolerance: { rtol: 0, atol: 0, why: "" },
+};
+const numbersOf = ({ calls }: RecordedLaunch): unknown[] => [calls[0]!.grid, ...calls[0]!.args.slice(0, 2)];
+
+test("launches near another: beyond the grid, less of each number, more of it in larger memory", () => {
+  const all = [...nearby(launch)];
+  assert.deepEqual(all.filter((n) => !n.more).map((n) => numbersOf(n.launch)), [[[3], 12, 10], [[2], 11, 10], [[2], 0, 10], [[2], 12, 9], [[2], 12, 0]]); // prettier-ignore
+  assert.deepEqual(all.filter((n) => n.more).slice(0, 4).map((n) => [n.more, ...numbersOf(n.launch)]), [["programs", [6], 36, 10], ["turns", [2], 36, 10], ["programs", [6], 12, 30], ["turns", [2], 12, 30]]); // prettier-ignore
+  const { buffers } = all.find((n) => n.more)!.launch;
+  assert.deepEqual(buffers.map((b) => b.before.length), [1440, 1440]); // prettier-ignore
+  assert.deepEqual(buffers[0]!.before.subarray(960), launch.buffers[0]!.before);
+});
+
+const kinds = ["drop one synchronisation", "drop the fill of a padded tail", "one core missing or extra"] as const;
+const job: Job = {
+  kernel: program.name,
+  name: "case",
+  emitted: undefined as never,
+  launch,
+  others: [],
+  near: () => nearby(launch),
+  mutants: kinds.map((kind) => ({ kind, where: kind === "one core missing or extra" ? "line 1: gridX * gridY * gridZ - 1" : "line 2", edits: [] })), // prettier-ignore
+  args: [],
+};
+const judged = (outcomes: readonly Outcome[], short: readonly string[] = [], isSteady = true): Judged => ({ isSteady, short, verdicts: outcomes.map((outcome) => ({ outcome, rule: "" })) }); // prettier-ignore
+/** Verdicts of a launch as `says` has them for its rows and programs. */
+const judgeWith = (says: (rows: number, programs: number) => Judged) => async (l: RecordedLaunch, left: readonly number[]): Promise<Judged> => {
+  const all = says(l.calls[0]!.args[0] as number, l.calls[0]!.grid[0]!);
+  return { ...all, verdicts: left.map((i) => all.verdicts[i]!) };
+}; // prettier-ignore
+const outcomesOf = ({ verdicts }: Judged): Outcome[] => verdicts.map((v) => v.outcome);
+
+test("a mutant that its launch does not reach is taken from a launch near it, if the text itself keeps the rules there", async () => {
+  const first = judged(["wrong", "unreached", "wrong"]);
+  const caught = (isSteady: boolean) => judgeWith((rows) => judged(["wrong", rows === 11 ? "rejected" : "unreached", "wrong"], [], isSteady || rows !== 11)); // prettier-ignore
+  assert.deepEqual(outcomesOf(await judgeMore(job, first, caught(true))), ["wrong", "rejected", "wrong"]);
+  assert.deepEqual(outcomesOf(await judgeMore(job, first, caught(false))), ["wrong", "unreached", "wrong"]);
+});
+
+test("a loop counts as taken three times only where every program has something to do", async () => {
+  const first = judged(["equivalent", "wrong", "wrong"], ["7 pid"]);
+  const longer = (last: Outcome) => judgeWith((_, programs) => judged(["wrong", "wrong", last], programs > 2 ? [] : ["7 pid"])); // prettier-ignore
+  const shown = await judgeMore(job, first, longer("wrong"));
+  assert.deepEqual([outcomesOf(shown), shown.short], [["wrong", "wrong", "wrong"], []]);
+  const idle = await judgeMore(job, first, longer("unreached"));
+  assert.deepEqual([outcomesOf(idle), idle.short], [["equivalent", "wrong", "wrong"], ["7 pid"]]);
+});
