@@ -29,7 +29,10 @@ const architectures: readonly ChipName[] = chipNames.filter((name) => name !== "
 const checkArgs = {
   chip: { type: "string", description: `One of ${chipNames.join(", ")}; by default one of each architecture` },
   kernel: { type: "string", description: "Only this kernel, e.g. rms_norm, and no network" },
-  sample: { type: "string", description: "Mutants of each kind of a kernel at most; all by default" },
+  sample: {
+    type: "string",
+    description: "Mutants of each kind of a kernel at most, in launches of cases only; all by default",
+  },
   resume: {
     type: "string",
     description: "File that keeps verdicts on mutants; a run that was stopped goes on from it",
@@ -117,6 +120,7 @@ function print({ chip, cases, matrix, ok, summary: s }: ChipReport): void {
     ...cases.failed.map((f) => `  case: ${f}`),
     ...matrix.failed.map((k) => `  breaks a rule as emitted, or differs with the number of blocks: ${k}`),
     ...(matrix.equivalentOfOrder > 0 ? [`  ${matrix.equivalentInSingleTurns} of the ${matrix.equivalentOfOrder} equivalent drops of order are in launches with a loop of fewer than three turns:`, ...matrix.singleTurns.map((k) => `    ${k}`)] : []), // prettier-ignore
+    ...matrix.unreached.map((k) => `  reached by no launch: ${k}`),
     ...matrix.survivors.map((k) => `  survived: ${k}`),
   ];
   process.stdout.write(`${lines.join("\n")}\n`);

@@ -29,8 +29,10 @@ export interface MatrixResult {
   readonly table: Record<MutationKind, Row>;
   /** Rules that rejected, with how many. */
   readonly rules: Record<string, number>;
-  /** "kernel: kind: where", of those that passed. */
+  /** "kernel: case: kind: where", of those that passed. */
   readonly survivors: readonly string[];
+  /** The same of those that no launch reaches. */
+  readonly unreached: readonly string[];
   /** Kernels that break a rule as emitted, or differ with the number of blocks; their mutants are not tried. */
   readonly failed: readonly string[];
   /** "kernel: case: lines and variables" of texts with a loop that no launch takes to a third turn, where a place of two is taken again, and the mutants of order that count as equivalent there: what orders one turn after another is not shown. */
@@ -96,9 +98,14 @@ async function judgeLaunch(device: SimDevice, job: Job, kernel: SimKernel, launc
     const short = countsTurnsOf(device, job) ? bench.shortLoops() : [];
     const ids = new Map(together(job).map((m, i) => [m, i + 1]));
     const verdicts: Verdict[] = [];
+    // What runs hangs on integers, which are the same in all: the place that another launch has not reached may be unreached here.
+    const judgeOne = (id: number, kind: MutationKind): Verdict => {
+      const own = left.length < job.mutants.length ? judgeAll([bench], id, kind) : undefined;
+      return own?.outcome === "unreached" ? own : judgeAll(benches, id, kind);
+    };
     for (const m of left.map((i) => job.mutants[i]!)) {
       const id = ids.get(m);
-      if (id !== undefined) verdicts.push(judgeAll(benches, id, m.kind));
+      if (id !== undefined) verdicts.push(judgeOne(id, m.kind));
       else verdicts.push({ outcome: isRefused(device, job, m) ? "rejected" : "survived", rule: "does not compile" });
       if (verdicts.length % 50 === 0) {
         onProgress(verdicts.length);
@@ -117,7 +124,7 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
   const journal = new Journal(options.journal);
   const table = Object.fromEntries(mutationKinds.map((kind) => [kind, emptyRow()])) as Record<MutationKind, Row>;
   const rules: Record<string, number> = {};
-  const [survivors, failed, singleTurns]: [string[], string[], string[]] = [[], [], []];
+  const [survivors, unreached, failed, singleTurns]: [string[], string[], string[], string[]] = [[], [], [], []];
   let [equivalentInSingleTurns, equivalentOfOrder] = [0, 0];
   const total = jobs.reduce((n, j) => n + j.mutants.length, 0);
   const batches: Batch[] = [];
@@ -171,14 +178,25 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
         table[m.kind][outcome]++;
         if (outcome !== "unreached") table[m.kind].tried++;
         if (outcome === "rejected" || outcome === "wrong") rules[rule] = (rules[rule] ?? 0) + 1;
-        if (outcome === "survived") survivors.push(`${job.kernel}: ${job.name}: ${m.kind}: ${m.where}`);
+        const list = { survived: survivors, unreached }[outcome as string];
+        list?.push(`${job.kernel}: ${job.name}: ${m.kind}: ${m.where}`);
         options.onOutcome?.(job.kernel, m, outcome, rule);
       }
     }
   }
   options.onProgress?.(total, total, "");
   const kernels = [...new Set(jobs.map((j) => j.kernel))];
-  return { kernels, table, rules, survivors, failed, singleTurns, equivalentInSingleTurns, equivalentOfOrder };
+  return {
+    kernels,
+    table,
+    rules,
+    survivors,
+    unreached,
+    failed,
+    singleTurns,
+    equivalentInSingleTurns,
+    equivalentOfOrder,
+  };
 }
 
 export interface CasesResult {

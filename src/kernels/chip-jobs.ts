@@ -33,7 +33,7 @@ export interface JobOptions {
   readonly kernel?: string;
   /** Programs of a kernel. */
   readonly perKernel?: number;
-  /** Mutants of each kind of a program, evenly over the text; all when absent. */
+  /** Mutants of each kind of a program, evenly over the text, in launches of cases only; all when absent. */
   readonly sample?: number;
 }
 
@@ -74,7 +74,7 @@ export function jobsOf(target: SimTarget, planned: readonly Planned[], options: 
       emitted,
       launch,
       others: sharesLines(chip) ? [...same, () => offTheLine(launch)] : same,
-      near: () => nearby(launch),
+      near: () => (options.sample === undefined ? nearby(launch) : []),
       mutants: sampled(mutantsOf(emitted.source, chip), options.sample),
       args: [...program.params.map((param) => param.name), "grid x", "grid y", "grid z", "workspace"],
     };

@@ -7,6 +7,7 @@ import type { Outcome, Verdict } from "./chip-bench.ts";
 import type { Job } from "./chip-jobs.ts";
 import type { Judged } from "./chip-journal.ts";
 import type { RecordedLaunch } from "./chip-launches.ts";
+import type { Nearby } from "./chip-nearby.ts";
 
 /** Kinds that only order what a kernel does. */
 export const ofOrder: ReadonlySet<MutationKind> = new Set([
@@ -54,9 +55,10 @@ export async function judgeMore(job: Job, first: Judged, judge: Judge): Promise<
 }
 
 /** Whether a launch with more programs, or with more turns in each, may show what is left. */
-function wants(job: Job, { short, verdicts }: Judged, more: "programs" | "turns"): boolean {
+function wants(job: Job, { short, verdicts }: Judged, more: NonNullable<Nearby["more"]>): boolean {
   const isOf = (isPrograms: boolean): boolean => isPrograms === (more === "programs");
-  return short.some((loop) => isOf(loop.endsWith(" pid"))) || verdicts.some(({ outcome }, i) => outcome === "unreached" && isOf(job.mutants[i]!.kind === SHARE)); // prettier-ignore
+  const isReach = more !== "many turns" && verdicts.some(({ outcome }, i) => outcome === "unreached" && isOf(job.mutants[i]!.kind === SHARE)); // prettier-ignore
+  return isReach || short.some((loop) => isOf(loop.endsWith(" pid")));
 }
 /**
  * Loops that take more turns there say more of order only if their programs have something to do, down to the last one:
@@ -74,7 +76,8 @@ async function judgeNearby(job: Job, first: Judged, judge: Judge): Promise<Judge
     const isLonger =
       short.some((l) => !asEmitted.short.includes(l)) &&
       (await judge(launch, last)).verdicts.some(({ outcome }) => outcome === "wrong");
-    const left = leftOf(job, isLonger ? judged : { ...judged, short: [] });
+    const unreached = leftOf(job, { ...judged, short: [] }).filter((i) => !more || (job.mutants[i]!.kind === SHARE) === (more === "programs")); // prettier-ignore
+    const left = isLonger ? leftOf(job, judged) : unreached;
     if (left.length > 0) judged = joined(judged, await judge(launch, left), left);
     if (!isLonger) judged = { ...judged, short };
   }

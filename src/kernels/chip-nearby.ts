@@ -37,8 +37,8 @@ function divisorsOf(node: unknown, isDivisor = false): string[] {
 
 export interface Nearby {
   readonly launch: RecordedLaunch;
-  /** What there is more of: programs, turns of loops within them, or neither. */
-  readonly more: "programs" | "turns" | undefined;
+  /** What there is more of: programs, turns of loops within them (so many times that only a loop asks for it), or neither. */
+  readonly more: "programs" | "turns" | "many turns" | undefined;
 }
 /** Of a launch of one program; those that run for longer last. */
 export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
@@ -53,11 +53,18 @@ export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
   const size = launch.buffers.reduce((n, b) => n + b.before.length, 0);
   const programs = grid.reduce((a, b) => a * b, 1);
   for (const times of [TURNS, ...MORE.filter((n) => n * programs <= MOST_PROGRAMS)].filter((n) => n * size <= MOST_BYTES)) {
+    const turns = times > TURNS ? "many turns" : "turns";
     const room = repeated(launch, times);
     for (const { i, value } of numbers) {
       const more = withNumber(i, value * times);
       for (const axis of grid.keys()) yield { launch: withCall(room, { args: more, grid: grid.map((n, a) => (a === axis ? n * TURNS : n)) }), more: "programs" };
-      yield { launch: withCall(room, { args: more }), more: "turns" };
+      yield { launch: withCall(room, { args: more }), more: turns };
     }
+    // Some numbers bound each other, such as two that a row is made of; arrays have seldom more than two of them.
+    if (times ** 2 * size <= MOST_BYTES)
+      yield {
+        launch: withCall(repeated(launch, times ** 2), { args: args.map((a, i) => (numbers.some((n) => n.i === i) ? (a as number) * times : a)) }),
+        more: turns,
+      };
   }
 } // prettier-ignore
