@@ -88,20 +88,28 @@ function batchOf(device: SimDevice, jobs: readonly Job[], journal: Journal): Bat
   return { jobs, sources, known, missing: sources.filter((_, i) => !known[i]) };
 }
 
+const isCaught = ({ outcome }: Verdict): boolean => outcome === "rejected" || outcome === "wrong";
 /** A program as emitted, then each of its mutants that are `left`. */
 async function judgeLaunch(device: SimDevice, job: Job, kernel: SimKernel, launch: RecordedLaunch, left: readonly number[], onProgress: (done: number) => void): Promise<Judged> {
   const bench = new Bench(device, job.emitted, launch, kernel);
-  // What a list adds to its programs moves their numbers and computes none.
-  const benches = "numBlocks" in job.emitted ? [bench] : [bench, ...bench.variants()];
+  let others: Bench[] | undefined;
+  /** What a list adds to its programs moves their numbers and computes none. */
+  const otherNumbers = (): Bench[] => (others ??= "numBlocks" in job.emitted ? [] : bench.variants());
+  const unsteady: Judged = { isSteady: false, short: [], verdicts: [] };
+  let isSteady: boolean | undefined;
+  const areOthersSteady = (): boolean => (isSteady ??= otherNumbers().every((b) => b.isSteady()));
   try {
-    if (!benches.every((b) => b.isSteady())) return { isSteady: false, short: [], verdicts: [] };
+    if (!bench.isSteady() || (left.length === job.mutants.length && !areOthersSteady())) return unsteady;
     const short = countsTurnsOf(device, job) ? bench.shortLoops() : [];
     const ids = new Map(together(job).map((m, i) => [m, i + 1]));
     const verdicts: Verdict[] = [];
-    // What runs hangs on integers, which are the same in all: the place that another launch has not reached may be unreached here.
     const judgeOne = (id: number, kind: MutationKind): Verdict => {
-      const own = left.length < job.mutants.length ? judgeAll([bench], id, kind) : undefined;
-      return own?.outcome === "unreached" ? own : judgeAll(benches, id, kind);
+      const own = bench.judge(id, kind);
+      // What runs hangs on integers, which are the same with other numbers; what a program leaves does not.
+      if (isCaught(own) || (own.outcome === "unreached" && kind !== "one core missing or extra")) return own;
+      if (!areOthersSteady()) return own;
+      const rest = judgeAll(otherNumbers(), id, kind);
+      return isCaught(rest) || rest.outcome === "survived" ? rest : own;
     };
     for (const m of left.map((i) => job.mutants[i]!)) {
       const id = ids.get(m);
@@ -112,9 +120,9 @@ async function judgeLaunch(device: SimDevice, job: Job, kernel: SimKernel, launc
         await breathe();
       }
     }
-    return { isSteady: true, short, verdicts };
+    return isSteady === false ? unsteady : { isSteady: true, short, verdicts };
   } finally {
-    for (const b of benches) b.free();
+    for (const b of [bench, ...(others ?? [])]) b.free();
   }
 } // prettier-ignore
 
@@ -177,7 +185,7 @@ export async function runMatrix(name: ChipName, options: MatrixOptions = {}): Pr
         const m = job.mutants[n]!;
         table[m.kind][outcome]++;
         if (outcome !== "unreached") table[m.kind].tried++;
-        if (outcome === "rejected" || outcome === "wrong") rules[rule] = (rules[rule] ?? 0) + 1;
+        if (isCaught({ outcome, rule })) rules[rule] = (rules[rule] ?? 0) + 1;
         const list = { survived: survivors, unreached }[outcome as string];
         list?.push(`${job.kernel}: ${job.name}: ${m.kind}: ${m.where}`);
         options.onOutcome?.(job.kernel, m, outcome, rule);

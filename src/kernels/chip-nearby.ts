@@ -45,26 +45,25 @@ export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
   const { program, grid, args } = launch.calls[0]!;
   const withNumber = (i: number, value: number): RecordedCall["args"] => args.map((a, n) => (n === i ? value : a));
   const numbers = program.params.flatMap((p, i) => (p.kind === "index" && (args[i] as number) > 0 ? [{ i, value: args[i] as number }] : []));
-  yield { launch: withCall(launch, { grid: grid.map((n) => n + 1) }), more: undefined };
+  for (const beyond of [1, 2]) yield { launch: withCall(launch, { grid: grid.map((n) => n + beyond) }), more: undefined };
   const divisors = divisorsOf(program);
   for (const { i, value } of numbers)
     for (const less of new Set([value - 1, 0]))
       if (less > 0 || !divisors.includes(program.params[i]!.name)) yield { launch: withCall(launch, { args: withNumber(i, less) }), more: undefined };
   const size = launch.buffers.reduce((n, b) => n + b.before.length, 0);
   const programs = grid.reduce((a, b) => a * b, 1);
-  for (const times of [TURNS, ...MORE.filter((n) => n * programs <= MOST_PROGRAMS)].filter((n) => n * size <= MOST_BYTES)) {
-    const turns = times > TURNS ? "many turns" : "turns";
-    const room = repeated(launch, times);
-    for (const { i, value } of numbers) {
-      const more = withNumber(i, value * times);
-      for (const axis of grid.keys()) yield { launch: withCall(room, { args: more, grid: grid.map((n, a) => (a === axis ? n * TURNS : n)) }), more: "programs" };
-      yield { launch: withCall(room, { args: more }), more: turns };
+  for (const times of [TURNS, ...MORE.filter((n) => n * programs <= MOST_PROGRAMS)]) {
+    const scaled = (isScaled: (i: number) => boolean): RecordedCall["args"] => args.map((a, i) => (typeof a === "number" && isScaled(i) ? a * times : a));
+    const choices = [
+      ...(times === TURNS ? [{ args, room: times }] : []),
+      ...numbers.map(({ i }) => ({ args: scaled((n) => n === i), room: times })),
+      // Some numbers bound each other, such as two that a row is made of; arrays have seldom more than two of them.
+      { args: scaled((n) => numbers.some(({ i }) => i === n)), room: times ** 2 },
+    ];
+    for (const c of choices.filter(({ room }) => room * size <= MOST_BYTES)) {
+      const room = repeated(launch, c.room);
+      for (const axis of grid.keys()) yield { launch: withCall(room, { args: c.args, grid: grid.map((n, a) => (a === axis ? n * TURNS : n)) }), more: "programs" };
+      if (c.args !== args) yield { launch: withCall(room, { args: c.args }), more: times > TURNS ? "many turns" : "turns" };
     }
-    // Some numbers bound each other, such as two that a row is made of; arrays have seldom more than two of them.
-    if (times ** 2 * size <= MOST_BYTES)
-      yield {
-        launch: withCall(repeated(launch, times ** 2), { args: args.map((a, i) => (numbers.some((n) => n.i === i) ? (a as number) * times : a)) }),
-        more: turns,
-      };
   }
 } // prettier-ignore
