@@ -79,8 +79,8 @@ test("a journal gives back what it kept, whole lines only", () => {
 });
 
 /** Programs of a kernel. Second ones are where casts to bf16 stand. */
-const programs = { "ascend-910b": 2, "ascend-950": 1 } as const;
-for (const name of ["ascend-910b", "ascend-950"] as const)
+const programs = { "ascend-910b": 2 } as const;
+for (const name of ["ascend-910b"] as const)
   test(`${name}: no mutant of an emitted kernel passes`, { skip }, async (t) => {
     const { kernels, table, rules, survivors, failed, singleTurns, equivalentInSingleTurns } = await runMatrix(name, { perKernel: programs[name], sample: 1 }); // prettier-ignore
     t.diagnostic(`${kernels.length} kernels; ${Object.entries(rules).map(([rule, n]) => `${n} ${rule}`).join(", ")}`); // prettier-ignore
