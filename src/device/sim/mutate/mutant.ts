@@ -144,15 +144,19 @@ function countTurns(text: string, names: readonly string[]): string {
 const functionHead = /^(?:__aicore__ inline|__mlu_func__) void (\w+)\(/gm;
 const functionsOf = (source: string): string[] => [...source.matchAll(functionHead)].map((m) => m[1]!);
 /**
- * More programs than any launch of a list that is mutated has: a grid read from a wrong place would keep a simulator for
- * days, and one without programs would divide by its sizes.
+ * More programs, and larger numbers, than any launch of a list that is mutated has: a grid or the end of a loop read from a
+ * wrong place, such as an address, would keep a simulator for days, and a grid without programs would divide by its sizes.
  */
-const MOST_PROGRAMS = 1000;
+const [MOST_PROGRAMS, MOST_NUMBER] = [1000, 1e6];
 /** Which mutant it is as a first argument, where the function is defined and where it is called; a launch without programs or without an end is left out. */
 function passMutant(text: string, name: string): string {
   const called = text.replace(new RegExp(`(void )?\\b${name}\\(`, "g"), (_all, isHead: string | undefined) => `${isHead ?? ""}${name}(${isHead ? "int64_t " : ""}mutant, `); // prettier-ignore
-  const head = new RegExp(`^.* void ${name}\\(.*\\b(grid_?x), int64_t (\\w+), int64_t (\\w+)[^)]*\\) \\{`, "im");
-  return called.replace(head, (all, x: string, y: string, z: string) => `${all} if (const double n = (double)${x} * (double)${y} * (double)${z}; !(n >= 1 && n <= ${MOST_PROGRAMS})) return;`); // prettier-ignore
+  return called.replace(new RegExp(`^.* void ${name}\\(([^)]*)\\) \\{`, "m"), (all, params: string) => {
+    const numbers = [...params.matchAll(/\bint64_t (\w+)/g)].map((m) => m[1]!).filter((n) => n !== "mutant");
+    const programs = numbers.slice(-3).map((n) => `(double)${n}`).join(" * "); // prettier-ignore
+    const isShort = [`${programs} >= 1`, `${programs} <= ${MOST_PROGRAMS}`, ...numbers.map((n) => `${n} <= ${MOST_NUMBER}`)]; // prettier-ignore
+    return `${all} if (!(${isShort.join(" && ")})) return;`;
+  });
 }
 /** Characters [start, end) of each of them. */
 export function rangesOfFunctions(source: string): { readonly start: number; readonly end: number }[] {
