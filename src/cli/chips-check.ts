@@ -1,8 +1,8 @@
 /**
  * `tessera chips check`: per chip, whether its simulator has the right answer in every kernel case and every rule kept,
  * takes none of the kernels' mutants, and lets a tiny network write the tokens of cpu. Exit code 1 if any falls short.
- * A mutant is caught (a rule rejects it, or its answer is wrong), equivalent in the recorded launches (kernels/chip-bench.ts)
- * or never reached there; what is left has survived.
+ * A mutant is caught (a rule rejects it, or its answer is wrong), equivalent in the launches that are tried (kernels/chip-bench.ts)
+ * or reached by none of them; what is left has survived.
  */
 import type { ArgsDef } from "citty";
 import { openDevice } from "../device/open.ts";
@@ -119,7 +119,7 @@ function print({ chip, cases, matrix, ok, summary: s }: ChipReport): void {
     ...cases.skipped.map((f) => `  not run, a kernel of training has no lowering: ${f}`),
     ...cases.failed.map((f) => `  case: ${f}`),
     ...matrix.failed.map((k) => `  breaks a rule as emitted, or differs with the number of blocks: ${k}`),
-    ...(matrix.equivalentOfOrder > 0 ? [`  ${matrix.equivalentInSingleTurns} of the ${matrix.equivalentOfOrder} equivalent drops of order are in launches with a loop of fewer than three turns:`, ...matrix.singleTurns.map((k) => `    ${k}`)] : []), // prettier-ignore
+    ...(matrix.equivalentOfOrder > 0 ? [`  ${matrix.equivalentInSingleTurns} of the ${matrix.equivalentOfOrder} equivalent drops of order are in texts with a loop that no launch takes to a third turn:`, ...matrix.singleTurns.map((k) => `    ${k}`)] : []), // prettier-ignore
     ...matrix.unreached.map((k) => `  reached by no launch: ${k}`),
     ...matrix.survivors.map((k) => `  survived: ${k}`),
   ];

@@ -1,7 +1,7 @@
 /**
  * One launch of an emitted kernel with one mutant after another, and the verdict. A mutant is equivalent in a launch if it
  * gives the same bits whatever unwritten memory holds, in every order tried and with every pair of accesses ordered by a
- * path of what is left of the synchronisation (engine/audit.h, no clocks). Main functions: `Bench`, `judgeAll`.
+ * path of what is left of the synchronisation (engine/audit.h, no clocks). Main classes: `Bench`, `Trial`.
  */
 import type { EmittedKernel, EmittedList } from "../device/chip-targets.ts";
 import type { BufferArg, LaunchArg } from "../device/device.ts";
@@ -149,6 +149,8 @@ export class Bench {
         const run = this.run(id, plan);
         isReached ||= run.isReached;
         if (run.result === "wrong") return { outcome: "wrong", rule: "wrong answer" };
+        // Where every core is as the others, one that does all comes to all that any of them does.
+        if (!isReached && plan.numBlocks === 1 && !this.emitted.kind.startsWith("union")) break;
       }
       // With one program there is nothing to share among cores.
       if (!isReached || (isShare && this.numPrograms === 1)) return { outcome: "unreached", rule: "" };
@@ -189,14 +191,46 @@ export class Bench {
   } // prettier-ignore
 }
 
-/** What a launch and its variants say together: caught by one is caught; of the rest the worst. */
-export function judgeAll(benches: readonly Bench[], id: number, kind: MutationKind): Verdict {
-  const verdicts: Verdict[] = [];
-  for (const bench of benches) {
-    const verdict = bench.judge(id, kind);
-    if (verdict.outcome === "rejected" || verdict.outcome === "wrong") return verdict;
-    verdicts.push(verdict);
+export const isCaught = ({ outcome }: Verdict): boolean => outcome === "rejected" || outcome === "wrong";
+
+/** A launch, and the same with other numbers, which are made and run when something asks for them. */
+export class Trial {
+  readonly own: Bench;
+  private readonly makesOthers: () => readonly Bench[];
+  private others: readonly Bench[] | undefined;
+  private areOthersSteady: boolean | undefined;
+
+  constructor(device: SimDevice, emitted: EmittedKernel | EmittedList, launch: RecordedLaunch, kernel: SimKernel) {
+    this.own = new Bench(device, emitted, launch, kernel);
+    // What a list adds to its programs moves their numbers and computes none.
+    this.makesOthers = () => ("numBlocks" in emitted ? [] : this.own.variants());
   }
-  const worst = (["survived", "equivalent"] as const).find((o) => verdicts.some((v) => v.outcome === o));
-  return { outcome: worst ?? "unreached", rule: "" };
+  free(): void {
+    for (const bench of [this.own, ...(this.others ?? [])]) bench.free();
+  }
+  isSteady(withOthers: boolean): boolean {
+    return this.own.isSteady() && (!withOthers || this.isSteadyWithOthers());
+  }
+  /** A mutant asked for other numbers, and the kernel as emitted breaks a rule with them: nothing that was judged counts. */
+  get isSpoilt(): boolean {
+    return this.areOthersSteady === false;
+  }
+  /** Caught with some numbers is caught; of the rest the worst. */
+  judge(id: number, kind: MutationKind): Verdict {
+    const own = this.own.judge(id, kind);
+    // What runs hangs on integers, which are the same with other numbers; what a program leaves does not.
+    if (isCaught(own) || (own.outcome === "unreached" && kind !== "one core missing or extra")) return own;
+    if (!this.isSteadyWithOthers()) return own;
+    let worst = own;
+    for (const bench of this.others!) {
+      const verdict = bench.judge(id, kind);
+      if (isCaught(verdict)) return verdict;
+      if (verdict.outcome === "survived") worst = verdict;
+    }
+    return worst;
+  }
+  private isSteadyWithOthers(): boolean {
+    this.others ??= this.makesOthers();
+    return (this.areOthersSteady ??= this.others.every((bench) => bench.isSteady()));
+  }
 }

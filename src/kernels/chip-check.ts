@@ -12,7 +12,7 @@ import { openSim } from "../device/sim/open-sim.ts";
 import { simTargets } from "../device/sim/targets.ts";
 import { SimulationError } from "../device/sim/violation.ts";
 import type { ChipName } from "../tile/chips/types.ts";
-import { Bench, judgeAll, type Outcome, type Verdict } from "./chip-bench.ts";
+import { isCaught, Trial, type Outcome, type Verdict } from "./chip-bench.ts";
 import { Journal, keyOf, type Judged } from "./chip-journal.ts";
 import { chooseCases, isNear, isRight, planCases, planLaunches, type RecordedLaunch } from "./chip-launches.ts";
 import { countsTurnsOf, jobsOf, sourceOf, together, type Job, type JobOptions } from "./chip-jobs.ts";
@@ -88,41 +88,27 @@ function batchOf(device: SimDevice, jobs: readonly Job[], journal: Journal): Bat
   return { jobs, sources, known, missing: sources.filter((_, i) => !known[i]) };
 }
 
-const isCaught = ({ outcome }: Verdict): boolean => outcome === "rejected" || outcome === "wrong";
 /** A program as emitted, then each of its mutants that are `left`. */
 async function judgeLaunch(device: SimDevice, job: Job, kernel: SimKernel, launch: RecordedLaunch, left: readonly number[], onProgress: (done: number) => void): Promise<Judged> {
-  const bench = new Bench(device, job.emitted, launch, kernel);
-  let others: Bench[] | undefined;
-  /** What a list adds to its programs moves their numbers and computes none. */
-  const otherNumbers = (): Bench[] => (others ??= "numBlocks" in job.emitted ? [] : bench.variants());
+  const trial = new Trial(device, job.emitted, launch, kernel);
   const unsteady: Judged = { isSteady: false, short: [], verdicts: [] };
-  let isSteady: boolean | undefined;
-  const areOthersSteady = (): boolean => (isSteady ??= otherNumbers().every((b) => b.isSteady()));
   try {
-    if (!bench.isSteady() || (left.length === job.mutants.length && !areOthersSteady())) return unsteady;
-    const short = countsTurnsOf(device, job) ? bench.shortLoops() : [];
+    if (!trial.isSteady(left.length === job.mutants.length)) return unsteady;
+    const short = countsTurnsOf(device, job) ? trial.own.shortLoops() : [];
     const ids = new Map(together(job).map((m, i) => [m, i + 1]));
     const verdicts: Verdict[] = [];
-    const judgeOne = (id: number, kind: MutationKind): Verdict => {
-      const own = bench.judge(id, kind);
-      // What runs hangs on integers, which are the same with other numbers; what a program leaves does not.
-      if (isCaught(own) || (own.outcome === "unreached" && kind !== "one core missing or extra")) return own;
-      if (!areOthersSteady()) return own;
-      const rest = judgeAll(otherNumbers(), id, kind);
-      return isCaught(rest) || rest.outcome === "survived" ? rest : own;
-    };
     for (const m of left.map((i) => job.mutants[i]!)) {
       const id = ids.get(m);
-      if (id !== undefined) verdicts.push(judgeOne(id, m.kind));
+      if (id !== undefined) verdicts.push(trial.judge(id, m.kind));
       else verdicts.push({ outcome: isRefused(device, job, m) ? "rejected" : "survived", rule: "does not compile" });
       if (verdicts.length % 50 === 0) {
         onProgress(verdicts.length);
         await breathe();
       }
     }
-    return isSteady === false ? unsteady : { isSteady: true, short, verdicts };
+    return trial.isSpoilt ? unsteady : { isSteady: true, short, verdicts };
   } finally {
-    for (const b of [bench, ...(others ?? [])]) b.free();
+    trial.free();
   }
 } // prettier-ignore
 

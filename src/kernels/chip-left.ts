@@ -2,6 +2,7 @@
  * What one launch of a program does not show of its mutants, and more launches that do: first others of the same text, then
  * those near it (chip-nearby.ts). Main function: `judgeMore`.
  */
+import { WITHOUT_LAST } from "../device/sim/mutate/ascend.ts";
 import type { MutationKind } from "../device/sim/mutate/mutant.ts";
 import type { Outcome, Verdict } from "./chip-bench.ts";
 import type { Job } from "./chip-jobs.ts";
@@ -16,8 +17,6 @@ export const ofOrder: ReadonlySet<MutationKind> = new Set([
   "drop a barrier of one pipe",
 ]);
 const SHARE: MutationKind = "one core missing or extra";
-/** The mutant without the last program of a grid. */
-const isWithoutLast = (where: string): boolean => where.includes("gridZ - 1");
 
 export const all = ({ mutants }: Job): number[] => mutants.map((_, i) => i);
 /** Mutants by number that another launch of the program may still show: what was not reached, and order where loops have few turns. */
@@ -66,7 +65,7 @@ function wants(job: Job, { short, verdicts }: Judged, more: NonNullable<Nearby["
  */
 async function judgeNearby(job: Job, first: Judged, judge: Judge): Promise<Judged> {
   let judged = first;
-  const last = all(job).filter((i) => isWithoutLast(job.mutants[i]!.where));
+  const last = all(job).filter((i) => job.mutants[i]!.edits.some((e) => e.text === WITHOUT_LAST));
   for (const { launch, more } of job.near()) {
     if (leftOf(job, judged).length === 0) break;
     if (more && !wants(job, judged, more)) continue;

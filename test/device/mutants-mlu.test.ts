@@ -5,11 +5,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { findCompiler } from "../../src/device/cpu/toolchain.ts";
 import { mluMutants } from "../../src/device/sim/mutate/mlu.ts";
 import { applyMutant, mutationKinds, type MutationKind } from "../../src/device/sim/mutate/mutant.ts";
-import { runMatrix } from "../../src/kernels/chip-check.ts";
 import { chips } from "../../src/tile/chips/chips.ts";
+import { testSample } from "./sampled-matrix.ts";
 
 const chip = chips["mlu-370"];
 const snapshot = (name: string): string => readFileSync(new URL(`../tile/snapshots-mlu/${name}.mlu-370.txt`, import.meta.url), "utf8"); // prettier-ignore
@@ -87,10 +86,4 @@ test("asynchronous copies and every form of waiting, in kernels that others wrot
   assert.equal(changes(source, "drop one synchronisation").length, calls.length);
 });
 
-test("mlu-370: mutants of emitted kernels do not pass", { skip: findCompiler() ? false : "sim:mlu: no C++ compiler" }, async (t) => {
-  const { table, rules, survivors, failed, kernels } = await runMatrix("mlu-370", { perKernel: 1, sample: 1 });
-  for (const [kind, row] of Object.entries(table)) if (row.tried > 0) t.diagnostic(`${kind}: ${JSON.stringify(row)}`);
-  t.diagnostic(`${kernels.length} kernels; ${JSON.stringify(rules)}`);
-  assert.deepEqual(failed, []);
-  assert.deepEqual(survivors, []);
-}); // prettier-ignore
+testSample("mlu-370", 1);

@@ -1,6 +1,7 @@
 /** Which further launches the mutation matrix tries, and what it takes from them. No simulator: verdicts are made up. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { WITHOUT_LAST } from "../../src/device/sim/mutate/ascend.ts";
 import type { Outcome } from "../../src/kernels/chip-bench.ts";
 import type { Job } from "../../src/kernels/chip-jobs.ts";
 import type { Judged } from "../../src/kernels/chip-journal.ts";
@@ -40,7 +41,7 @@ const job: Job = {
   launch,
   others: [],
   near: () => nearby(launch),
-  mutants: kinds.map((kind) => ({ kind, where: kind === "one core missing or extra" ? "line 1: gridX * gridY * gridZ - 1" : "line 2", edits: [] })), // prettier-ignore
+  mutants: kinds.map((kind) => ({ kind, where: "line 1", edits: [{ start: 0, end: 1, text: kind === "one core missing or extra" ? WITHOUT_LAST : ";" }] })), // prettier-ignore
   args: [],
 };
 const judged = (outcomes: readonly Outcome[], short: readonly string[] = [], isSteady = true): Judged => ({ isSteady, short, verdicts: outcomes.map((outcome) => ({ outcome, rule: "" })) }); // prettier-ignore

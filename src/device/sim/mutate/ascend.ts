@@ -218,6 +218,8 @@ function fills(source: string): Mutant[] {
 const barriers = (source: string): Mutant[] => find(source, /PipeBarrier<PIPE_(?!ALL)\w+>\(\);/).map((f) => mutant("drop a barrier of one pipe", source, without(f))); // prettier-ignore
 const flushes = (source: string): Mutant[] => find(source, /DataCacheCleanAndInvalid<[^;]*;/).map((f) => mutant("skip the flush of the data cache", source, without(f))); // prettier-ignore
 
+/** Where the loop over programs ends that leaves out the last one. */
+export const WITHOUT_LAST = "gridX * gridY * gridZ - 1";
 /** A core that does not do its share, one that does more, and programs beyond the grid. */
 function shares(source: string): Mutant[] {
   const kind = "one core missing or extra";
@@ -229,7 +231,7 @@ function shares(source: string): Mutant[] {
     ...all(starts, "GetBlockIdx() + 1"),
     ...all(steps, "(GetBlockNum() + 1)"),
     ...(starts.length > 0 ? [mutant(kind, source, ...steps.map((f) => replace(f, "(GetBlockNum() > 1 ? GetBlockNum() - 1 : 1)")), ...starts.map((f) => replace(f, "(GetBlockIdx() > 0 ? GetBlockIdx() - 1 : 0)")))] : []), // prettier-ignore
-    ...all(ends, "gridX * gridY * gridZ - 1"),
+    ...all(ends, WITHOUT_LAST),
   ];
 }
 
