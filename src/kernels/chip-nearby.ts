@@ -1,8 +1,9 @@
 /**
  * Launches of an emitted text near a recorded one, for mutants that the recorded ones do not show: what a text computes
- * hangs on its numbers, not on who launched it. A number that is less ends a tile early, or leaves nothing; more of a number, in memory that is
- * larger by as much, is more turns of a loop; programs beyond the data find every guard closed. No case makes such
- * launches, so one counts only where the text as emitted keeps every rule in it. Main function: `nearby`.
+ * hangs on its numbers, not on who launched it. A number that is less ends a tile early, or leaves nothing; more of a
+ * number, in memory that is larger by as much, is more turns of a loop; programs beyond the data find every guard closed.
+ * No case makes such launches, so one counts only where the text as emitted keeps every rule in it.
+ * Main function: `nearby`.
  */
 import type { RecordedCall, RecordedLaunch } from "./chip-launches.ts";
 

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -140,8 +141,7 @@ inline std::set<const Kernel*> kernels;
 
 /// For mkstemp and mkdtemp, where temporary files go.
 inline std::string temporary() {
-  const char* folder = std::getenv("TMPDIR");
-  return std::string(folder && *folder ? folder : P_tmpdir) + "/tessera-mock-XXXXXX";
+  return (std::filesystem::temp_directory_path() / "tessera-mock-XXXXXX").string();
 }
 
 inline Module* loadModule(const void* data, std::size_t size) {
