@@ -23,7 +23,10 @@ export interface Job {
   readonly launch: RecordedLaunch;
   /** More launches of the same program, for what that one does not show; nothing where what a run launches depends on its numbers. */
   readonly others: readonly (() => RecordedLaunch | undefined)[];
-  /** Launches that no case makes; such a one counts if the program as emitted keeps every rule in it, too. */
+  /**
+   * Launches that no case makes; such a one counts if the program as emitted keeps every rule in it, too. None on chips
+   * without turns to count: what their cases leave are shares of a grid, which take hours there and stay as they are.
+   */
   readonly near: () => Iterable<Nearby>;
   readonly mutants: readonly Mutant[];
   /** Names of the arguments, for messages. */
@@ -74,7 +77,7 @@ export function jobsOf(target: SimTarget, planned: readonly Planned[], options: 
       emitted,
       launch,
       others: sharesLines(chip) ? [...same, () => offTheLine(launch)] : same,
-      near: () => (options.sample === undefined ? nearby(launch) : []),
+      near: () => (options.sample === undefined && countsTurns(chip) ? nearby(launch) : []),
       mutants: sampled(mutantsOf(emitted.source, chip), options.sample),
       args: [...program.params.map((param) => param.name), "grid x", "grid y", "grid z", "workspace"],
     };
