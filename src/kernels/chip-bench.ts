@@ -62,9 +62,10 @@ export class Bench {
     return args.map((a) => (typeof a === "number" ? a : { buffer: this.memory[a.buffer]!.buffer, byteOffset: a.byteOffset })); // prettier-ignore
   }
   private wordsOfList(emitted: EmittedList): BigUint64Array {
-    const { calls } = this.launch;
+    const { calls, formsFor } = this.launch;
     let words = new BigUint64Array();
-    const list = new LaunchList([...new Set(calls.map((c) => c.program))], emitted, this.device.properties.name, (waiting) => (words = BigUint64Array.from(waiting.words))); // prettier-ignore
+    const chosen = formsFor ? { ...emitted, caseOf: (program: number) => emitted.caseOf(program, formsFor) } : emitted;
+    const list = new LaunchList([...new Set(calls.map((c) => c.program))], chosen, this.device.properties.name, (waiting) => (words = BigUint64Array.from(waiting.words))); // prettier-ignore
     for (const call of calls) {
       const args = this.argsOf(call);
       list.push(
@@ -141,7 +142,8 @@ export class Bench {
       { numBlocks: this.blocks(limit), seed: 2 },
     ];
   }
-  judge(id: number, kind: MutationKind): Verdict {
+  /** `isBrief`: a share is only asked what it leaves, not with other contents of memory: without its programs there are bytes that no one wrote. */
+  judge(id: number, kind: MutationKind, isBrief = false): Verdict {
     try {
       let isReached = false;
       const isShare = kind === "one core missing or extra";
@@ -153,7 +155,7 @@ export class Bench {
         if (!isReached && plan.numBlocks === 1 && !this.emitted.kind.startsWith("union")) break;
       }
       // With one program there is nothing to share among cores.
-      if (!isReached || (isShare && this.numPrograms === 1)) return { outcome: "unreached", rule: "" };
+      if (!isReached || (isShare && (isBrief || this.numPrograms === 1))) return { outcome: "unreached", rule: "" };
       const result = this.underPoisons(id, isShare);
       if (result === "wrong") return { outcome: "wrong", rule: "wrong answer" };
       if (result === "near") return { outcome: "survived", rule: "" };
@@ -215,11 +217,11 @@ export class Trial {
   get isSpoilt(): boolean {
     return this.areOthersSteady === false;
   }
-  /** Caught with some numbers is caught; of the rest the worst. */
-  judge(id: number, kind: MutationKind): Verdict {
-    const own = this.own.judge(id, kind);
+  /** Caught with some numbers is caught; of the rest the worst. `isBrief`: see `Bench.judge`. */
+  judge(id: number, kind: MutationKind, isBrief = false): Verdict {
+    const own = this.own.judge(id, kind, isBrief);
     // What runs hangs on integers, which are the same with other numbers; what a program leaves does not.
-    if (isCaught(own) || (own.outcome === "unreached" && kind !== "one core missing or extra")) return own;
+    if (isCaught(own) || (own.outcome === "unreached" && (isBrief || kind !== "one core missing or extra"))) return own;
     if (!this.isSteadyWithOthers()) return own;
     let worst = own;
     for (const bench of this.others!) {

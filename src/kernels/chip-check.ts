@@ -92,14 +92,15 @@ function batchOf(device: SimDevice, jobs: readonly Job[], journal: Journal): Bat
 async function judgeLaunch(device: SimDevice, job: Job, kernel: SimKernel, launch: RecordedLaunch, left: readonly number[], onProgress: (done: number) => void): Promise<Judged> {
   const trial = new Trial(device, job.emitted, launch, kernel);
   const unsteady: Judged = { isSteady: false, short: [], verdicts: [] };
+  const isFirst = left.length === job.mutants.length;
   try {
-    if (!trial.isSteady(left.length === job.mutants.length)) return unsteady;
+    if (!trial.isSteady(isFirst)) return unsteady;
     const short = countsTurnsOf(device, job) ? trial.own.shortLoops() : [];
     const ids = new Map(together(job).map((m, i) => [m, i + 1]));
     const verdicts: Verdict[] = [];
     for (const m of left.map((i) => job.mutants[i]!)) {
       const id = ids.get(m);
-      if (id !== undefined) verdicts.push(trial.judge(id, m.kind));
+      if (id !== undefined) verdicts.push(trial.judge(id, m.kind, !isFirst));
       else verdicts.push({ outcome: isRefused(device, job, m) ? "rejected" : "survived", rule: "does not compile" });
       if (verdicts.length % 50 === 0) {
         onProgress(verdicts.length);

@@ -23,10 +23,7 @@ export interface Job {
   readonly launch: RecordedLaunch;
   /** More launches of the same program, for what that one does not show; nothing where what a run launches depends on its numbers. */
   readonly others: readonly (() => RecordedLaunch | undefined)[];
-  /**
-   * Launches that no case makes; such a one counts if the program as emitted keeps every rule in it, too. None on chips
-   * without turns to count: what their cases leave are shares of a grid, which take hours there and stay as they are.
-   */
+  /** Launches that no case makes; such a one counts if the program as emitted keeps every rule in it, too. */
   readonly near: () => Iterable<Nearby>;
   readonly mutants: readonly Mutant[];
   /** Names of the arguments, for messages. */
@@ -77,7 +74,7 @@ export function jobsOf(target: SimTarget, planned: readonly Planned[], options: 
       emitted,
       launch,
       others: sharesLines(chip) ? [...same, () => offTheLine(launch)] : same,
-      near: () => (options.sample === undefined && countsTurns(chip) ? nearby(launch) : []),
+      near: () => (options.sample === undefined ? nearby(launch) : []),
       mutants: sampled(mutantsOf(emitted.source, chip), options.sample),
       args: [...program.params.map((param) => param.name), "grid x", "grid y", "grid z", "workspace"],
     };
@@ -91,6 +88,9 @@ export function jobsOf(target: SimTarget, planned: readonly Planned[], options: 
 const MOST_CORES = 48;
 const coresOf: Readonly<Record<string, number>> = { mix: 3, mix11: 2 };
 
+/** Grids for which a program that has two forms takes that for cores alone, and that for clusters. */
+const formGrids = [[1, 1, 1], [64, 64, 64]] as const; // prettier-ignore
+
 function listJob({ chip, emitList }: SimTarget, c: (typeof listCases)[number], { sample }: JobOptions): Job {
   const [launch] = recordLaunches(chip, c, true) as [RecordedLaunch];
   const emitted = emitList([...new Set(launch.calls.map(({ program }) => program))], SYMBOL);
@@ -102,7 +102,7 @@ function listJob({ chip, emitList }: SimTarget, c: (typeof listCases)[number], {
     name: `${launch.calls.length} launches`,
     emitted: { ...emitted, numBlocks },
     launch,
-    others: [],
+    others: formGrids.map((formsFor) => () => ({ ...launch, formsFor })),
     near: () => [],
     mutants: sampled(mutantsOfList(emitted.source, chip), sample),
     args: ["list", "launches", "workspace"],

@@ -21,9 +21,13 @@ export interface Judged {
 const judge = ["./chip-bench.ts", "./chip-launches.ts"].map((file) => readFileSync(new URL(file, import.meta.url), "utf8")); // prettier-ignore
 
 /** `parts`: all that a verdict hangs on but the launch. */
-export function keyOf(parts: readonly string[], { calls, buffers, tolerance }: RecordedLaunch): string {
+export function keyOf(parts: readonly string[], { calls, buffers, tolerance, formsFor }: RecordedLaunch): string {
   const hash = createHash("sha256");
-  for (const part of [...judge, ...parts, JSON.stringify([calls.map(({ grid, args }) => [grid, args]), tolerance])])
+  for (const part of [
+    ...judge,
+    ...parts,
+    JSON.stringify([calls.map(({ grid, args }) => [grid, args]), tolerance, formsFor]),
+  ])
     hash.update(part).update("\0");
   for (const { dtype, before } of buffers) hash.update(dtype).update(before);
   return hash.digest("hex").slice(0, 32);

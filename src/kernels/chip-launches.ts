@@ -39,6 +39,8 @@ export interface RecordedLaunch {
   readonly calls: readonly RecordedCall[];
   readonly buffers: readonly Bytes[];
   readonly tolerance: KernelCase["tolerance"];
+  /** Of a list: the forms that its programs take are those for this grid, not for their own. */
+  readonly formsFor?: readonly [number, number, number];
 }
 
 /** What memory holds before anyone has written it: in no type a number that a kernel would compute. */

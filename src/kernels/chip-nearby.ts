@@ -11,6 +11,8 @@ import type { RecordedCall, RecordedLaunch } from "./chip-launches.ts";
 const TURNS = 3;
 /** Where a tile is larger than its data, three times of them may still be one tile; these are whole lines of memory, too. */
 const MORE: readonly number[] = [16];
+/** Numbers whose rows end with a line of memory in every type, where cores may share them. */
+const WHOLE = 64;
 /** Programs of the recorded launch by how many times its numbers, of the larger ones: an audit grows faster than the work it follows. */
 const MOST_PROGRAMS = 160;
 /** Of all buffers of a launch. */
@@ -47,24 +49,33 @@ export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
   const withNumber = (i: number, value: number): RecordedCall["args"] => args.map((a, n) => (n === i ? value : a));
   const numbers = program.params.flatMap((p, i) => (p.kind === "index" && (args[i] as number) > 0 ? [{ i, value: args[i] as number }] : []));
   for (const beyond of [1, 2]) yield { launch: withCall(launch, { grid: grid.map((n) => n + beyond) }), more: undefined };
+  for (const axis of grid.keys()) yield { launch: withCall(launch, { grid: grid.map((n, a) => (a === axis ? n + 1 : n)) }), more: undefined };
   const divisors = divisorsOf(program);
   for (const { i, value } of numbers)
     for (const less of new Set([value - 1, 0]))
       if (less > 0 || !divisors.includes(program.params[i]!.name)) yield { launch: withCall(launch, { args: withNumber(i, less) }), more: undefined };
   const size = launch.buffers.reduce((n, b) => n + b.before.length, 0);
   const programs = grid.reduce((a, b) => a * b, 1);
-  for (const times of [TURNS, ...MORE.filter((n) => n * programs <= MOST_PROGRAMS)]) {
-    const scaled = (isScaled: (i: number) => boolean): RecordedCall["args"] => args.map((a, i) => (typeof a === "number" && isScaled(i) ? a * times : a));
-    const choices = [
-      ...(times === TURNS ? [{ args, room: times }] : []),
-      ...numbers.map(({ i }) => ({ args: scaled((n) => n === i), room: times })),
-      // Some numbers bound each other, such as two that a row is made of; arrays have seldom more than two of them.
-      { args: scaled((n) => numbers.some(({ i }) => i === n)), room: times ** 2 },
-    ];
+  const allNumbers = (i: number): boolean => numbers.some((n) => n.i === i);
+  /** Numbers that become others, with memory that grows as they do. */
+  const changed = (isChanged: (i: number) => boolean, of: (value: number) => number): { readonly args: RecordedCall["args"]; readonly room: number } => {
+    const values = args.map((a, i) => (typeof a === "number" && isChanged(i) ? of(a) : a));
+    const room = numbers.reduce((n, { i, value }) => n * Math.ceil((values[i] as number) / value), 1);
+    return { args: values, room };
+  };
+  function* larger(choices: readonly { readonly args: RecordedCall["args"]; readonly room: number }[], times: number, more: Nearby["more"]): Generator<Nearby> {
     for (const c of choices.filter(({ room }) => room * size <= MOST_BYTES)) {
       const room = repeated(launch, c.room);
-      for (const axis of grid.keys()) yield { launch: withCall(room, { args: c.args, grid: grid.map((n, a) => (a === axis ? n * TURNS : n)) }), more: "programs" };
-      if (c.args !== args) yield { launch: withCall(room, { args: c.args }), more: times > TURNS ? "many turns" : "turns" };
+      for (const axis of grid.keys()) yield { launch: withCall(room, { args: c.args, grid: grid.map((n, a) => (a === axis ? n * times : n)) }), more: "programs" };
+      if (c.args !== args) yield { launch: withCall(room, { args: c.args }), more };
     }
+  }
+  const toLines = (value: number): number => Math.ceil(value / WHOLE) * WHOLE;
+  yield* larger([...numbers.map((n) => changed((i) => i === n.i, toLines)), changed(allNumbers, toLines)], TURNS, undefined);
+  for (const times of [TURNS, ...MORE.filter((n) => n * programs <= MOST_PROGRAMS)]) {
+    // Some numbers bound each other, such as two that a row is made of; arrays have seldom more than two of them.
+    const all = { args: changed(allNumbers, (n) => n * times).args, room: times ** 2 };
+    const own = numbers.map((n) => changed((i) => i === n.i, (v) => v * times));
+    yield* larger([...(times === TURNS ? [{ args, room: times }] : []), ...own, all], times, times > TURNS ? "many turns" : "turns");
   }
 } // prettier-ignore

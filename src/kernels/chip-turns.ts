@@ -115,7 +115,7 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
     });
   },
   hadamard: (d) => [hadamard(d, put(d, 0.37, [100, 32])), hadamard(d, put(d, 0.37, [100, 8]))],
-  hcProject: (d) => { const { y, s } = hcFinish(d, hcProject(d, put(d, 0.3, [150, 300]), put(d, 0.7, [24, 300])), { eps: 1e-6 }); return [y, s]; },
+  hcProject: (d) => [300, 40].flatMap((channels) => { const { y, s } = hcFinish(d, hcProject(d, put(d, 0.3, [150, channels]), put(d, 0.7, [24, channels])), { eps: 1e-6 }); return [y, s]; }),
   "hcSplit, few turns": (d) => [2, 4].flatMap((n) => { const { pre, post, comb } = hcSplit(d, projected(d, 200, (2 + n) * n), { base: put(d, 1.3, [(2 + n) * n]), scale: put(d, 0.4, [3]), n, iters: 5, eps: 1e-6, normEps: 1e-6 }); return [pre, post, comb]; }),
   "hyper-connection streams": (d) => [24, 64].flatMap((width) => [hcPre(d, put(d, 0.3, [70, 4, width]), put(d, 0.9, [70, 4])), hcPost(d, put(d, 0.57, [70, width]), put(d, 0.31, [70, 4, width]), put(d, 1.2, [70, 4]), put(d, 1.7, [70, 4, 4]))]),
   "indexScores, rounded": (d) => [indexScores(d, { iq: put(d, 0.3, [3, 9, 3, 8]), ik: put(d, 0.7, [3, 5, 8]), w: put(d, 1.1, [3, 9, 3]), ratio: 4, queryStart: 6, isRounded: true })],
@@ -172,7 +172,7 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
 }; // prettier-ignore
 
 const fp8Runs: typeof runs = {
-  "fp8 of experts": narrowCase("e4m3", 30, 20, 192, { ends: [9, 10, 20, 30] }).run,
+  "fp8 of experts": (d) => [192, 600].flatMap((depth) => narrowCase("e4m3", 30, 20, depth, { ends: [9, 10, 20, 30] }).run(d)),
   fp8Matmul: (d) => [[300, 150], [1, 300]].flatMap(([rows, n]) => [fp8Matmul(d, quantizeE4m3(d, put(d, 0.37, [rows!, 600])), quantizeE4m3(d, put(d, 0.73, [n!, 600]), { square: true }), "f32")]),
 }; // prettier-ignore
 

@@ -127,8 +127,24 @@ export function lineRule(program: TileProgram): LineRule {
     const smallest = Math.min(...terms.filter((t) => t.varies && isStatic(t)).map((t) => t.constant));
     if (extent > smallest) isNever = true;
   }
-  return { isNever, buffers: [...buffers], whole: [...whole.values()], steps: [...steps.values()], fixed };
+  const wholes = withoutMultiples([...whole.values()]);
+  // What is whole lines alone is so times any group.
+  const others = withoutMultiples([...steps.values()]).filter((s) => !wholes.some((w) => isMultiple(s, w)));
+  return { isNever, buffers: [...buffers], whole: wholes, steps: others, fixed };
 }
+
+/** Whether `a` is a multiple of `b` whatever the numbers. */
+function isMultiple(a: Bytes, b: Bytes): boolean {
+  const left = a.params.slice();
+  const isPart = b.params.every((name) => left.includes(name) && left.splice(left.indexOf(name), 1).length > 0);
+  return isPart && a.constant % b.constant === 0;
+}
+/** Those that the others do not imply. */
+const withoutMultiples = (all: readonly Bytes[]): Bytes[] =>
+  all.filter((a, i) => !all.some((b, j) => i !== j && isMultiple(a, b) && (j < i || !isMultiple(b, a))));
+
+/** Whether a core may take several neighbours and not all; else it takes one, or one core takes all. */
+export const hasGroups = ({ isNever, fixed, steps }: LineRule): boolean => !isNever && (fixed > 1 || steps.length > 0);
 
 /** Programs that go to one core together in a launch whose buffers start on lines. */
 export function groupOf(rule: LineRule, [x, y, z]: readonly [number, number, number], numbers: Readonly<Record<string, number>>): number {
@@ -137,6 +153,5 @@ export function groupOf(rule: LineRule, [x, y, z]: readonly [number, number, num
   if (rule.isNever || rule.whole.some((b) => bytes(b) % LINE !== 0)) return all;
   let group = rule.fixed;
   while (group < LINE && rule.steps.some((b) => (group * bytes(b)) % LINE !== 0)) group *= 2;
-  const hasGroups = rule.fixed > 1 || rule.steps.length > 0;
-  return hasGroups && x !== all && x % group !== 0 ? all : group;
+  return hasGroups(rule) && x !== all && x % group !== 0 ? all : group;
 } // prettier-ignore

@@ -79,7 +79,7 @@ function bodyOf(state: Lowering, plan?: ClusterPlan): MluBody {
   const text = new LineWriter();
   text.add(...e.declarations(), "", "const int64_t num_programs = grid_x * grid_y * grid_z;");
   text.add("// Cores must not share a 64-byte line of device memory: so many neighbouring programs go to one core.");
-  text.add(...groupLines(program));
+  text.add(...groupLines(program, plan !== undefined));
   text.add(...e.out.toString().split("\n").map((line) => line.slice(2))); // prettier-ignore
   const params = [...program.params.map(declare), ...["x", "y", "z"].map((axis) => `int64_t grid_${axis}`)];
   return { params, text: text.toString(), nramBytes, wramBytes, sramBytes: plan?.sramBytes ?? 0 };

@@ -103,12 +103,14 @@ const tasks: Finder = (t) =>
       [/first = (taskId) \* group/g, ["(taskId + 1)", "(taskId / 2)", "coreId"]],
       [/first \+= (taskDim) \* group/g, ["(taskDim + 1)"]],
       [/first < (num_programs);/g, ["(num_programs - 1)", "num_programs / 2"]],
+      [/if \((taskId != 0)\) return;/g, ["taskId == 0", "false"]],
       // The same where copies run a turn ahead.
       [/next = (taskId) \* group/g, ["(taskId + 1)", "(taskId / 2)", "coreId"]],
       [/: 1 \+ \((taskDim) - 1\) \* group/g, ["(taskDim + 1)"]],
       [/; id < (num_programs);/g, ["(num_programs - 1)", "num_programs / 2"]],
       [/if \(next < (num_programs)\)/g, ["(num_programs - 1)", "num_programs / 2"]],
       [/std::min<int64_t>\(first \+ group, (num_programs)\)/g, ["num_programs - 1", "num_programs + 1"]],
+      [/; id < (first \+ group);/g, ["first + group - 1", "first + group + 1"]],
     ] as const
   ).flatMap(([pattern, wrong]) =>
     [...t.source.matchAll(pattern)].flatMap((m) => {

@@ -5,10 +5,12 @@
  */
 import { CORES, type ClusterPlan } from "../../cluster.ts";
 import type { Stmt } from "../../ir.ts";
+import { lineRule } from "../../lines.ts";
 import type { Pipeline } from "../../pipeline.ts";
 import { opName } from "../../print.ts";
 import { scatter, store } from "./copy.ts";
 import { fill, type MluEmission } from "./emission.ts";
+import { groupEnd } from "./group.ts";
 import { teamTurns } from "./team-turns.ts";
 import { compute, uniform } from "./tile-ops.ts";
 import { movedBy, turns } from "./turns.ts";
@@ -40,20 +42,27 @@ export class Statements {
     if (this.cluster) return this.teams(body, this.cluster.axis);
     const indices = (id: string): string => `const int64_t p0 = ${id} % grid_x, p1 = ${id} / grid_x % grid_y, p2 = ${id} / (grid_x * grid_y);`; // prettier-ignore
     const pipeline = this.pipelineOf(undefined);
-    if (!pipeline)
-      return e.out.block("for (int64_t first = taskId * group; first < num_programs; first += taskDim * group) ", () =>
-        e.out.block("for (int64_t id = first; id < std::min<int64_t>(first + group, num_programs); ++id) ", () => {
+    const isOneCore = lineRule(e.state.program).isNever;
+    if (!pipeline) {
+      const each = (from: string, to: string): void =>
+        e.out.block(`for (int64_t id = ${from}; id < ${to}; ++id) `, () => {
           e.out.add(indices("id"));
           this.list(body);
-        }),
+        });
+      if (isOneCore) return each("0", "num_programs");
+      return e.out.block("for (int64_t first = taskId * group; first < num_programs; first += taskDim * group) ", () =>
+        each("first", groupEnd(e.state.program, "num_programs")),
       );
-    const step = "id = next, next += (next + 1) % group != 0 ? 1 : 1 + (taskDim - 1) * group";
+    }
+    const [start, step] = isOneCore
+      ? ["0", "id = next++"]
+      : ["taskId * group", "id = next, next += (next + 1) % group != 0 ? 1 : 1 + (taskDim - 1) * group"];
     turns(
       e,
       pipeline,
       {
         name: "",
-        head: `for (int64_t turn = 0, id = -1, next = taskId * group; id < num_programs; ++turn, ${step}) `,
+        head: `for (int64_t turn = 0, id = -1, next = ${start}; id < num_programs; ++turn, ${step}) `,
         hasNext: "next < num_programs",
         nextIndices: indices("next"),
         indices: indices("id"),
@@ -75,7 +84,7 @@ export class Statements {
       `const int64_t cluster = taskId / ${CORES}, num_clusters = taskDim / ${CORES};`,
     );
     e.out.block("for (int64_t first = cluster * group; first < num_teams; first += num_clusters * group) ", () =>
-      e.out.block("for (int64_t team = first; team < std::min<int64_t>(first + group, num_teams); ++team) ", () => {
+      e.out.block(`for (int64_t team = first; team < ${groupEnd(e.state.program, "num_teams")}; ++team) `, () => {
         e.out.add(`const int64_t ${ids.join(", ")};`);
         e.out.add(`const bool has_work = __is_ipu() && lane < lanes && p${axis} < ${grid[axis]};`);
         this.isTeam = true;
