@@ -78,6 +78,8 @@ const vectorRules: Readonly<Record<number, string>> = {
   15: "uninitialised", 16: "uninitialised", 17: "race-raw", 18: "cross-flag-kind", 19: "deadlock", 20: "range", 21: "dtype",
   22: "core-kind", 24: "queue-leak", 25: "queue-state", 26: "queue-events", 27: "dcache-not-flushed", 28: "dcache-stale",
   29: "race-raw", 30: "race-raw", 33: "out-of-bounds", 34: "partial-overlap", 36: "uninitialised", 37: "race-war",
+  // What a core would stop at ends the launch, not the process.
+  38: "arithmetic", 39: "out-of-bounds", 40: "out-of-bounds",
 }; // prettier-ignore
 const cubeRules: Readonly<Record<number, string>> = { 1: "alignment", 2: "range", 3: "out-of-bounds", 4: "uninitialised", 5: "core-kind", 6: "core-kind", 8: "quant-mode", 11: "race-raw", 13: "range", 15: "quant-mode", 16: "core-kind", 17: "dtype", 19: "race-raw", 21: "range" }; // prettier-ignore
 

@@ -26,9 +26,13 @@ const numbersOf = ({ calls }: RecordedLaunch): unknown[] => [calls[0]!.grid, ...
 
 test("launches near another: beyond the grid, less of each number, more of it in larger memory", () => {
   const all = [...nearby(launch)];
-  assert.deepEqual(all.filter((n) => !n.more).map((n) => numbersOf(n.launch)), [[[3], 12, 10], [[4], 12, 10], [[2], 11, 10], [[2], 0, 10], [[2], 12, 9], [[2], 12, 0]]); // prettier-ignore
-  assert.deepEqual(all.filter((n) => n.more).slice(0, 7).map((n) => [n.more, ...numbersOf(n.launch)]), [["programs", [6], 12, 10], ["programs", [6], 36, 10], ["turns", [2], 36, 10], ["programs", [6], 12, 30], ["turns", [2], 12, 30], ["programs", [6], 36, 30], ["turns", [2], 36, 30]]); // prettier-ignore
-  const { buffers } = all.find((n) => n.more)!.launch;
+  const few = all.filter((n) => n.launch.buffers[0]!.before.length === 480);
+  assert.deepEqual(few.map((n) => numbersOf(n.launch)), [[[3], 12, 10], [[4], 12, 10], [[3], 12, 10], [[2], 11, 10], [[2], 0, 10], [[2], 12, 9], [[2], 12, 0]]); // prettier-ignore
+  const more = all.slice(few.length).map((n) => [n.more, ...numbersOf(n.launch)]);
+  // Rows that end with a line of memory, then three times the programs, rows and columns.
+  assert.deepEqual(more.slice(0, 6), [["programs", [6], 64, 10], [undefined, [2], 64, 10], ["programs", [6], 12, 64], [undefined, [2], 12, 64], ["programs", [6], 64, 64], [undefined, [2], 64, 64]]); // prettier-ignore
+  assert.deepEqual(more.slice(6, 13), [["programs", [6], 12, 10], ["programs", [6], 36, 10], ["turns", [2], 36, 10], ["programs", [6], 12, 30], ["turns", [2], 12, 30], ["programs", [6], 36, 30], ["turns", [2], 36, 30]]); // prettier-ignore
+  const { buffers } = all.find((n) => n.launch.calls[0]!.args[0] === 36)!.launch;
   assert.deepEqual(buffers.map((b) => b.before.length), [1440, 1440]); // prettier-ignore
   assert.deepEqual(buffers[0]!.before.subarray(960), launch.buffers[0]!.before);
 });

@@ -60,13 +60,14 @@ export function parseFigures(report: string): RunFigures {
   };
 }
 
-/** `names` are those of the arguments, `source` the text whose lines the report counts. */
+/** `names` are those of the arguments, `source` the text whose lines the report counts. Not of the kernel is that the simulator ran out of memory. */
 export function parseReport(
   report: string,
   kernel: { readonly name: string; readonly source: string; readonly args: readonly string[] },
   backend: string,
-): SimulationError {
+): DeviceError {
   const fields = fieldsOf(report);
+  if (fields.get("rule") === "host-memory") return new DeviceError(`${kernel.name}: ${fields.get("message")}`, { backend }); // prettier-ignore
   const line = Number(fields.get("line") ?? 0);
   const text = kernel.source.split("\n")[line - 1]?.trim();
   const stage = text === undefined ? "whole kernel" : `line ${line}: ${text}`;

@@ -59,6 +59,8 @@ struct Scheduler {
   ucontext_t main{};
   std::vector<std::unique_ptr<Fibre>> fibres;
   Fibre* current = nullptr;
+  /** Whether it is running, and not what chooses the next. */
+  bool isInFibre = false;
   u64 state = 1;
   /** Lines `key=value`; empty while no rule was broken. */
   std::string report;
@@ -109,7 +111,9 @@ struct Scheduler {
       next->ready = nullptr;
       if (!next->stack) start(*next);
       current = next;
+      isInFibre = true;
       swapcontext(&main, &next->context);
+      isInFibre = false;
       // Only those that run hold a stack: a launch may have many blocks.
       if (next->isDone) release(*next);
     }

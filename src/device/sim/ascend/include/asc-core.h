@@ -6,13 +6,15 @@
 #pragma once
 #include <map>
 #include "asc-types.h"
+#include "trap.h"
 
 namespace AscendC {
-enum Space { UB, L1, L0A, L0B, L0C, BT, FB, NUM_SPACES };
-constexpr u32 spaceBytes[NUM_SPACES] = {ASC_UB_BYTES, ASC_L1_BYTES, ASC_L0A_BYTES, ASC_L0B_BYTES, ASC_L0C_BYTES, is3510 ? 4096u : 1024u, is3510 ? 4096u : 7168u};
-inline const char* const spaceNames[NUM_SPACES] = {"UB", "L1", "L0A", "L0B", "L0C", "BT", "FB"};
+/** L0A_MX and L0B_MX hold the scales of what is in L0A and L0B, at a sixteenth of its address (950). */
+enum Space { UB, L1, L0A, L0B, L0C, BT, FB, L0A_MX, L0B_MX, NUM_SPACES };
+constexpr u32 spaceBytes[NUM_SPACES] = {ASC_UB_BYTES, ASC_L1_BYTES, ASC_L0A_BYTES, ASC_L0B_BYTES, ASC_L0C_BYTES, is3510 ? 4096u : 1024u, is3510 ? 4096u : 7168u, ASC_L0A_BYTES / 16, ASC_L0B_BYTES / 16};
+inline const char* const spaceNames[NUM_SPACES] = {"UB", "L1", "L0A", "L0B", "L0C", "BT", "FB", "L0A_MX", "L0B_MX"};
 /** Of the first byte of a tensor. */
-constexpr u32 spaceAlign[NUM_SPACES] = {32, 32, 512, 512, 64, 64, 64};
+constexpr u32 spaceAlign[NUM_SPACES] = {32, 32, 512, 512, 64, 64, 64, 32, 32};
 inline const char* const pipeNames[] = {"S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX"};
 constexpr int NUM_PIPES = 7, NUM_CROSS_FLAGS = 16, NUM_MODES = 5;
 /** Of the vector unit: the mask of 16 bytes that Compare leaves. */
@@ -252,7 +254,11 @@ inline void sim::launchCores(const std::function<void()>& body, const std::vecto
       checkExit(*core);
     });
   }
+  Traps traps;
   scheduler.run(current.seed);
   if (scheduler.report.empty() && !isFast) checkCrossFlagsAtExit();
-  if (scheduler.report.empty()) audit.check();
+  if (!scheduler.report.empty() || !current.isAudited) return;
+  // Its memory grows with the square of what the cores did: as a fibre it may run out of it.
+  scheduler.add(nullptr, [] { audit.check(); });
+  scheduler.run(0);
 }

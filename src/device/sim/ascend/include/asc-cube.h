@@ -4,7 +4,7 @@
  * With m = 1 the cube reads A as one plain row (GEMV). Main function: `Mmad`.
  */
 #pragma once
-#include "asc-load.h"
+#include "asc-mx.h"
 
 namespace AscendC {
 /** Lets a pipe start after another has finished what it has: the unit flag of Mmad and Fixpipe. */
@@ -17,7 +17,8 @@ inline void follow(pipe_t to, pipe_t from) {
 }
 template <class C, class A, class B>
 constexpr bool canMultiply() {
-  if constexpr (!std::is_same_v<A, B>) return false;
+  if constexpr (isMx<A> || isMx<B>) return isMx<A> && isMx<B> && isFp4<A> == isFp4<B> && std::is_same_v<C, float>;
+  else if constexpr (!std::is_same_v<A, B>) return false;
   else if constexpr (isOneOf<A, int8_t, int4b_t>) return std::is_same_v<C, int32_t>;
   else return std::is_same_v<C, float> && (isOneOf<A, half, bfloat16_t, float> || (is3510 && isOneOf<A, fp8_e4m3fn_t>));
 }
@@ -25,12 +26,13 @@ constexpr bool canMultiply() {
 template <class F, class T>
 F factor(const sim::Memory& m, u64 row, u32 i, u8& taint) {
   if constexpr (isInt4<T>) return F(int4b_t::number(load<T>(m, row + i / 2, taint).bits, i % 2));
+  else if constexpr (isFp4<T>) return load<T>(m, row + i / 2, taint).number(i % 2);
   else return F(load<T>(m, row + i * sizeof(T), taint));
 }
 template <class C, class A, class B>
 void mmad(Checked& k, const LocalTensor<C>& c, const LocalTensor<A>& a, const LocalTensor<B>& b, const LocalTensor<C>* bias, const MmadParams& p) {
   static_assert(canMultiply<C, A, B>(), "Mmad: the cube has no product of these element types on this architecture");
-  constexpr u32 C0 = u32(elementsIn<A>(32));
+  constexpr u32 C0 = isFp4<A> ? 64 : u32(elementsIn<A>(32));
   const u32 m = p.m, n = p.n, depth = p.k;
   require(m >= 1 && n >= 1 && depth >= 1 && m <= 4095 && n <= 4095 && depth <= 4095, "range", k, "m, n and k are 1 to 4095, got %u, %u, %u", m, n, depth);
   require(p.unitFlag == 0 || p.unitFlag == 2 || p.unitFlag == 3, "range", k, "unitFlag is 0, 2 or 3, got %d", p.unitFlag);
@@ -40,6 +42,14 @@ void mmad(Checked& k, const LocalTensor<C>& c, const LocalTensor<A>& a, const Lo
   const bool isGemv = m == 1;
   span(k, a, 0, isGemv ? bytesOf<A>(depth) : u64(rows) * parts * FRACTAL, sim::reads);
   span(k, b, 0, u64(columns) * parts * FRACTAL, sim::reads);
+  LocalTensor<fp8_e8m0_t> leftScales, rightScales;
+  if constexpr (isMx<A>) {
+    require(m > 1, "range", k, "m is 2 or more for factors with scales: how a GEMV takes them has not been said%s", "");
+    require(depth % MX_NUMBERS == 0, "range", k, "k is a multiple of 64 for factors with scales, got %u", depth);
+    leftScales = scalesOf(a, k.at), rightScales = scalesOf(b, k.at);
+    span(k, leftScales, 0, u64(rows) * (depth / MX_NUMBERS) * MX_FRACTAL, sim::reads);
+    span(k, rightScales, 0, u64(columns) * (depth / MX_NUMBERS) * MX_FRACTAL, sim::reads);
+  }
   const bool accumulates = !bias && !p.cmatrixInitVal;
   if (accumulates) span(k, c, 0, u64(rows) * columns * 1024, sim::reads);
   span(k, c, 0, u64(rows) * columns * 1024, sim::writes);
@@ -61,12 +71,16 @@ void mmad(Checked& k, const LocalTensor<C>& c, const LocalTensor<A>& a, const Lo
       for (u32 d = 0; d < depth; d++) {
         const u64 fractal = is3510 ? u64(d / C0) * rows + i / 16 : u64(i / 16) * parts + d / C0;
         const u64 start = isGemv ? u64(d / C0) * 32 : fractal * FRACTAL + (i % 16) * 32;
-        left[std::size_t(i) * depth + d] = factor<Factor, A>(*a.memory, a.addr + start, d % C0, rowTaint[i]);
+        Factor x = factor<Factor, A>(*a.memory, a.addr + start, d % C0, rowTaint[i]);
+        if constexpr (isMx<A>) x *= scaleAt(leftScales, i, d, depth, rowTaint[i]);
+        left[std::size_t(i) * depth + d] = x;
       }
     for (u32 j = 0; j < n; j++)
       for (u32 d = 0; d < depth; d++) {
         const u64 start = (u64(d / C0) * columns + j / 16) * FRACTAL + (j % 16) * 32;
-        right[std::size_t(d) * n + j] = factor<Factor, B>(*b.memory, b.addr + start, d % C0, columnTaint[j]);
+        Factor x = factor<Factor, B>(*b.memory, b.addr + start, d % C0, columnTaint[j]);
+        if constexpr (isMx<B>) x *= scaleAt(rightScales, j, d, depth, columnTaint[j]);
+        right[std::size_t(d) * n + j] = x;
       }
     std::vector<Sum> sums(n);
     for (u32 i = 0; i < m; i++) {

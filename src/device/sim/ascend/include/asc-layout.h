@@ -1,6 +1,6 @@
 /**
- * Copies that change the layout to fractals (ND to NZ) on the way into L1, and fills of device memory, L1, L0A and L0B.
- * Main functions: `DataCopy` with Nd2NzParams, `InitGlobalMemory`, `InitConstValue`.
+ * Copies that change the layout to fractals (ND to NZ, DN to NZ) on the way into L1, and fills of device memory, L1, L0A
+ * and L0B. Main functions: `DataCopy` with Nd2NzParams or Dn2NzParams, `InitGlobalMemory`, `InitConstValue`.
  */
 #pragma once
 #include "asc-copy.h"
@@ -60,6 +60,36 @@ void DataCopy(const LocalTensor<T>& d, const LocalTensor<T>& a, const Nd2NzParam
       std::memcpy(d.memory->data + d.addr + r.to, a.memory->data + a.addr + r.from, r.bytes);
       if constexpr (!isFast) std::memcpy(d.memory->taint + d.addr + r.to, a.memory->taint + a.addr + r.from, r.bytes);
     }
+  });
+}
+/** 950: rows of device memory whose columns become the rows of fractals. Elements beyond the last row of a group stay what they were. */
+template <class T>
+void DataCopy(const LocalTensor<T>& d, const GlobalTensor<T>& a, const Dn2NzParams& p, SIM_AT) {
+  static_assert(is3510 && sizeof(T) <= 4, "DataCopy: DN to NZ exists on 950 only");
+  constexpr u32 C0 = 32 / sizeof(T);
+  Checked k{"DataCopy DN to NZ", at, {}};
+  require(p.dnNum <= 4095 && p.nValue <= 16384, "range", k, "dnNum is 4095 and nValue 16384 at most, got %d, %d", p.dnNum, p.nValue);
+  require(p.srcDValue >= 1 && p.dstNzC0Stride >= 1 && p.dstNzNStride >= 1, "range", k, "srcDValue, dstNzC0Stride and dstNzNStride are 1 or more, got %llu, %d, %d", (unsigned long long)p.srcDValue, p.dstNzC0Stride, p.dstNzNStride);
+  std::vector<RowPart> parts;
+  std::vector<u8*> rows;
+  for (u32 dn = 0; dn < p.dnNum; dn++)
+    for (u32 row = 0; row < p.dValue; row++) {
+      const u64 from = (dn * p.srcDnMatrixStride + row * p.srcDValue) * sizeof(T);
+      rows.push_back(globalSpan(k, a, std::int64_t(from), u64(p.nValue) * sizeof(T), sim::reads));
+      if (row % C0) continue;
+      for (u32 n = 0; n < p.nValue; n++)
+        parts.push_back({0, dn * u64(p.dstNzMatrixStride) * sizeof(T) + (u64(row / C0) * p.dstNzC0Stride + u64(n) * p.dstNzNStride) * 32, std::min<u64>(C0, p.dValue - row) * sizeof(T)});
+    }
+  noteWrites(k, d, parts);
+  issueOn(PIPE_MTE2, k, [=] {
+    for (std::size_t i = 0; i < rows.size(); i++)
+      for (u32 n = 0; n < p.nValue; n++) {
+        const u32 dn = u32(i / p.dValue), row = u32(i % p.dValue);
+        const u64 to = d.addr + dn * u64(p.dstNzMatrixStride) * sizeof(T) + (u64(row / C0) * p.dstNzC0Stride + u64(n) * p.dstNzNStride) * 32 + row % C0 * sizeof(T);
+        T x;
+        std::memcpy(&x, rows[i] + n * sizeof(T), sizeof(T));
+        store<T>(*d.memory, to, x, 0);
+      }
   });
 }
 /** Fills device memory with one value. */

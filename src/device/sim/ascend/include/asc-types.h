@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include "asc-formats.h"
 #include "launch.h"
 
 #define __aicore__
@@ -42,72 +43,13 @@
 #define ASSERT(...)
 #define ASCENDC_ASSERT(...)
 
-using half = _Float16;
-/** bf16: the upper half of a float. Arithmetic has no instruction: convert. */
-struct bfloat16_t {
-  std::uint16_t bits = 0;
-  bfloat16_t() = default;
-  /** Whole literals convert by themselves, as in `x = 0`. */
-  template <class I>
-    requires std::is_integral_v<I>
-  bfloat16_t(I x) : bfloat16_t(float(x)) {}
-  explicit bfloat16_t(float x) {
-    std::uint32_t u;
-    std::memcpy(&u, &x, 4);
-    if (x != x) bits = std::uint16_t((u >> 16) | 0x40);
-    else bits = std::uint16_t((u + 0x7fff + ((u >> 16) & 1)) >> 16);
-  }
-  operator float() const {
-    const std::uint32_t u = std::uint32_t(bits) << 16;
-    float x;
-    std::memcpy(&x, &u, 4);
-    return x;
-  }
-};
-/** E4M3 without infinities; only 950 has instructions for it. */
-struct fp8_e4m3fn_t {
-  std::uint8_t bits = 0;
-  fp8_e4m3fn_t() = default;
-  explicit fp8_e4m3fn_t(float x) {
-    const std::uint8_t sign = std::signbit(x) ? 0x80 : 0;
-    const float a = std::fabs(x);
-    if (a != a) { bits = 0x7f | sign; return; }
-    if (a >= 464) { bits = 0x7e | sign; return; }
-    int e = a < 0.015625f ? -6 : std::ilogb(a);
-    float m = std::nearbyint(std::ldexp(a, 3 - e));
-    if (m >= 16) m = 8, e++;
-    bits = std::uint8_t(sign | (m < 8 ? int(m) : ((e + 7) << 3) | (int(m) - 8)));
-  }
-  operator float() const {
-    const int e = (bits >> 3) & 15, m = bits & 7;
-    const float a = (bits & 0x7f) == 0x7f ? NAN : e == 0 ? std::ldexp(float(m), -9) : std::ldexp(float(8 + m), e - 10);
-    return bits & 0x80 ? -a : a;
-  }
-};
-
-/** Two E2M1 numbers, the low half first; only 950 has an instruction for it. */
-struct fp4x2_e2m1_t {
-  std::uint8_t bits = 0;
-  float number(int half) const {
-    const int code = bits >> (4 * half) & 15, e = code >> 1 & 3, m = code & 1;
-    const float a = e == 0 ? std::ldexp(float(m), -1) : std::ldexp(float(2 + m), e - 2);
-    return code & 8 ? -a : a;
-  }
-};
-
-/** Two signed numbers of four bits in a byte, the low half first. Counts and offsets are in numbers, addresses in bytes. */
-struct int4b_t {
-  std::uint8_t bits = 0;
-  static int number(std::uint8_t bits, int half) { return int(std::int8_t(bits << (half ? 0 : 4))) >> 4; }
-};
-
 enum pipe_t { PIPE_S, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2, PIPE_MTE3, PIPE_FIX, PIPE_ALL };
 enum event_t { EVENT_ID0, EVENT_ID1, EVENT_ID2, EVENT_ID3, EVENT_ID4, EVENT_ID5, EVENT_ID6, EVENT_ID7 };
 enum QuantMode_t { NoQuant, F322F16, F322BF16, DEQF16, VDEQF16, QF322B8_PRE, VQF322B8_PRE, REQ8, VREQ8 };
 
 namespace AscendC {
 using ::PIPE_S, ::PIPE_V, ::PIPE_M, ::PIPE_MTE1, ::PIPE_MTE2, ::PIPE_MTE3, ::PIPE_FIX, ::PIPE_ALL;
-using ::bfloat16_t, ::int4b_t, ::fp4x2_e2m1_t, ::half, ::pipe_t, ::event_t, ::QuantMode_t;
+using ::bfloat16_t, ::int4b_t, ::fp4x2_e1m2_t, ::fp4x2_e2m1_t, ::fp8_e4m3fn_t, ::fp8_e5m2_t, ::fp8_e8m0_t, ::half, ::pipe_t, ::event_t, ::QuantMode_t;
 using TEventID = std::int8_t;
 using sim::i64, sim::u16, sim::u32, sim::u64, sim::u8;
 
@@ -183,6 +125,17 @@ struct Nd2NzParams {
   u16 srcDValue = 0, dstNzC0Stride = 0, dstNzNStride = 0;
   u32 dstNzMatrixStride = 0;
 };
+/** 950: rows of `nValue` elements whose columns become the rows of fractals; strides of the source in elements, of the destination in blocks of 32 bytes. */
+struct Dn2NzParams {
+  Dn2NzParams() = default;
+  Dn2NzParams(u16 dns, u16 columns, u32 rows, u64 srcDn, u64 srcRow, u16 dstC0, u16 dstColumn, u32 dstDn)
+      : dnNum(dns), nValue(columns), dValue(rows), srcDnMatrixStride(srcDn), srcDValue(srcRow), dstNzC0Stride(dstC0), dstNzNStride(dstColumn), dstNzMatrixStride(dstDn) {}
+  u16 dnNum = 1, nValue = 0;
+  u32 dValue = 0;
+  u64 srcDnMatrixStride = 0, srcDValue = 0;
+  u16 dstNzC0Stride = 0, dstNzNStride = 0;
+  u32 dstNzMatrixStride = 0;
+};
 struct LoadData2DParams { u16 startIndex = 0; u8 repeatTimes = 1; u16 srcStride = 0; u8 sid = 0; u16 dstGap = 0; bool ifTranspose = false; u8 addrMode = 0; };
 struct LoadData2DParamsV2 {
   LoadData2DParamsV2() = default;
@@ -194,6 +147,14 @@ struct LoadData2DParamsV2 {
   u16 dstStride = 0;
   bool ifTranspose = false;
   u8 sid = 0;
+};
+/** 950: scales to L0A and L0B, `x` along rows and `y` along k, in fractals of 32 bytes: 16 rows of two numbers. */
+struct LoadData2DMxParams {
+  LoadData2DMxParams() = default;
+  LoadData2DMxParams(u16 x, u16 y, u8 xs, u8 ys, u16 src, u16 dst) : xStartPosition(x), yStartPosition(y), xStep(xs), yStep(ys), srcStride(src), dstStride(dst) {}
+  u16 xStartPosition = 0, yStartPosition = 0;
+  u8 xStep = 0, yStep = 0;
+  u16 srcStride = 0, dstStride = 0;
 };
 struct LoadData2dTransposeParams { u16 startIndex = 0; u8 repeatTimes = 1; u16 srcStride = 0, dstGap = 0, dstFracGap = 0; u8 addrMode = 0; };
 struct MmadParams {
