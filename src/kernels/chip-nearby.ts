@@ -11,10 +11,12 @@ import type { RecordedCall, RecordedLaunch } from "./chip-launches.ts";
 /** Turns in which what takes two places by turns takes the first again. */
 const TURNS = 3;
 /** Where a tile is larger than its data, three times of them may still be one tile. */
-const MORE: readonly number[] = [16];
+const MORE: readonly number[] = [16, 64];
+/** Programs along one axis alone, which are shared in groups of 1, 2, 4, 8 or 16: the last one is always a group of its own. */
+const WITH_LAST = 17;
 /** Numbers whose rows end with a line of memory in every type, where cores may share them. */
 const WHOLE = 64;
-/** Programs of the recorded launch by how many times its numbers, of the larger ones: an audit grows faster than the work it follows. */
+/** Of a launch, and those of the recorded one by how many times its numbers are as large: an audit grows faster than the work it follows. */
 const MOST_PROGRAMS = 160;
 /** Of all buffers of a launch. */
 const MOST_BYTES = 4 << 20;
@@ -49,16 +51,26 @@ export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
   const alongAxes = (times: number, more: number): number[][] => grid.map((_, axis) => grid.map((n, a) => (a === axis ? n * times + more : n))); // prettier-ignore
   const beyond = [1, 2].map((n) => grid.map((g) => g + n));
   for (const g of [...beyond, ...alongAxes(1, 1)]) yield { launch: withCall(launch, { grid: g }), more: undefined };
+  const withLast = grid.map((_, axis) => grid.map((_n, a) => (a === axis ? WITH_LAST : 1)));
+  // Fewer programs than the data has: the next one would find something to do.
+  const fewer = [grid.map((n) => Math.ceil(n / 2)), grid.map(() => 1)];
   for (const i of numbers)
-    for (const less of new Set([(args[i] as number) - 1, 0]))
-      yield { launch: withCall(launch, { args: changed([i], () => less) }), more: undefined };
+    for (const less of new Set([(args[i] as number) - 1, 0])) {
+      const call = { args: changed([i], () => less) };
+      yield { launch: withCall(launch, call), more: undefined };
+      for (const g of [...withLast, ...fewer])
+        yield { launch: withCall(launch, { ...call, grid: g }), more: "programs" };
+    }
 
   const size = launch.buffers.reduce((n, b) => n + b.before.length, 0);
+  const programsOf = (g: readonly number[]): number => g.reduce((a, b) => a * b, 1);
   function* larger(choices: readonly Larger[], times: number, more: Nearby["more"]): Generator<Nearby> {
+    const grids = [...alongAxes(times, 0), ...withLast, ...fewer].filter((g) => programsOf(g) <= MOST_PROGRAMS);
     for (const c of choices.filter(({ room }) => room * size <= MOST_BYTES)) {
       const own = withCall(repeated(launch, c.room), { args: c.args });
-      for (const g of alongAxes(times, 0)) yield { launch: withCall(own, { grid: g }), more: "programs" };
-      if (c.args !== args) yield { launch: own, more };
+      for (const g of grids) yield { launch: withCall(own, { grid: g }), more: "programs" };
+      if (c.args !== args && (times === TURNS || programsOf(grid) * times <= MOST_PROGRAMS))
+        yield { launch: own, more };
     }
   }
   const toLines = (value: number): number => Math.ceil(value / WHOLE) * WHOLE;
@@ -68,8 +80,7 @@ export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
   });
   const offLines = numbers.filter((i) => toLines(args[i] as number) !== args[i]);
   if (offLines.length > 0) yield* larger([...offLines.map((i) => withLines([i])), withLines(offLines)], TURNS, undefined); // prettier-ignore
-  const programs = grid.reduce((a, b) => a * b, 1);
-  for (const times of [TURNS, ...MORE.filter((n) => n * programs <= MOST_PROGRAMS)]) {
+  for (const times of [TURNS, ...MORE]) {
     const scaled = (which: readonly number[], room: number): Larger => ({ args: changed(which, (n) => n * times), room }); // prettier-ignore
     // Some numbers bound each other, such as two that a row is made of; arrays have seldom more than two of them.
     const choices = [...numbers.map((i) => scaled([i], times)), scaled(numbers, times ** 2)];
