@@ -101,6 +101,9 @@ const ops: Readonly<Record<number, Op>> = {
   45: { name: "GatherMask by bits", expected: some(Array.from({ length: N }, (_, i) => i).filter((i) => (i % 32) % 3 === 0).map((i) => x[i]!)), rule: "race-raw" },
   46: { name: "ReduceSum by repeats", expected: some([sum(x)]), rule: "out-of-bounds", tolerance: 1e-5 },
   47: { name: "Compares, Select of two tensors", expected: x.map((v, i) => (v >= 0.5 ? v : c[i]!)), rule: "range" },
+  48: { name: "AscendQuant", expected: x.map((v) => int8(roundF16(roundF16(roundF16(v) * 20) + 3))), rule: "range" },
+  49: { name: "AscendDequant by columns", expected: x.map((v, i) => Math.fround(evenly(v) * c[i % 32]!)), rule: "race-raw" },
+  50: { name: "AscendDequant of one row", expected: x.map((v) => evenly(v) / 2), rule: "uninitialised" },
   30: { name: "AddDeqRelu", expected: x.map(() => 3), rule: "race-raw" },
 }; // prettier-ignore
 

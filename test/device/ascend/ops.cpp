@@ -88,6 +88,13 @@ __aicore__ inline void one(int64_t op, bool isBad, LocalTensor<float> a, LocalTe
             { uint64_t taken = 0; GatherMask(b, a, 2, true, isBad ? 300 : 256, {1, 1, 8, 0}, taken); ASSERT(taken == GetGatherMaskRemainCount()); }
             break;
         case 29: SetAtomicMax<float>(); Adds(b, a, 0.0f, isBad ? N + 8 : N); break;
+        case 48: AscendQuant(q, a, tmp, 20.0f, 3.0f, isBad ? N + 32 : N); PipeBarrier<PIPE_V>(); Cast(h, q, RoundMode::CAST_NONE, N); PipeBarrier<PIPE_V>(); Cast(b, h, RoundMode::CAST_NONE, N); break;
+        case 49: Cast(whole, a, RoundMode::CAST_RINT, N); next(); AscendDequant(b, whole, c, tmp, {8, 32, 32}); break;
+        case 50: // one row taken as eight of 32; of a row that is not whole the rest has no value
+            Cast(whole, a, RoundMode::CAST_RINT, N);
+            PipeBarrier<PIPE_V>();
+            AscendDequant<float, float, DeQuantMode::DEQUANT_WITH_SINGLE_ROW>(b, whole, 0.5f, {1, N, static_cast<uint32_t>(isBad ? 40 : 32)});
+            break;
         case 31: { // in place by repeats; moved on by one repeat it would read what it wrote
             Adds(isBad ? a[64] : a, a, 1.0f, 64, isBad ? 3 : 4, {1, 1, 8, 8});
             PipeBarrier<PIPE_V>();

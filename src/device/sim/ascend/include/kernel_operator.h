@@ -8,6 +8,7 @@
 #include "asc-misc.h"
 #include "asc-operators.h"
 #include "asc-pool.h"
+#include "asc-quant.h"
 #include "asc-sort.h"
 #if __NPU_ARCH__ == 3510
 #include "asc-register-moves.h"
