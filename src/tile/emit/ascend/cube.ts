@@ -209,8 +209,10 @@ export class CubeCore {
     const [l1a, l1b] = [this.operandBuf(homes.root(op.a)), this.operandBuf(homes.root(op.b))];
     const l0a = this.declare(id, "left", "A2", dtype);
     const l0b = this.declare(id, "right", "B2", dtype);
-    // Architecture 3510 keeps A in L0A as all keep B in L0B.
-    const order = lowering.chip.arch.matrix.vectorPath === "direct" ? right : left;
+    // Architecture 3510 keeps A in L0A as all keep B in L0B, and takes a box of fractals at once.
+    const is3510 = lowering.chip.arch.matrix.vectorPath === "direct";
+    const order = is3510 ? { ...right, plain: box } : left;
+    const { plain } = is3510 ? order : right;
     this.steps.comment(`${this.plan.nameOf(id)}: ${tile.dtype} [${m}, ${n}] += ${this.plan.nameOf(op.a)}${op.transA ? "^T" : ""} . ${this.plan.nameOf(op.b)}${op.transB ? "^T" : ""}`); // prettier-ignore
     this.fractals(
       l0a,
@@ -228,7 +230,7 @@ export class CubeCore {
         ? right.transposed(n16, roundUp(k, FRACTAL_ROWS), c0)
         : this.isBlocked(op.b)
           ? right.blocked(n16, depth, k)
-          : right.plain(n16, depth, c0),
+          : plain(n16, depth, c0),
     );
     const l0c = this.product(id);
     const flag = this.newFlag(id);
@@ -337,6 +339,11 @@ interface Fractals {
 }
 const load2d = (repeats: number, stride: number, isTransposed: boolean, gap = 0): string => `LoadData2DParams{0, ${repeats}, ${stride}, 0, ${gap}, ${isTransposed}, 0}`; // prettier-ignore
 
+/** All fractals of a matrix, in the order of L1. */
+const box = (rows: number, depth: number, c0: number): Fractals => {
+  const [down, across] = [rows / 16, depth / c0];
+  return { name: "LoadData", count: 1, from: 0, to: 0, repeats: Math.max(down, across), params: `LoadData2DParamsV2{0, 0, ${down}, ${across}, ${down}, ${down}, false, 0}` }; // prettier-ignore
+};
 /** Elements of a block of 16 rows in L1. */
 const rowBlock = (cols: number): number => FRACTAL_ROWS * roundUp(cols, FRACTAL_ROWS);
 /** A, fractals (i, j) of 16 rows and 32 bytes at i * depth / c0 + j. */
