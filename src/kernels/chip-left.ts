@@ -53,12 +53,12 @@ export async function judgeMore(job: Job, first: Judged, judge: Judge): Promise<
   return judged.isSteady ? judgeNearby(job, judged, judge) : judged;
 }
 
-/** Mutants that a launch with more programs, or with more turns in each, may reach. */
-const reachedWith = (more: Nearby["more"], kind: MutationKind): boolean => more === undefined || more === "programs" || kind !== SHARE; // prettier-ignore
+/** Whether a launch with more programs, or with more turns in each, may reach a mutant. */
+const mayReach = (more: Nearby["more"], kind: MutationKind): boolean => more === undefined || (kind === SHARE) === (more === "programs" || more === "shares"); // prettier-ignore
 /** Whether such a launch may show what is left. */
 function wants(job: Job, { short, verdicts }: Judged, more: NonNullable<Nearby["more"]>): boolean {
-  const isReach = more !== "many turns" && verdicts.some(({ outcome }, i) => outcome === "unreached" && reachedWith(more, job.mutants[i]!.kind)); // prettier-ignore
-  return isReach || short.some((loop) => loop.endsWith(" pid") === (more === "programs"));
+  const isReach = more !== "many turns" && verdicts.some(({ outcome }, i) => outcome === "unreached" && mayReach(more, job.mutants[i]!.kind)); // prettier-ignore
+  return isReach || (more !== "shares" && short.some((loop) => loop.endsWith(" pid") === (more === "programs")));
 }
 /**
  * Loops that take more turns there say more of order only if their programs have something to do, down to the last one:
@@ -76,7 +76,7 @@ async function judgeNearby(job: Job, first: Judged, judge: Judge): Promise<Judge
     const isLonger =
       short.some((l) => !asEmitted.short.includes(l)) &&
       (await judge(launch, last)).verdicts.some(({ outcome }) => outcome === "wrong");
-    const unreached = leftOf(job, { ...judged, short: [] }).filter((i) => reachedWith(more, job.mutants[i]!.kind));
+    const unreached = leftOf(job, { ...judged, short: [] }).filter((i) => mayReach(more, job.mutants[i]!.kind));
     const left = isLonger ? leftOf(job, judged) : unreached;
     if (left.length > 0) judged = joined(judged, await judge(launch, left), left);
     if (!isLonger) judged = { ...judged, short };

@@ -34,8 +34,11 @@ const repeated = (launch: RecordedLaunch, times: number): RecordedLaunch => ({
 
 export interface Nearby {
   readonly launch: RecordedLaunch;
-  /** What there is more of: programs, turns of loops within them (so many times that only a loop asks for it), or neither. */
-  readonly more: "programs" | "turns" | "many turns" | undefined;
+  /**
+   * What there is more of: programs, turns of loops within them (so many times that only a loop asks for it), or neither.
+   * "shares": only what each core takes of the grid is another.
+   */
+  readonly more: "programs" | "shares" | "turns" | "many turns" | undefined;
 }
 /** A launch with other numbers, in memory that is `room` times as large. */
 interface Larger {
@@ -51,24 +54,23 @@ export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
   const alongAxes = (times: number, more: number): number[][] => grid.map((_, axis) => grid.map((n, a) => (a === axis ? n * times + more : n))); // prettier-ignore
   const beyond = [1, 2].map((n) => grid.map((g) => g + n));
   for (const g of [...beyond, ...alongAxes(1, 1)]) yield { launch: withCall(launch, { grid: g }), more: undefined };
-  const withLast = grid.map((_, axis) => grid.map((_n, a) => (a === axis ? WITH_LAST : 1)));
-  // Fewer programs than the data has: the next one would find something to do.
-  const fewer = [grid.map((n) => Math.ceil(n / 2)), grid.map(() => 1)];
+  // Where there are fewer programs than the data has, the next one would find something to do.
+  const shares = [...grid.map((_, axis) => grid.map((_n, a) => (a === axis ? WITH_LAST : 1))), grid.map((n) => Math.ceil(n / 2)), grid.map(() => 1)]; // prettier-ignore
   for (const i of numbers)
     for (const less of new Set([(args[i] as number) - 1, 0])) {
       const call = { args: changed([i], () => less) };
       yield { launch: withCall(launch, call), more: undefined };
-      for (const g of [...withLast, ...fewer])
-        yield { launch: withCall(launch, { ...call, grid: g }), more: "programs" };
+      for (const g of shares) yield { launch: withCall(launch, { ...call, grid: g }), more: "shares" };
     }
 
   const size = launch.buffers.reduce((n, b) => n + b.before.length, 0);
   const programsOf = (g: readonly number[]): number => g.reduce((a, b) => a * b, 1);
   function* larger(choices: readonly Larger[], times: number, more: Nearby["more"]): Generator<Nearby> {
-    const grids = [...alongAxes(times, 0), ...withLast, ...fewer].filter((g) => programsOf(g) <= MOST_PROGRAMS);
+    const wider = alongAxes(times, 0).filter((g) => programsOf(g) <= MOST_PROGRAMS);
     for (const c of choices.filter(({ room }) => room * size <= MOST_BYTES)) {
       const own = withCall(repeated(launch, c.room), { args: c.args });
-      for (const g of grids) yield { launch: withCall(own, { grid: g }), more: "programs" };
+      for (const g of wider) yield { launch: withCall(own, { grid: g }), more: "programs" };
+      for (const g of shares) yield { launch: withCall(own, { grid: g }), more: "shares" };
       if (c.args !== args && (times === TURNS || programsOf(grid) * times <= MOST_PROGRAMS))
         yield { launch: own, more };
     }
