@@ -11,7 +11,9 @@ import type { RecordedCall, RecordedLaunch } from "./chip-launches.ts";
 /** Turns in which what takes two places by turns takes the first again. */
 const TURNS = 3;
 /** Where a tile is larger than its data, three times of them may still be one tile. */
-const MORE: readonly number[] = [16, 64];
+const MORE = 16;
+/** So many times in every launch that only shares a grid otherwise: its programs are few. */
+const MOST = 64;
 /** Programs along one axis alone, which are shared in groups of 1, 2, 4, 8 or 16: the last one is always a group of its own. */
 const WITH_LAST = 17;
 /** Numbers whose rows end with a line of memory in every type, where cores may share them. */
@@ -65,14 +67,14 @@ export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
 
   const size = launch.buffers.reduce((n, b) => n + b.before.length, 0);
   const programsOf = (g: readonly number[]): number => g.reduce((a, b) => a * b, 1);
+  /** With so many times the programs along an axis; none where that is 0. */
   function* larger(choices: readonly Larger[], times: number, more: Nearby["more"]): Generator<Nearby> {
-    const wider = alongAxes(times, 0).filter((g) => programsOf(g) <= MOST_PROGRAMS);
+    const wider = times === 0 ? [] : alongAxes(times, 0).filter((g) => programsOf(g) <= MOST_PROGRAMS);
     for (const c of choices.filter(({ room }) => room * size <= MOST_BYTES)) {
       const own = withCall(repeated(launch, c.room), { args: c.args });
       for (const g of wider) yield { launch: withCall(own, { grid: g }), more: "programs" };
       for (const g of shares) yield { launch: withCall(own, { grid: g }), more: "shares" };
-      if (c.args !== args && (times === TURNS || programsOf(grid) * times <= MOST_PROGRAMS))
-        yield { launch: own, more };
+      if (c.args !== args && (times === TURNS || wider.length > 0)) yield { launch: own, more };
     }
   }
   const toLines = (value: number): number => Math.ceil(value / WHOLE) * WHOLE;
@@ -82,11 +84,12 @@ export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
   });
   const offLines = numbers.filter((i) => toLines(args[i] as number) !== args[i]);
   if (offLines.length > 0) yield* larger([...offLines.map((i) => withLines([i])), withLines(offLines)], TURNS, undefined); // prettier-ignore
-  for (const times of [TURNS, ...MORE]) {
-    const scaled = (which: readonly number[], room: number): Larger => ({ args: changed(which, (n) => n * times), room }); // prettier-ignore
-    // Some numbers bound each other, such as two that a row is made of; arrays have seldom more than two of them.
-    const choices = [...numbers.map((i) => scaled([i], times)), scaled(numbers, times ** 2)];
-    const isFirst = times === TURNS;
-    yield* larger([...(isFirst ? [{ args, room: times }] : []), ...choices], times, isFirst ? "turns" : "many turns");
-  }
+  // Some numbers bound each other, such as two that a row is made of; arrays have seldom more than two of them.
+  const scaled = (times: number): Larger[] => [
+    ...numbers.map((i) => ({ args: changed([i], (n) => n * times), room: times })),
+    { args: changed(numbers, (n) => n * times), room: times ** 2 },
+  ];
+  yield* larger([{ args, room: TURNS }, ...scaled(TURNS)], TURNS, "turns");
+  yield* larger(scaled(MORE), MORE, "many turns");
+  yield* larger(scaled(MOST), 0, "shares");
 }
