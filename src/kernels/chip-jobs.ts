@@ -74,7 +74,7 @@ export function jobsOf(target: SimTarget, planned: readonly Planned[], options: 
       emitted,
       launch,
       others: sharesLines(chip) ? [...same, () => offTheLine(launch)] : same,
-      near: () => (options.sample === undefined ? nearby(launch) : []),
+      near: () => (options.sample === undefined ? nearby(launch, sharesLines(chip)) : []),
       mutants: sampled(mutantsOf(emitted.source, chip), options.sample),
       args: [...program.params.map((param) => param.name), "grid x", "grid y", "grid z", "workspace"],
     };

@@ -48,8 +48,11 @@ interface Larger {
   readonly room: number;
 }
 
-/** Of a launch of one program; those that run for longer last. */
-export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
+/**
+ * Of a launch of one program; those that run for longer last. `sharesLines`: cores must not write into one line of memory,
+ * so how they share a grid depends on numbers.
+ */
+export function* nearby(launch: RecordedLaunch, sharesLines: boolean): Generator<Nearby> {
   const { program, grid, args } = launch.calls[0]!;
   const numbers = program.params.flatMap((p, i) => (p.kind === "index" && (args[i] as number) > 0 ? [i] : []));
   const changed = (which: readonly number[], of: (value: number) => number): RecordedCall["args"] => args.map((a, i) => (which.includes(i) ? of(a as number) : a)); // prettier-ignore
@@ -57,7 +60,7 @@ export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
   const beyond = [1, 2].map((n) => grid.map((g) => g + n));
   for (const g of [...beyond, ...alongAxes(1, 1)]) yield { launch: withCall(launch, { grid: g }), more: undefined };
   // Where there are fewer programs than the data has, the next one would find something to do.
-  const shares = [...grid.map((_, axis) => grid.map((_n, a) => (a === axis ? WITH_LAST : 1))), grid.map((n) => Math.ceil(n / 2)), grid.map(() => 1)]; // prettier-ignore
+  const shares = !sharesLines ? [] : [...grid.map((_, axis) => grid.map((_n, a) => (a === axis ? WITH_LAST : 1))), grid.map((n) => Math.ceil(n / 2)), grid.map(() => 1)]; // prettier-ignore
   for (const i of numbers)
     for (const less of new Set([(args[i] as number) - 1, 0])) {
       const call = { args: changed([i], () => less) };
@@ -83,7 +86,7 @@ export function* nearby(launch: RecordedLaunch): Generator<Nearby> {
     room: which.reduce((n, i) => n * Math.ceil(toLines(args[i] as number) / (args[i] as number)), 1),
   });
   const offLines = numbers.filter((i) => toLines(args[i] as number) !== args[i]);
-  if (offLines.length > 0) yield* larger([...offLines.map((i) => withLines([i])), withLines(offLines)], TURNS, undefined); // prettier-ignore
+  if (sharesLines && offLines.length > 0) yield* larger([...offLines.map((i) => withLines([i])), withLines(offLines)], TURNS, undefined); // prettier-ignore
   // Some numbers bound each other, such as two that a row is made of; arrays have seldom more than two of them.
   const scaled = (times: number): Larger[] => [
     ...numbers.map((i) => ({ args: changed([i], (n) => n * times), room: times })),

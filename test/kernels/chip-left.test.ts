@@ -25,7 +25,7 @@ const launch: RecordedLaunch = {
 const numbersOf = ({ calls }: RecordedLaunch): unknown[] => [calls[0]!.grid, ...calls[0]!.args.slice(0, 2)];
 
 test("launches near another: beyond the grid, less of each number, more of it in larger memory", () => {
-  const all = [...nearby(launch)];
+  const all = [...nearby(launch, true)];
   const few = all.filter((n) => n.launch.buffers[0]!.before.length === 480);
   assert.deepEqual(few.filter((n) => !n.more).map((n) => numbersOf(n.launch)), [[[3], 12, 10], [[4], 12, 10], [[3], 12, 10], [[2], 11, 10], [[2], 0, 10], [[2], 12, 9], [[2], 12, 0]]); // prettier-ignore
   // A group of one program at the end, and fewer programs than the data has.
@@ -38,6 +38,10 @@ test("launches near another: beyond the grid, less of each number, more of it in
   const { buffers } = all.find((n) => n.launch.calls[0]!.args[0] === 36)!.launch;
   assert.deepEqual(buffers.map((b) => b.before.length), [1440, 1440]); // prettier-ignore
   assert.deepEqual(buffers[0]!.before.subarray(960), launch.buffers[0]!.before);
+  // Where any cores may take any programs, lines of memory do not matter.
+  const plain = [...nearby(launch, false)];
+  assert.ok(plain.every((n) => n.more !== "shares" && n.launch.calls[0]!.args[0] !== 64));
+  assert.deepEqual(plain.slice(7, 10).map((n) => [n.more, ...numbersOf(n.launch)]), [["programs", [6], 12, 10], ["programs", [6], 36, 10], ["turns", [2], 36, 10]]); // prettier-ignore
 });
 
 const kinds = ["drop one synchronisation", "drop the fill of a padded tail", "one core missing or extra"] as const;
@@ -47,7 +51,7 @@ const job: Job = {
   emitted: undefined as never,
   launch,
   others: [],
-  near: () => nearby(launch),
+  near: () => nearby(launch, true),
   mutants: kinds.map((kind) => ({ kind, where: "line 1", edits: [{ start: 0, end: 1, text: kind === "one core missing or extra" ? WITHOUT_LAST : ";" }] })), // prettier-ignore
   args: [],
 };
