@@ -70,14 +70,14 @@ export function* nearby(launch: RecordedLaunch, sharesLines: boolean): Generator
 
   const size = launch.buffers.reduce((n, b) => n + b.before.length, 0);
   const programsOf = (g: readonly number[]): number => g.reduce((a, b) => a * b, 1);
-  /** With so many times the programs along an axis; none where that is 0. */
-  function* larger(choices: readonly Larger[], times: number, more: Nearby["more"]): Generator<Nearby> {
-    const wider = times === 0 ? [] : alongAxes(times, 0).filter((g) => programsOf(g) <= MOST_PROGRAMS);
+  /** With more programs, too, but where numbers are larger for shares alone; so few that each has something to do. */
+  function* larger(choices: readonly Larger[], more: Nearby["more"]): Generator<Nearby> {
+    const wider = more === "shares" || (more === "many turns" && programsOf(grid) * MORE > MOST_PROGRAMS) ? [] : alongAxes(TURNS, 0); // prettier-ignore
     for (const c of choices.filter(({ room }) => room * size <= MOST_BYTES)) {
       const own = withCall(repeated(launch, c.room), { args: c.args });
       for (const g of wider) yield { launch: withCall(own, { grid: g }), more: "programs" };
       for (const g of shares) yield { launch: withCall(own, { grid: g }), more: "shares" };
-      if (c.args !== args && (times === TURNS || wider.length > 0)) yield { launch: own, more };
+      if (c.args !== args && wider.length > 0) yield { launch: own, more };
     }
   }
   const toLines = (value: number): number => Math.ceil(value / WHOLE) * WHOLE;
@@ -86,13 +86,13 @@ export function* nearby(launch: RecordedLaunch, sharesLines: boolean): Generator
     room: which.reduce((n, i) => n * Math.ceil(toLines(args[i] as number) / (args[i] as number)), 1),
   });
   const offLines = numbers.filter((i) => toLines(args[i] as number) !== args[i]);
-  if (sharesLines && offLines.length > 0) yield* larger([...offLines.map((i) => withLines([i])), withLines(offLines)], TURNS, undefined); // prettier-ignore
+  if (sharesLines && offLines.length > 0) yield* larger([...offLines.map((i) => withLines([i])), withLines(offLines)], undefined); // prettier-ignore
   // Some numbers bound each other, such as two that a row is made of; arrays have seldom more than two of them.
   const scaled = (times: number): Larger[] => [
     ...numbers.map((i) => ({ args: changed([i], (n) => n * times), room: times })),
     { args: changed(numbers, (n) => n * times), room: times ** 2 },
   ];
-  yield* larger([{ args, room: TURNS }, ...scaled(TURNS)], TURNS, "turns");
-  yield* larger(scaled(MORE), MORE, "many turns");
-  yield* larger(scaled(MOST), 0, "shares");
+  yield* larger([{ args, room: TURNS }, ...scaled(TURNS)], "turns");
+  yield* larger(scaled(MORE), "many turns");
+  yield* larger(scaled(MOST), "shares");
 }
