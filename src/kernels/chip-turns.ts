@@ -150,7 +150,7 @@ const runs: Readonly<Record<string, (device: Device) => NdArray[]>> = {
   },
   muon: (d) => [muonOrthogonalize(d, put(d, 1.7, [1, 70, 100]))],
   "reduce rows": (d) => [sum(d, put(d, 1.3, [30, 1700]), 1), maxOver(d, put(d, 1.3, [30, 1700]), 1)],
-  "reduce columns": (d) => [sum(d, put(d, 1.3, [2, 300, 33]), 1), sum(d, put(d, 1.3, [40, 512]), 0), maxOver(d, put(d, 1.3, [300, 270]), 0)],
+  "reduce columns": (d) => [sum(d, put(d, 1.3, [2, 200, 33]), 1), sum(d, put(d, 1.3, [40, 512]), 0), maxOver(d, put(d, 1.3, [300, 270]), 0)],
   quantizeRows: (d) => [19, 5].flatMap((rows) => { const { q, scale } = quantizeRows(d, put(d, 1.3, [rows, 700])); return [q, scale]; }),
   quantize: (d) => [
     quantize(d, put(d, 1.3, [70, 300]), { format: "e4m3", block: 64, width: 200 }),
