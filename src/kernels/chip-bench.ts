@@ -146,17 +146,19 @@ export class Bench {
   /** `isBrief`: a share is only asked what it leaves, not with other contents of memory: without its programs there are bytes that no one wrote. */
   judge(id: number, kind: MutationKind, isBrief = false): Verdict {
     try {
-      let isReached = false;
+      let [isReached, isNear] = [false, false];
       const isShare = kind === "one core missing or extra";
       for (const plan of this.plansFor(isShare)) {
         const run = this.run(id, plan);
         isReached ||= run.isReached;
+        isNear ||= run.result === "near";
         if (run.result === "wrong") return { outcome: "wrong", rule: "wrong answer" };
         // Where every core is as the others, one that does all comes to all that any of them does.
         if (!isReached && plan.numBlocks === 1 && !this.emitted.kind.startsWith("union")) break;
       }
       // With one program there is nothing to share among cores.
-      if (!isReached || (isShare && (isBrief || this.numPrograms === 1))) return { outcome: "unreached", rule: "" };
+      if (!isReached || (isShare && this.numPrograms === 1)) return { outcome: "unreached", rule: "" };
+      if (isShare && isBrief) return { outcome: isNear ? "survived" : "unreached", rule: "" };
       const result = this.underPoisons(id, isShare);
       if (result === "wrong") return { outcome: "wrong", rule: "wrong answer" };
       if (result === "near") return { outcome: "survived", rule: "" };

@@ -60,7 +60,8 @@ export function* nearby(launch: RecordedLaunch, sharesLines: boolean): Generator
   const beyond = [1, 2].map((n) => grid.map((g) => g + n));
   for (const g of [...beyond, ...alongAxes(1, 1)]) yield { launch: withCall(launch, { grid: g }), more: undefined };
   // Where there are fewer programs than the data has, the next one would find something to do.
-  const shares = !sharesLines ? [] : [...grid.map((_, axis) => grid.map((_n, a) => (a === axis ? WITH_LAST : 1))), grid.map((n) => Math.ceil(n / 2)), grid.map(() => 1)]; // prettier-ignore
+  const few = [...grid.map((_, axis) => grid.map((_n, a) => (a === axis ? WITH_LAST : 1))), grid.map((n) => Math.ceil(n / 2)), grid.map(() => 1)]; // prettier-ignore
+  const shares = sharesLines ? few.filter((g, i) => few.findIndex((f) => f.join() === g.join()) === i) : [];
   for (const i of numbers)
     for (const less of new Set([(args[i] as number) - 1, 0])) {
       const call = { args: changed([i], () => less) };

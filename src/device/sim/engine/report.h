@@ -61,6 +61,8 @@ struct Scheduler {
   Fibre* current = nullptr;
   /** Whether it is running, and not what chooses the next. */
   bool isInFibre = false;
+  /** The call whose scalar code it runs, where that is known: a fault has no place of its own. */
+  At inside;
   u64 state = 1;
   /** Lines `key=value`; empty while no rule was broken. */
   std::string report;
@@ -93,6 +95,7 @@ struct Scheduler {
   /** Runs all fibres to their ends, to a report, or to a deadlock. Which one runs next is drawn from the seed. */
   void run(u64 seed) {
     state = seed * 0x9E3779B97F4A7C15ull + 0x1234567;
+    inside = {};
     std::vector<Fibre*> able;
     while (report.empty()) {
       able.clear();

@@ -17,7 +17,7 @@ class Traps {
 
   /** What was blocked on the way here is what it was before in the context that goes on. */
   static void leave(const char* rule, const char* message) {
-    scheduler.report = format("rule=%s\nline=0\nbuffer=\nmessage=%s\n", rule, message);
+    scheduler.report = format("rule=%s\nline=%d\nbuffer=\nmessage=%s\n", rule, scheduler.inside.line, message);
     setcontext(&scheduler.main);
   }
   static void fault(int number) {

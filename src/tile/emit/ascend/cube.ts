@@ -210,27 +210,25 @@ export class CubeCore {
     const l0a = this.declare(id, "left", "A2", dtype);
     const l0b = this.declare(id, "right", "B2", dtype);
     // Architecture 3510 keeps A in L0A as all keep B in L0B, and takes a box of fractals at once.
-    const is3510 = lowering.chip.arch.matrix.vectorPath === "direct";
-    const order = is3510 ? { ...right, plain: box } : left;
-    const { plain } = is3510 ? order : right;
+    const [ofA, ofB] = lowering.chip.arch.matrix.vectorPath === "direct" ? [boxes, boxes] : [left, right];
     this.steps.comment(`${this.plan.nameOf(id)}: ${tile.dtype} [${m}, ${n}] += ${this.plan.nameOf(op.a)}${op.transA ? "^T" : ""} . ${this.plan.nameOf(op.b)}${op.transB ? "^T" : ""}`); // prettier-ignore
     this.fractals(
       l0a,
       l1a,
       op.transA
-        ? order.transposed(m16, depth, c0)
+        ? ofA.transposed(m16, depth, c0)
         : this.isBlocked(op.a)
-          ? order.blocked(m16, depth, k)
-          : order.plain(m16, depth, c0),
+          ? ofA.blocked(m16, depth, k)
+          : ofA.plain(m16, depth, c0),
     );
     this.fractals(
       l0b,
       l1b,
       !op.transB
-        ? right.transposed(n16, roundUp(k, FRACTAL_ROWS), c0)
+        ? ofB.transposed(n16, roundUp(k, FRACTAL_ROWS), c0)
         : this.isBlocked(op.b)
-          ? right.blocked(n16, depth, k)
-          : plain(n16, depth, c0),
+          ? ofB.blocked(n16, depth, k)
+          : ofB.plain(n16, depth, c0),
     );
     const l0c = this.product(id);
     const flag = this.newFlag(id);
@@ -339,11 +337,6 @@ interface Fractals {
 }
 const load2d = (repeats: number, stride: number, isTransposed: boolean, gap = 0): string => `LoadData2DParams{0, ${repeats}, ${stride}, 0, ${gap}, ${isTransposed}, 0}`; // prettier-ignore
 
-/** All fractals of a matrix, in the order of L1. */
-const box = (rows: number, depth: number, c0: number): Fractals => {
-  const [down, across] = [rows / 16, depth / c0];
-  return { name: "LoadData", count: 1, from: 0, to: 0, repeats: Math.max(down, across), params: `LoadData2DParamsV2{0, 0, ${down}, ${across}, ${down}, ${down}, false, 0}` }; // prettier-ignore
-};
 /** Elements of a block of 16 rows in L1. */
 const rowBlock = (cols: number): number => FRACTAL_ROWS * roundUp(cols, FRACTAL_ROWS);
 /** A, fractals (i, j) of 16 rows and 32 bytes at i * depth / c0 + j. */
@@ -364,3 +357,11 @@ const right = {
       ? { name: "LoadDataWithTranspose", count: depth / 16, from: 16 * n, to: 16 * n, repeats: n / 16, params: `LoadData2dTransposeParams{0, ${n / 16}, 1, 0, ${n / 16 - 1}, 0}` } // prettier-ignore
       : { name: "LoadData", count: depth / 16, from: 256, to: 16 * n, repeats: n / 16, params: load2d(n / 16, depth / 16, true) }, // prettier-ignore
 } as const;
+/** Both as B lies, and all fractals of a plain matrix at once, in the order of L1 (architecture 3510). */
+const boxes: typeof right = {
+  ...right,
+  plain: (rows, depth, c0) => {
+    const [down, across] = [rows / 16, depth / c0];
+    return { name: "LoadData", count: 1, from: 0, to: 0, repeats: Math.max(down, across), params: `LoadData2DParamsV2{0, 0, ${down}, ${across}, ${down}, ${down}, false, 0}` }; // prettier-ignore
+  },
+};

@@ -22,8 +22,12 @@ constexpr u32 REGISTER_BYTES = 32, COMPARE_MASK = 0;
 namespace Reg {
 struct VectorFunction;
 }
-/** The vector function that runs, see asc-registers.h. */
+namespace Simt {
+struct ThreadBlock;
+}
+/** The vector function, or the threads, that run: see asc-registers.h, asc-simt.h. */
 inline Reg::VectorFunction* activeVectorFunction = nullptr;
+inline Simt::ThreadBlock* activeThreads = nullptr;
 enum Kind { vectorKernel, cubeKernel, mixKernel, mixKernel11 };
 
 constexpr Space spaceOf(TPosition p) {
@@ -128,7 +132,7 @@ struct Core : sim::PipedCore {
     for (int i = 0; i < NUM_SPACES; i++) kept[i] = std::move(memories[i]);
     *this = Core();
     for (int i = 0; i < NUM_SPACES; i++) memories[i] = std::move(kept[i]);
-    activeVectorFunction = nullptr;
+    activeVectorFunction = nullptr, activeThreads = nullptr;
     id = number, isCube = cube, block = blockIdx, sub = subIdx, numPipes = NUM_PIPES;
     consumersFirst = {PIPE_MTE3, PIPE_FIX, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2};
     roots.push_back({UB, 0, 0});

@@ -43,17 +43,15 @@ struct ThreadBlock {
   u32 now = 0;
   bool hasRoundedAtomics = false;
   sim::At at;
-  inline static ThreadBlock* active = nullptr;
-  inline static struct sigaction handler;
 
   static std::vector<u8*>& stacks() {
     static std::vector<u8*> free;
     return free;
   }
   static void enter() {
-    active->body();
+    activeThreads->body();
     // A thread that has ended hands its stack on.
-    ThreadBlock& b = *active;
+    ThreadBlock& b = *activeThreads;
     Thread& t = b.threads[b.now];
     stacks().push_back(t.stack);
     t.stack = nullptr, t.isWaiting = false;
@@ -67,22 +65,11 @@ struct ThreadBlock {
     t.context.uc_stack.ss_sp = t.stack, t.context.uc_stack.ss_size = STACK_BYTES, t.context.uc_link = nullptr;
     makecontext(&t.context, &ThreadBlock::enter, 0);
   }
-  /** An address where no memory is: reported, where it would end the process. */
-  static void trap(int) {
-    sigaction(SIGSEGV, &handler, nullptr);
-    if (!active) return;
-    const sim::At at = active->at;
-    active = nullptr;
-    sim::fail("out-of-bounds", at, "", "a thread touches an address where no memory is");
-  }
   /** All threads to their ends, those that meet at a barrier in phases. */
   void run(bool isBackwards) {
     const u32 n = size.x * size.y * size.z;
     threads.assign(n, Thread{});
-    active = this;
-    struct sigaction trapped{};
-    trapped.sa_handler = trap;
-    sigaction(SIGSEGV, &trapped, &handler);
+    activeThreads = this, sim::scheduler.inside = at;
     blockDim = size, gridDim = dim3(u32(GetBlockNum() * self().numSubs())), blockIdx = dim3(u32(GetBlockIdx()), 0, 0);
     for (bool isFirst = true;; isFirst = false) {
       u32 waiting = 0;
@@ -96,10 +83,9 @@ struct ThreadBlock {
       }
       if (!waiting) break;
       for (u32 i = 0; i < n && waiting < n; i++)
-        if (threads[i].isWaiting) active = nullptr, sigaction(SIGSEGV, &handler, nullptr), sim::fail("deadlock", threads[i].at, "", sim::format("asc_syncthreads: %u of %u threads came, the others have ended: the block hangs", waiting, n));
+        if (threads[i].isWaiting) sim::fail("deadlock", threads[i].at, "", sim::format("asc_syncthreads: %u of %u threads came, the others have ended: the block hangs", waiting, n));
     }
-    active = nullptr;
-    sigaction(SIGSEGV, &handler, nullptr);
+    activeThreads = nullptr, sim::scheduler.inside = {};
   }
 };
 
@@ -239,7 +225,7 @@ void VF_CALL(Threads n, A&&... a) { callThreads<f>(n.at, n, f, std::forward<A>(a
 template <class T>
 T atomicAdd(T* p, T v) {
   static_assert(isOneOf<T, std::int32_t, std::uint32_t, float, std::int64_t, std::uint64_t, half, bfloat16_t>, "asc_atomic_add: no instruction for this element type on this architecture");
-  if constexpr (!std::is_integral_v<T>) ThreadBlock::active->hasRoundedAtomics = true;
+  if constexpr (!std::is_integral_v<T>) activeThreads->hasRoundedAtomics = true;
   const T old = *p;
   *p = T(old + v);
   return old;
@@ -252,7 +238,7 @@ void asc_vf_call(AscendC::Simt::Threads n, A&&... a) { ::AscendC::Simt::VF_CALL<
 /** Every thread of the block comes here before any goes on. */
 inline void asc_syncthreads(SIM_AT) {
   using AscendC::Simt::ThreadBlock;
-  ThreadBlock* b = ThreadBlock::active;
+  ThreadBlock* b = AscendC::activeThreads;
   if (!b) sim::fail("vector-scope", at, "", "asc_syncthreads stands in a __simt_vf__ function called by asc_vf_call");
   ThreadBlock::Thread& t = b->threads[b->now];
   t.isWaiting = true, t.at = at;
